@@ -1,0 +1,56 @@
+# Two commands on a bare machine with python3-venv and make: `make demo` and `make test`.
+# Nothing unhashed is fetched: the build tool of the project itself is among the hashed requirements.
+
+PYTHON ?= python3
+ARGS ?=
+PYTEST_ARGS ?=
+KILLS ?= 30
+MESSAGES ?=
+
+VENV := .venv
+BIN  := $(VENV)/bin
+PY   := $(BIN)/python
+UV   := $(shell command -v uv 2>/dev/null)
+
+.PHONY: demo test check bench crash docs lock
+.DEFAULT_GOAL := test
+
+demo: $(VENV)/.done                ## two gateways on loopback, one story from record to proof
+	$(BIN)/ecluse demo $(ARGS)
+
+test: $(VENV)/.done                ## all tests
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.done               ## style, types, import contracts, house rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(PY) docs/architecture_picture.py --check
+	$(PY) -m pytest -q tests/architecture/test_house_rules.py tests/architecture/test_dependencies.py
+
+bench: $(VENV)/.done               ## messages per second on this machine
+	$(BIN)/ecluse bench $(ARGS)
+
+crash: $(VENV)/.done               ## kill the gateway at KILLS random instants and look for what was lost
+	$(PY) -m tests.crash --kills $(KILLS) $(if $(MESSAGES),--messages $(MESSAGES))
+
+docs: $(VENV)/.done                ## everything in docs/ that is drawn from code
+	$(PY) docs/architecture_picture.py --write
+
+lock:                              ## after a change of dependencies: lock, and export with hashes (needs uv)
+	uv lock
+	uv export --quiet --frozen --no-dev --no-emit-project --output-file requirements.txt
+	uv export --quiet --frozen --no-emit-project --output-file requirements-dev.txt
+
+$(VENV)/.done: pyproject.toml requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed: make PYTHON=python3.11'; exit 2; }
+ifneq ($(UV),)
+	UV_PYTHON_DOWNLOADS=never uv sync --quiet --frozen --no-install-project --python $(PYTHON)
+	uv pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
+else
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --no-input --disable-pip-version-check --require-hashes --only-binary :all: --requirement requirements-dev.txt
+	$(PY) -m pip install --quiet --no-input --disable-pip-version-check --no-deps --no-build-isolation --editable .
+endif
+	@touch $@

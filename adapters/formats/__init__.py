@@ -1,0 +1,1 @@
+"""Message formats: a released message to a partner's format and back, sans-I/O."""

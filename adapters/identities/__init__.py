@@ -1,0 +1,1 @@
+"""How an officer proves who is there."""

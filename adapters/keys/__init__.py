@@ -1,0 +1,1 @@
+"""Where the signer's keys lie."""

@@ -1,0 +1,1 @@
+"""Transports to partners; safe to repeat."""

@@ -1,0 +1,1 @@
+"""Local systems' records to canonical records; raise RecordInvalid only."""

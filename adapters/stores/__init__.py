@@ -1,0 +1,1 @@
+"""Where messages, entries and bodies are kept."""

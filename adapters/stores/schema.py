@@ -1,0 +1,420 @@
+"""The tables: one for each row type of `gateway.model.rows`, under the same column names.
+
+Types. Instants are whole seconds since 1970-01-01T00:00:00Z, flags are 0 or 1, tuples of text are JSON arrays. Tables
+are STRICT: a value of another type is refused, never coerced.
+
+Keys. Narrow tables whose key is text live inside their key's tree (WITHOUT ROWID), and so end each of their indexes in
+the primary key. Tables that carry blobs do not: a blob in the key's tree would leave a handful of keys to a page.
+
+There are no foreign keys: erasure destroys a data key and leaves what was under it to be purged later.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, TypeDecorator
+from sqlalchemy.engine import Dialect
+
+from gateway.model import rows
+
+#: Version of these tables, kept in `meta`. A database of another version is migrated, never opened as it is.
+SCHEMA_VERSION: Final = "1"
+
+METADATA: Final = MetaData()
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
+
+#: 64 bits everywhere: sizes and epoch seconds outgrow 32. SQLite calls that INTEGER.
+_INTEGER = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class EpochSeconds(TypeDecorator[datetime]):
+    """An aware instant as whole seconds since 1970; parts of a second are cut. A naive one is a `TypeError`."""
+
+    impl = _INTEGER
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        return None if value is None else (value - _EPOCH) // _SECOND
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else datetime.fromtimestamp(value, UTC)
+
+
+class Flag(TypeDecorator[bool]):
+    """True as 1, False as 0."""
+
+    impl = _INTEGER
+    cache_ok = True
+
+    def process_bind_param(self, value: bool | None, dialect: Dialect) -> int | None:
+        return None if value is None else int(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> bool | None:
+        return None if value is None else bool(value)
+
+
+class Texts(TypeDecorator[tuple[str, ...]]):
+    """A tuple of strings as a JSON array."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[str, ...] | None, dialect: Dialect) -> str | None:
+        return None if value is None else json.dumps(value, separators=(",", ":"))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...] | None:
+        return None if value is None else tuple(json.loads(value))
+
+
+def _text(name: str, *, key: bool = False) -> Column[str]:
+    return Column(name, Text, primary_key=key, nullable=False)
+
+
+def _integer(name: str, *, key: bool = False) -> Column[int]:
+    return Column(name, _INTEGER, primary_key=key, nullable=False, autoincrement=False)
+
+
+def _blob(name: str) -> Column[bytes]:
+    return Column(name, LargeBinary, nullable=False)
+
+
+def _flag(name: str) -> Column[bool]:
+    return Column(name, Flag, nullable=False)
+
+
+def _instant(name: str, *, nullable: bool = False) -> Column[datetime]:
+    return Column(name, EpochSeconds, nullable=nullable)
+
+
+def _narrow(name: str, *columns: Column[Any]) -> Table:
+    """A table of short rows, kept in the order of its key."""
+    return Table(name, METADATA, *columns, sqlite_strict=True, sqlite_with_rowid=False)
+
+
+def _wide(name: str, *columns: Column[Any]) -> Table:
+    """A table whose rows carry a blob."""
+    return Table(name, METADATA, *columns, sqlite_strict=True)
+
+
+def is_wide(table: Table) -> bool:
+    """Whether the table keeps its rows apart from its key."""
+    return bool(table.dialect_options["sqlite"]["with_rowid"])
+
+
+# --- bodies and records ----------------------------------------------------------------------------------------------
+
+_keys = _narrow(
+    "data_keys",
+    _text("id", key=True),
+    _blob("wrapped"),
+    _instant("created"),
+)
+
+_bodies = _wide(
+    "bodies",
+    _text("id", key=True),
+    _text("key"),
+    _blob("ciphertext"),
+)
+Index("bodies_by_key", _bodies.c.key)
+
+_subjects = _narrow(
+    "subjects",
+    _text("subject", key=True),
+    _text("key", key=True),
+)
+Index("subjects_by_key", _subjects.c.key)
+
+_records = _narrow(
+    "records",
+    _text("handle", key=True),
+    _integer("version", key=True),
+    _flag("latest"),
+    _text("kind"),
+    _text("subject"),
+    _text("fingerprint"),
+    _text("key"),
+    _text("body"),
+    _instant("extracted_at"),
+    _instant("imported_at"),
+)
+Index("records_by_subject", _records.c.subject)
+Index("records_by_latest", _records.c.latest, _records.c.kind)
+
+_embargoes = _narrow(
+    "embargoes",
+    _text("id", key=True),
+    _text("subject"),
+    _text("authority_sha256"),
+    _instant("placed_at"),
+    _text("placed_by"),
+    _instant("lifted_at", nullable=True),
+)
+Index("embargoes_by_subject", _embargoes.c.subject)
+
+# --- directory and changes -------------------------------------------------------------------------------------------
+
+_directory = _wide(
+    "directory",
+    _text("kind", key=True),
+    _text("id", key=True),
+    _integer("version", key=True),
+    _flag("current"),
+    _blob("document"),
+    _text("sha256"),
+    _instant("since"),
+    _text("change"),
+)
+Index("directory_by_current", _directory.c.kind, _directory.c.current)
+
+_changes = _wide(
+    "changes",
+    _text("id", key=True),
+    _text("state"),
+    _text("kind"),
+    _text("target"),
+    _blob("statement"),
+    _blob("document"),
+    Column("endorsements", Texts, nullable=False),
+    _text("proposer"),
+    _instant("proposed_at"),
+    _instant("decided_at", nullable=True),
+)
+Index("changes_by_state", _changes.c.state)
+
+# --- outbound --------------------------------------------------------------------------------------------------------
+
+_releases = _narrow(
+    "releases",
+    _text("id", key=True),
+    _text("state"),
+    _text("partner"),
+    _text("conversation"),
+    _text("type"),
+    _text("mode"),
+    _text("message_id"),
+    _text("handle"),
+    _text("subject"),
+    _text("key"),
+    _text("body"),
+    _text("requester"),
+    _text("person"),
+    _instant("created"),
+    _instant("not_after"),
+    _integer("priority"),
+    _text("reason"),
+)
+Index("releases_by_state", _releases.c.state)
+Index("releases_by_message", _releases.c.message_id)
+Index("releases_by_partner", _releases.c.partner, _releases.c.state)
+
+_endorsements = _narrow(
+    "endorsements",
+    _text("release", key=True),
+    _text("act", key=True),
+    _text("officer"),
+    _text("person"),
+    _text("body"),
+    _instant("at"),
+)
+
+_reservations = _narrow(
+    "reservations",
+    _text("partner", key=True),
+    _text("subject", key=True),
+    _text("release", key=True),
+    _instant("at"),
+)
+Index("reservations_by_time", _reservations.c.partner, _reservations.c.at)
+Index("reservations_by_release", _reservations.c.release)
+
+_lanes = _narrow(
+    "lanes",
+    _text("partner", key=True),
+    _text("conversation", key=True),
+    _integer("next_seq"),
+    _integer("expected"),
+    _integer("queued"),
+    _integer("position"),
+    _instant("due", nullable=True),
+    _integer("attempts"),
+    _flag("held"),
+    _integer("token"),
+    _integer("priority"),
+)
+# Only lanes with work are in these. SQLite sees that `queued >= ?` means the same when 1 is bound, so asking for lanes
+# with ``at_least=("queued", 1)`` costs what waits, not what ever was.
+Index("lanes_waiting_by_priority", _lanes.c.priority, sqlite_where=_lanes.c.queued >= 1)
+Index("lanes_waiting_by_due", _lanes.c.due, sqlite_where=_lanes.c.queued >= 1)
+
+_outbox = _narrow(
+    "outbox",
+    _text("partner", key=True),
+    _text("conversation", key=True),
+    _integer("position", key=True),
+    _text("message_id"),
+    _text("release"),
+    _text("type"),
+    _text("state"),
+    _text("key"),
+    _text("body"),
+    _integer("seq"),
+    _integer("entry"),
+    _text("seal"),
+    _integer("attempts"),
+    _integer("exp"),
+    _text("receipt"),
+)
+Index("outbox_by_message", _outbox.c.message_id)
+Index("outbox_by_release", _outbox.c.release)
+Index("outbox_by_state", _outbox.c.state)
+
+# --- inbound ---------------------------------------------------------------------------------------------------------
+
+_inbox = _narrow(
+    "inbox",
+    _text("sender", key=True),
+    _text("message_id", key=True),
+    _text("state"),
+    _text("conversation"),
+    _integer("seq"),
+    _text("type"),
+    _text("mode"),
+    _text("key"),
+    _text("body"),
+    _text("receipt"),
+    _instant("received_at"),
+)
+Index("inbox_by_conversation", _inbox.c.sender, _inbox.c.conversation, _inbox.c.seq)
+Index("inbox_by_state", _inbox.c.state)
+
+_receipts = _narrow(
+    "receipts",
+    _text("id", key=True),
+    _text("direction"),
+    _text("partner"),
+    _text("key"),
+    _text("body"),
+    _flag("signed"),
+    _instant("at"),
+)
+Index("receipts_by_partner", _receipts.c.partner)
+Index("receipts_unsigned", _receipts.c.signed, sqlite_where=_receipts.c.signed == 0)
+
+_quarantine = _narrow(
+    "quarantine",
+    _text("id", key=True),
+    _text("partner"),
+    _text("code"),
+    _text("digest"),
+    _integer("size"),
+    _text("body"),
+    _instant("at"),
+)
+Index("quarantine_by_partner", _quarantine.c.partner, _quarantine.c.at)
+
+# --- audit -----------------------------------------------------------------------------------------------------------
+
+_logs = _narrow(
+    "logs",
+    _text("origin", key=True),
+    _integer("size"),
+)
+
+_entries = _wide(
+    "entries",
+    _text("origin", key=True),
+    _integer("position", key=True),
+    _blob("entry"),
+)
+
+_entry_bodies = _narrow(
+    "entry_bodies",
+    _text("origin", key=True),
+    _integer("position", key=True),
+    _text("body"),
+)
+
+_tiles = _wide(
+    "tiles",
+    _text("origin", key=True),
+    _integer("level", key=True),
+    _integer("position", key=True),
+    _blob("hashes"),
+)
+
+_checkpoints = _wide(
+    "checkpoints",
+    _text("origin", key=True),
+    _integer("size", key=True),
+    _blob("note"),
+    _instant("at"),
+)
+
+# Named apart from `checkpoints`: these are heads that partners signed. The primary key is the index by origin.
+_held = _wide(
+    "held_checkpoints",
+    _text("origin", key=True),
+    _integer("size", key=True),
+    _blob("note"),
+    _instant("at"),
+)
+
+# --- housekeeping ----------------------------------------------------------------------------------------------------
+
+_nonces = _narrow(
+    "nonces",
+    _text("nonce", key=True),
+    _instant("until"),
+)
+Index("nonces_by_until", _nonces.c.until)
+
+_idempotency = _wide(
+    "idempotency",
+    _text("key", key=True),
+    _text("officer", key=True),
+    _text("op"),
+    _text("params_sha256"),
+    _blob("response"),
+    _instant("at"),
+)
+Index("idempotency_by_time", _idempotency.c.at)
+
+META: Final = _narrow(
+    "meta",
+    _text("name", key=True),
+    _text("value"),
+)
+
+#: Where each row type is kept.
+TABLES: Final[dict[type[rows.Row], Table]] = {
+    rows.KeyRow: _keys,
+    rows.BodyRow: _bodies,
+    rows.SubjectRow: _subjects,
+    rows.RecordRow: _records,
+    rows.EmbargoRow: _embargoes,
+    rows.DirectoryRow: _directory,
+    rows.ChangeRow: _changes,
+    rows.ReleaseRow: _releases,
+    rows.EndorsementRow: _endorsements,
+    rows.ReservationRow: _reservations,
+    rows.LaneRow: _lanes,
+    rows.OutboxRow: _outbox,
+    rows.InboxRow: _inbox,
+    rows.ReceiptRow: _receipts,
+    rows.QuarantineRow: _quarantine,
+    rows.LogRow: _logs,
+    rows.EntryRow: _entries,
+    rows.EntryBodyRow: _entry_bodies,
+    rows.TileRow: _tiles,
+    rows.CheckpointRow: _checkpoints,
+    rows.HeldRow: _held,
+    rows.NonceRow: _nonces,
+    rows.IdempotencyRow: _idempotency,
+    rows.MetaRow: META,
+}

@@ -1,0 +1,1 @@
+"""Outside anchors in time for checkpoints."""

@@ -1,0 +1,1 @@
+"""Certificate profiles, and a small authority for development and demonstrations. Never private keys."""

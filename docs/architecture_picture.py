@@ -1,0 +1,76 @@
+"""Draw the house from the import contracts, so that the picture and the rule cannot disagree.
+
+``python docs/architecture_picture.py``           print the picture
+``python docs/architecture_picture.py --write``   put it between the markers of ``docs/architecture.md``
+``python docs/architecture_picture.py --check``   exit 1 when the page shows another picture
+
+What it does not do: it reads the contracts, not the code; ``lint-imports`` holds the code to them.
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "architecture.md"
+BEGIN = "<!-- picture: written by `make docs` from the import contracts -->"
+END = "<!-- end of picture -->"
+
+
+def contracts() -> list[dict[str, Any]]:
+    """All import contracts of ``pyproject.toml``, in their order."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    found: list[dict[str, Any]] = project["tool"]["importlinter"]["contracts"]
+    return found
+
+
+def layers() -> list[list[str]]:
+    """The rooms, highest layer first; rooms of one layer are strangers to each other."""
+    (house,) = (contract for contract in contracts() if contract["type"] == "layers")
+    return [[room.strip(" ()") for room in layer.split("|")] for layer in house["layers"]]
+
+
+def picture() -> str:
+    """The house as a fenced text block, followed by the contracts that the layers do not show."""
+    rows = [" | ".join(rooms) for rooms in layers()]
+    width = max(map(len, rows))
+    floors = f"\n├─{'─' * width}─┤\n".join(f"│ {row:<{width}} │" for row in rows)
+    house = f"┌─{'─' * width}─┐\n{floors}\n└─{'─' * width}─┘"
+    others = "\n".join(f"- {contract['name']}" for contract in contracts() if contract["type"] != "layers")
+    return f"```text\n{house}\n```\n\nBesides the layers, the same check holds:\n\n{others}"
+
+
+def redrawn(page: str) -> str:
+    """``page`` with the text between the markers replaced by the present picture."""
+    head, found_begin, rest = page.partition(BEGIN)
+    _, found_end, tail = rest.partition(END)
+    if not (found_begin and found_end):
+        raise SystemExit(f"{PAGE.relative_to(ROOT)}: the picture's markers are missing")
+    return f"{head}{BEGIN}\n\n{picture()}\n\n{END}{tail}"
+
+
+def main(arguments: list[str]) -> int:
+    """Print, write or check; returns the exit code."""
+    match arguments:
+        case []:
+            print(picture())
+            return 0
+        case ["--write"]:
+            PAGE.write_text(redrawn(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+            return 0
+        case ["--check"]:
+            page = PAGE.read_text(encoding="utf-8")
+            if page == redrawn(page):
+                return 0
+            print(f"{PAGE.relative_to(ROOT)} shows an old picture: run `make docs`", file=sys.stderr)
+            return 1
+        case _:
+            print("usage: architecture_picture.py [--write | --check]", file=sys.stderr)
+            return 2
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

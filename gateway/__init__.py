@@ -1,0 +1,3 @@
+"""Écluse: a secure international information-exchange gateway."""
+
+__version__ = "0.1.0"

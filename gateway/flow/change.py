@@ -1,0 +1,211 @@
+"""Two-person changes: what widens release is itself proposed by one person and approved by another.
+
+The gateway and its signer run these same functions over their own copies of the state; neither believes the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+import rfc8785
+
+from gateway.errors import Conflict, RequestInvalid, RoleMissing, SignatureInvalid
+from gateway.model.agreement import SignedAgreement
+from gateway.model.officer import Officer
+from gateway.model.party import KeyRecord, Partner
+from gateway.model.signing import Change
+from gateway.model.time import parse_rfc3339
+from gateway.wire.endorse import VerifiedChange, verify_change
+
+#: The acts of a change, in the order in which its endorsements stand.
+ACTS: tuple[Literal["propose"], Literal["approve"]] = ("propose", "approve")
+
+
+def canonical(value: Any) -> bytes:
+    """RFC 8785 bytes of a struct or builtin: what we hash, never what we verify a payload with."""
+    return rfc8785.dumps(msgspec.to_builtins(value))
+
+
+def digest(raw: bytes) -> str:
+    """Lower-case hex SHA-256."""
+    return hashlib.sha256(raw).hexdigest()
+
+
+class Founding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The state a home starts from; two of its own security officers sign its bytes."""
+
+    v: Literal[1]
+    org: str
+    nation: str
+    name: str
+    profile: str  # "demo" or empty: production
+    officers: tuple[Officer, ...]
+    agreement_keys: tuple[KeyRecord, ...]  # our own offline agreement keys
+    policy_sha256: str
+    at: str
+
+
+class SignedFounding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The founding document as it lies in a file: its exact bytes and the endorsements."""
+
+    document: bytes
+    endorsements: tuple[str, ...]
+
+
+def verify_founding(signed: SignedFounding, *, now: datetime) -> Founding:
+    """Check the founding document by itself.
+
+    (1) it decodes strictly; (2) officer ids and persons are unique; (3) two endorsements over its exact bytes verify
+    with keys it names; (4) they come from two persons, both security officers, neither an operator.
+    """
+    # (1)
+    try:
+        founding = msgspec.json.decode(signed.document, type=Founding)
+    except msgspec.MsgspecError:
+        raise RequestInvalid("the founding document does not follow its schema") from None
+    # (2)
+    officers = {officer.id: officer for officer in founding.officers}
+    if len(officers) != len(founding.officers):
+        raise RequestInvalid("the founding document names an officer twice")
+    # (3)
+    found = verify_endorsements(signed.document, signed.endorsements, officers, now=now)
+    # (4)
+    require_two(found, officers)
+    return founding
+
+
+def verify_endorsements(
+    statement: bytes, endorsements: Sequence[str], officers: Mapping[str, Officer], *, now: datetime
+) -> list[VerifiedChange]:
+    """Verify the proposal, then the approval if there is one. Raises what `verify_change` raises."""
+    if not 1 <= len(endorsements) <= len(ACTS):
+        raise RoleMissing("a change needs one proposal and one approval")
+    found = [verify_change(token, officers, statement=statement, now=now) for token in endorsements]
+    if tuple(endorsement.act for endorsement in found) != ACTS[: len(found)]:
+        raise RoleMissing("a change needs one proposal and one approval, in this order")
+    return found
+
+
+def require_two(found: Sequence[VerifiedChange], officers: Mapping[str, Officer]) -> None:
+    """One proposal and one approval, by two persons, both security officers, neither an operator."""
+    if len(found) != len(ACTS):
+        raise RoleMissing("a change needs one proposal and one approval")
+    if found[0].person == found[1].person:
+        raise RoleMissing("a change needs two persons: both endorsements are of one")
+    for endorsement in found:
+        require_change_role(officers[endorsement.officer])
+
+
+def require_change_role(officer: Officer) -> None:
+    """Security officers may take part in changes; who operates the gateway never may."""
+    if "security-officer" not in officer.roles or "operator" in officer.roles:
+        raise RoleMissing("a change needs security officers who are not operators")
+
+
+def verify_trust_change(
+    statement: bytes,
+    document: bytes,
+    endorsements: Sequence[str],
+    *,
+    home: str,
+    officers: Mapping[str, Officer],
+    before_sha256: str,
+    narrowing: bool,
+    now: datetime,
+) -> Change:
+    """Check one change against the state before it.
+
+    (1) the statement decodes, is for this home, and its start time has come; (2) it was made against the document in
+    force and names exactly this new one; (3) every endorsement over its exact bytes verifies; (4) two persons, both
+    security officers, or one where the change only narrows; (5) the proposal is by the proposer it names.
+    Raises `Conflict` when the state has moved on, `RoleMissing` or `SignatureInvalid` when a signature is short.
+    """
+    # (1)
+    change = read_change(statement)
+    if change.home != home:
+        raise Conflict("the change was made for another organisation")
+    if parse_rfc3339(change.not_before) > now:
+        raise Conflict("the start time of the change has not come")
+    # (2)
+    if change.before_sha256 != before_sha256:
+        raise Conflict("the change was made against a document that is no longer in force")
+    if change.after_sha256 != digest(document):
+        raise Conflict("the change names another document than the one given")
+    # (3)
+    found = verify_endorsements(statement, endorsements, officers, now=now)
+    # (4)
+    if narrowing and len(found) == 1:
+        require_change_role(officers[found[0].officer])
+    else:
+        require_two(found, officers)
+    # (5)
+    if found[0].officer != change.proposer:
+        raise SignatureInvalid("the proposal is not signed by the proposer it names")
+    return change
+
+
+def narrows(kind: str, before: Officer | Partner | None, document: bytes) -> bool:
+    """Whether a change can only release less: one person's word is enough for it (the kill switch).
+
+    Revoking an agreement, suspending an officer, taking away roles or keys, stopping a partner, revoking its keys.
+    Everything that is not plainly one of these widens.
+    """
+    if kind == "agreement-revoke":
+        return True
+    after = decode_document(kind, document)
+    if isinstance(before, Officer) and isinstance(after, Officer):
+        kept = {key.kid: key for key in before.keys}
+        keys = all(
+            key.kid in kept and key.public == kept[key.kid].public and key.revoked >= kept[key.kid].revoked
+            for key in after.keys
+        )
+        same = msgspec.structs.replace(
+            after, keys=before.keys, roles=before.roles, suspended=before.suspended, version=before.version
+        )
+        return (
+            keys
+            and set(after.roles) <= set(before.roles)
+            and after.suspended >= before.suspended
+            and same == before
+        )
+    if isinstance(before, Partner) and isinstance(after, Partner):
+        revoked = [msgspec.structs.replace(key, revoked=False) for key in after.keys]
+        was = [msgspec.structs.replace(key, revoked=False) for key in before.keys]
+        only_more = all(new.revoked >= old.revoked for new, old in zip(after.keys, before.keys, strict=False))
+        same_partner = msgspec.structs.replace(
+            after, keys=before.keys, stopped=before.stopped, version=before.version
+        )
+        return revoked == was and only_more and after.stopped >= before.stopped and same_partner == before
+    return False
+
+
+def read_change(statement: bytes) -> Change:
+    """Decode a change statement; raises `RequestInvalid`, and for bytes that are not their own RFC 8785 form too."""
+    try:
+        change = msgspec.json.decode(statement, type=Change)
+    except msgspec.MsgspecError:
+        raise RequestInvalid("the change statement does not follow its schema") from None
+    if canonical(change) != statement:
+        raise RequestInvalid("the change statement is not in its one form")
+    return change
+
+
+def decode_document(kind: str, document: bytes) -> Officer | Partner | SignedAgreement | bytes:
+    """The typed document of a change. Raises `RequestInvalid` naming the kind."""
+    types: dict[str, type[Officer] | type[Partner] | type[SignedAgreement]] = {
+        "officer": Officer,
+        "partner": Partner,
+        "agreement": SignedAgreement,
+        "agreement-revoke": SignedAgreement,
+    }
+    wanted = types.get(kind)
+    if wanted is None:
+        return document
+    try:
+        return msgspec.json.decode(document, type=wanted)
+    except msgspec.MsgspecError:
+        raise RequestInvalid(f"the {kind} document does not follow its schema") from None

@@ -1,0 +1,100 @@
+"""The way in, without I/O: what a sealed message must be before it is accepted, and what a batch's receipt says."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from gateway.errors import OutOfOrder, OutsideAgreement, Replayed, SchemaViolation, WrongAudience
+from gateway.model.agreement import AgreementState
+from gateway.model.label import LevelTable
+from gateway.model.message import DEMANDS, ExchangeMessage
+from gateway.model.time import rfc3339
+from gateway.wire.seal import SealEvidence
+
+#: How far a sender's clock may lie ahead of ours, in seconds.
+MAX_SKEW_S = 300
+
+
+class AdmittedMessage(msgspec.Struct, frozen=True):
+    """Origin holds, addressed to us, in its window, in its place, and the agreement lets this partner send it."""
+
+    message: ExchangeMessage
+    evidence: SealEvidence
+
+
+def check_window(evidence: SealEvidence, *, now: datetime) -> None:
+    """Unknown ids are accepted only inside ``iat - skew .. exp``; known ones never come here."""
+    header = evidence.header
+    if header.iat > now.timestamp() + MAX_SKEW_S or header.exp <= now.timestamp():
+        raise Replayed("the message lies outside its validity window")
+
+
+def check_seq(seq: int, expected: int) -> None:
+    """Next is accepted; anything else tells the sender where to rewind to."""
+    if seq != expected:
+        raise OutOfOrder("the sequence number is not the next of its conversation", expected=expected)
+
+
+def admit(
+    message: ExchangeMessage,
+    evidence: SealEvidence,
+    agreement: AgreementState,
+    *,
+    ours: str,
+    mode: str,
+    levels: LevelTable,
+    now: datetime,
+) -> AdmittedMessage:
+    """Steps (3) to (5) of the way in.
+
+    (3) type, audience, mode and identity in the payload are those of the seal; (4) the payload was parsed strictly
+    and every label in it is one our policy file knows; (5) the agreement named in the seal is in force and covers
+    kinds, purpose, format and ceiling. Raises the `PartnerFault` that names the first that fails.
+    """
+    header, envelope, terms = evidence.header, message.envelope, agreement.terms
+    # (3)
+    if header.aud != ours or envelope.recipient != ours or header.mode != mode or envelope.mode != mode:
+        raise WrongAudience("the message is addressed to another organisation or mode")
+    bound = (
+        (envelope.sender, header.iss),
+        (envelope.message_id, header.jti),
+        (envelope.conversation, header.conv),
+        (f"ecluse-msg-{envelope.type}+jws", header.typ),
+    )
+    if any(inside != outside for inside, outside in bound):
+        raise SchemaViolation("the payload's envelope is not the seal's")
+    # (4)
+    labels = [message.label, *(entry.label for entry in message.labels)]
+    ranks = [levels.rank(label.policy, label.level) for label in labels if label is not None]
+    if None in ranks:
+        raise SchemaViolation("a label names a level that our policy file does not know")
+    if any(
+        label is not None and (label.no_foreign or not label.releasable(ours, ours[:3].upper()))
+        for label in labels
+    ):
+        raise OutsideAgreement("a label does not release the message to us", code="mis-sent")
+    # (5)
+    if not (agreement.signed_ours and agreement.signed_theirs) or agreement.revoked:
+        raise OutsideAgreement("the agreement is not in force")
+    if not terms.not_before <= now < terms.not_after or set(terms.parties) != {ours, header.iss}:
+        raise OutsideAgreement("the agreement is not in force between us")
+    if (header.suite,) != terms.suites or (header.sig_profile,) != terms.signature_profiles:
+        raise OutsideAgreement("the suite or signature profile is not the one agreed")
+    if DEMANDS[envelope.type].message_class == "protocol":
+        return AdmittedMessage(message, evidence)
+    if envelope.format not in terms.formats or any(part.kind not in terms.kinds for part in message.records):
+        raise OutsideAgreement("the agreement does not cover this format or kind")
+    handling = message.handling
+    if handling is None or handling.purpose not in terms.purposes:
+        raise OutsideAgreement("the agreement does not cover this purpose")
+    ceiling = levels.rank(terms.ceiling.policy, terms.ceiling.level)
+    if ceiling is None or any(rank is None or rank > ceiling for rank in ranks):
+        raise OutsideAgreement("a label lies above the agreed ceiling")
+    return AdmittedMessage(message, evidence)
+
+
+def received_at(now: datetime) -> str:
+    """The instant a receipt states."""
+    return rfc3339(now)

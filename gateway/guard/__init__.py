@@ -1,0 +1,10 @@
+"""The second opinion on finished bytes, with a reader of its own.
+
+It imports the nouns and the errors, and nothing of what decided on or rendered the message: the repetition is
+intended. Its answer is a `GuardVerdict`, or `GuardRefused` with one rule of `RefusalRule`.
+"""
+
+from gateway.guard.egress import GuardVerdict, guard, guard_protocol
+from gateway.guard.refusal import RefusalRule
+
+__all__ = ["GuardVerdict", "RefusalRule", "guard", "guard_protocol"]

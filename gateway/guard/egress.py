@@ -1,0 +1,129 @@
+"""The egress guard: the second, independent opinion on the exact bytes that are about to be sealed.
+
+It does not decide again and trusts no list of values from the process that rendered the bytes: from the endorsed
+decision and the records it names it works out by itself what may stand in the payload, reads the payload with its own
+reader, and refuses whatever it cannot explain.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from gateway.guard.allow import account, allow_list, explain
+from gateway.guard.labels import part_labels, require_sendable
+from gateway.guard.reader import leaves, read
+from gateway.guard.refusal import refuse
+from gateway.guard.release import read_release
+from gateway.guard.search import require_silent
+from gateway.model.agreement import Ceiling
+from gateway.model.kind import RecordKind
+from gateway.model.label import LevelTable
+
+_PASSED = object()  # held by this module alone
+
+#: Types that leave without a decision; each has an allow-list of protocol fields only.
+PROTOCOL_TYPES = frozenset({"void", "status", "ping", "checkpoint"})
+
+PROTOCOL_FORMAT = "ct-exchange-json/1.0"
+
+
+class GuardVerdict(msgspec.Struct, frozen=True):
+    """The guard's yes for exactly these bytes. Only the guard makes one, and it cannot be serialised."""
+
+    payload_sha256: str  # lower-case hex
+    decision_sha256: str  # lower-case hex; empty for a protocol message
+    leaves: int  # each of them explained
+    passed: object
+
+    def __post_init__(self) -> None:
+        if self.passed is not _PASSED:
+            raise TypeError("a verdict is made by the guard alone")
+
+
+def guard(
+    payload: bytes,
+    *,
+    decision: bytes,
+    records: Sequence[bytes],
+    pseudonyms: Mapping[str, str],
+    ceiling: Ceiling,
+    levels: LevelTable,
+    kinds: Mapping[str, RecordKind],
+) -> GuardVerdict:
+    """The verdict over a disclosure; raises `GuardRefused` with its rule, and nothing else, for any bytes.
+
+    ``decision`` and ``records`` are RFC 8785 bytes, ``pseudonyms`` gives the reference of each record by its SHA-256
+    (lower-case hex), ``ceiling`` is the lowest of agreement and channel. Pure; repeating it repeats the answer.
+
+    (1) the decision is a permit for this type, and names exactly these records (`read_release`); (2) the payload is
+    the one spelling of what it says, and holds no null (`read`); (3) every label that leaves is within the ceiling and
+    releasable to the recipient (`require_sendable`); (4) the allow-list of the format says which leaves there are:
+    constants, protocol fields of the decision, pseudonyms, released values under a named transformation, and the
+    labels of exactly those values (`explain`); (5) each leaf is one of them, none is missing, the order is theirs
+    (`account`); (6) no free text names what is withheld, and nothing an entity id (`require_silent`).
+
+    Not checked: who endorsed the decision, whether it is still current, and whether the policy should have made it.
+    """
+    release = read_release(decision, records, pseudonyms, kinds)  # (1)
+    envelope, handling = release.document.envelope, release.document.handling
+    if envelope.type in PROTOCOL_TYPES:
+        raise refuse("type", "a protocol message has no decision", subject="decision")
+    tree = read(payload)  # (2)
+    found = list(leaves(tree))
+    if any(leaf.text == "null" for leaf in found):
+        raise refuse("null", "what is absent is absent, never null")
+    whole = require_sendable(release, ceiling, levels)  # (3)
+    allow = allow_list(envelope.format)  # (4)
+    known: dict[str, Any] = {
+        **msgspec.to_builtins(envelope),
+        **msgspec.to_builtins(handling),
+        "whole": msgspec.to_builtins(whole),
+        "/manifest/records": [
+            {"part": f"/records/{n}", "kind": record.kind.name} for n, record in enumerate(release.records)
+        ],
+        "attachments": [],
+        "/records": [{"ref": record.ref, "identity": record.content} for record in release.records],
+        "/labels": list(part_labels(release.records)),
+    }
+    account(found, explain(allow, envelope.type, known))  # (5)
+    sent = [leaf._replace(path=leaf.path[2:]) for leaf in found if leaf.path[0] == "records"]
+    require_silent(release.records, sent, allow)  # (6)
+    return _passed(payload, decision, len(found))
+
+
+def guard_protocol(
+    payload: bytes, *, type: str, mode: str, message_id: str, conversation: str, sender: str, recipient: str
+) -> GuardVerdict:
+    """The verdict over a message that leaves without a decision; raises `GuardRefused` with its rule only.
+
+    (1) the type is a protocol type; (2) the payload is the one spelling of what it says; (3) it holds exactly the
+    leaves of its allow-list, in order: constants, the arguments, and a time of creation and a language, which may be
+    any of their closed form.
+    """
+    if type not in PROTOCOL_TYPES:  # (1)
+        raise refuse("type", "only protocol messages leave without a decision")
+    tree = read(payload)  # (2)
+    found = list(leaves(tree))
+    said = tree if isinstance(tree, dict) else {}  # (3)
+    known = {
+        "mode": mode,
+        "message_id": message_id,
+        "conversation": conversation,
+        "from": sender,
+        "to": recipient,
+        "created": said.get("created"),
+        "language": said.get("language"),
+    }
+    account(found, explain(allow_list(PROTOCOL_FORMAT), type, known))
+    return _passed(payload, b"", len(found))
+
+
+def _passed(payload: bytes, decision: bytes, count: int) -> GuardVerdict:
+    return GuardVerdict(
+        payload_sha256=hashlib.sha256(payload).hexdigest(),
+        decision_sha256=hashlib.sha256(decision).hexdigest() if decision else "",
+        leaves=count,
+        passed=_PASSED,
+    )

@@ -1,0 +1,154 @@
+"""What the endorsed decision lets out of the records it names, worked out by the guard itself."""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from gateway.guard.reader import Leaf, canonical, leaves, read
+from gateway.guard.refusal import Subject, refuse
+from gateway.model.decision import DecisionDocument, RecordDecision
+from gateway.model.kind import RecordKind
+from gateway.model.label import SecurityLabel
+from gateway.model.record import CanonicalRecord
+
+_Form = TypeVar("_Form", DecisionDocument, CanonicalRecord)
+
+_PSEUDONYM = re.compile(r"p-[0-9a-f]{32}", re.ASCII)  # 128 bits of a keyed hash over the entity id
+
+
+class ReleasedField(NamedTuple):
+    """One field that leaves: where it stands in the record *part* after re-numbering, and its label there."""
+
+    pointer: str  # RFC 6901, below the record part
+    label: SecurityLabel
+
+
+class ReleasedRecord(NamedTuple):
+    """One record of the release, split into what leaves and what stays."""
+
+    ref: str  # pseudonym toward this partner
+    kind: RecordKind
+    entity_id: str  # never leaves
+    content: dict[str, Any]  # released members, in the order of the kind's schema, lists re-numbered
+    fields: tuple[ReleasedField, ...]  # in the order of `content`
+    withheld: tuple[Leaf, ...]  # every leaf of every other field
+
+
+class Release(NamedTuple):
+    """The endorsed decision and its records."""
+
+    document: DecisionDocument
+    records: tuple[ReleasedRecord, ...]
+
+
+def read_release(
+    decision: bytes, records: Sequence[bytes], pseudonyms: Mapping[str, str], kinds: Mapping[str, RecordKind]
+) -> Release:
+    """Read the endorsed decision and the record bytes it names; raises `GuardRefused` only.
+
+    (1) the decision is a `DecisionDocument` in canonical form, effect PERMIT, for the partner it addresses;
+    (2) it names exactly these record bytes, in this order, none twice, and each has its pseudonym; (3) each record is
+    split by the outcomes of its fields. Who endorsed the decision is not checked here: the signer does that before.
+    """
+    document = _exactly(decision, DecisionDocument, "decision")  # (1)
+    if document.partner != document.envelope.recipient:
+        raise refuse("decision", "the decision was made for another partner", subject="decision")
+    digests = [hashlib.sha256(raw).hexdigest() for raw in records]  # (2)
+    if not digests or digests != [named.record_sha256 for named in document.records]:
+        raise refuse("record-digest", "the records are not the ones the decision names", subject="record")
+    refs = [pseudonyms.get(digest, "") for digest in digests]
+    if not all(map(_PSEUDONYM.fullmatch, refs)) or len(set(refs)) != len(refs):
+        raise refuse("pseudonym", "each record needs a pseudonym of its own", subject="record")
+    lifted = frozenset(lift.pointer for lift in document.lifts)
+    parts = []
+    for number, (raw, decided, ref) in enumerate(zip(records, document.records, refs, strict=True)):  # (3)
+        parts.append(_split(_exactly(raw, CanonicalRecord, "record"), decided, ref, kinds, lifted, number))
+    return Release(document, tuple(parts))
+
+
+def _exactly(raw: bytes, form: type[_Form], subject: Subject) -> _Form:
+    """The document whose canonical bytes ``raw`` is: nothing left out, nothing added, nothing read in two ways."""
+    try:
+        document = msgspec.convert(read(raw, subject), form)
+    except msgspec.ValidationError:  # it quotes the input
+        raise refuse("form", "the document is not of the known form", subject=subject) from None
+    if canonical(msgspec.to_builtins(document)) != raw:
+        raise refuse("form", "the bytes are not the canonical ones of what they say", subject=subject)
+    return document
+
+
+def _split(
+    record: CanonicalRecord,
+    decided: RecordDecision,
+    ref: str,
+    kinds: Mapping[str, RecordKind],
+    lifted: frozenset[str],
+    number: int,
+) -> ReleasedRecord:
+    """Split one record by its outcomes. What no outcome releases is withheld, known to the decision or not.
+
+    (1) the kind is the one decided on, and each pointer is labelled at most once; (2) each pointer is decided at most
+    once, each released one exists, and there is one; (3) the kind knows each released field: class X never leaves,
+    class C only lifted; (4) each released field carries a label.
+    """
+    kind = kinds.get(record.kind)  # (1)
+    if kind is None or not kind.name == record.kind == decided.kind:
+        raise refuse(
+            "record", "the record is not of the kind that was decided on", subject="record", record=number
+        )
+    labels = {entry.pointer: entry.label for entry in record.labels}
+    if len(labels) != len(record.labels):
+        raise refuse("record", "a field of the record is labelled twice", subject="record", record=number)
+
+    values = _fields(record.content, kind, number)  # (2)
+    outcomes = {field.pointer: field.outcome for field in decided.fields}
+    released = {pointer for pointer, outcome in outcomes.items() if outcome == "released"}
+    if len(outcomes) != len(decided.fields) or not released or not released <= values.keys():
+        raise refuse(
+            "outcome", "a field is decided twice or is not there, or none is released", record=number
+        )
+
+    content: dict[str, Any] = {}
+    fields: list[ReleasedField] = []
+    withheld: list[Leaf] = []
+    for pointer, value in values.items():
+        member, _, index = pointer[1:].partition("/")
+        if pointer not in released:
+            withheld += leaves(value, (member, int(index)) if index else (member,))
+            continue
+        spec = kind.spec(pointer)  # (3)
+        if spec is None or spec.export_class == "X":
+            raise refuse("class", "a field that never leaves is released", record=number)
+        if spec.export_class == "C" and lifted.isdisjoint((pointer, spec.pattern)):
+            raise refuse("class", "a field that needs a lift is released without one", record=number)
+        label = labels.get(pointer)  # (4)
+        if label is None:
+            raise refuse("unlabelled", "a released field carries no label", record=number)
+        if index:
+            items = content.setdefault(member, [])
+            fields.append(ReleasedField(f"/{member}/{len(items)}", label))
+            items.append(value)
+        else:
+            fields.append(ReleasedField(pointer, label))
+            content[member] = value
+    return ReleasedRecord(ref, kind, record.entity_id, content, tuple(fields), tuple(withheld))
+
+
+def _fields(content: Mapping[str, Any], kind: RecordKind, number: int) -> dict[str, Any]:
+    """Every field by its pointer, in wire order: members as in the schema (others last), items as in the record."""
+    order = [pattern.split("/")[1] for pattern in kind.fields]
+    values: dict[str, Any] = {}
+    for member in sorted(content, key=lambda member: order.index(member) if member in order else len(order)):
+        value = content[member]
+        if "/" in member or "~" in member:  # its pointer could be read as that of another field
+            raise refuse(
+                "record", "a member has a name that no field can have", subject="record", record=number
+            )
+        if member in kind.lists and isinstance(value, list):
+            values |= {f"/{member}/{index}": item for index, item in enumerate(value)}
+        else:
+            values[f"/{member}"] = value
+    return values

@@ -1,0 +1,110 @@
+"""Decisions: effect, obligations, and the reason of every field. Denial is a value.
+
+`DecisionDocument` is what the endorsements bind to: its RFC 8785 bytes are hashed into the statement, given to the
+guard and kept with the release. It names pointers and rules, never values.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from gateway.model.message import Envelope, Handling
+from gateway.model.request import Lift
+
+Effect = Literal["PERMIT", "DENY", "REVIEW"]
+SourceKind = Literal["law", "treaty", "agreement", "house"]
+
+
+class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which rule spoke, and where it comes from. House rules cite our policy, never an article."""
+
+    rule: str
+    version: int
+    effect: Effect
+    source_kind: SourceKind
+    article: str
+    message_id: str  # key of the explanation text, looked up per language at display
+    pointer: str = ""  # empty for the release as a whole
+    error: str = ""  # a missing or failing fact denied: its name
+
+
+class FieldOutcome(msgspec.Struct, frozen=True):
+    """What happens to one field, and by which rule."""
+
+    pointer: str
+    outcome: Literal["released", "withheld"]
+    rule: str
+    version: int
+    source_kind: SourceKind
+    article: str
+
+
+class Redact(msgspec.Struct, frozen=True, tag="redact"):
+    """Obligation: remove this field before anything is rendered."""
+
+    pointer: str
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """The answer of the policy: effect, what must be done first, and why, field by field."""
+
+    effect: Effect
+    reasons: tuple[Reason, ...]
+    fields: tuple[FieldOutcome, ...]
+    obligations: tuple[Redact, ...]
+
+    @property
+    def released(self) -> tuple[str, ...]:
+        """Pointers that leave, in record order."""
+        return tuple(field.pointer for field in self.fields if field.outcome == "released")
+
+    @property
+    def withheld(self) -> tuple[FieldOutcome, ...]:
+        """Fields that stay, each with its rule."""
+        return tuple(field for field in self.fields if field.outcome == "withheld")
+
+
+class RecordDecision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The outcome for one record version of the release."""
+
+    record_sha256: str
+    kind: str
+    fields: tuple[FieldOutcome, ...]
+
+
+class DecisionDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything an approval binds to, beside the payload bytes themselves."""
+
+    v: Literal[1]
+    effect: Literal["PERMIT"]
+    envelope: Envelope
+    handling: Handling
+    records: tuple[RecordDecision, ...]
+    policy_sha256: str
+    levels_version: str
+    agreement_sha256: str
+    agreement_series: str
+    agreement_version: int
+    partner: str
+    partner_version: int
+    justification: str
+    request: str  # id of the request answered, or empty
+    lifts: tuple[Lift, ...]
+    reasons: tuple[Reason, ...]
+
+
+class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What requester and approver sign, the same bytes both. Frozen by prepare; RFC 8785 when hashed."""
+
+    v: Literal[1]
+    release: str
+    message_id: str
+    payload_sha256: str
+    attachments: tuple[str, ...]
+    partner_keys: str  # SHA-256 over the partner's directory entry (RFC 8785)
+    decision_sha256: str
+    requester: str  # officer id
+    not_after: str  # RFC 3339
+    nonce: str  # 32 random bytes, base64url

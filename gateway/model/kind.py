@@ -1,0 +1,81 @@
+"""Record kinds: which fields exist, and which export class each carries.
+
+A kind is a JSON Schema (draft 2020-12) in ``schemas/records/<kind>/<version>.json`` whose properties carry
+``x-class`` (A with a legal basis, B only if the request asks for it, C only when a named approver lifts it, X never)
+and ``x-category``; the schema itself carries ``x-interconnection``. A *field* is a top-level member, or one item of a
+top-level list: ``/sex`` is one field, ``/names/0`` and ``/names/1`` are two, both of pattern ``/names/*``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from gateway.errors import PolicyInvalid
+
+ExportClass = Literal["A", "B", "C", "X"]
+
+
+class FieldSpec(msgspec.Struct, frozen=True):
+    """What the kind says about one field pattern."""
+
+    pattern: str
+    export_class: ExportClass
+    category: str = ""  # data category of the field, for statistics and special rules
+    special: bool = False  # special category of LED art. 10: justification compulsory
+
+
+class RecordKind(msgspec.Struct, frozen=True):
+    """A named, versioned kind: ``bdc-person/1.0``."""
+
+    name: str
+    fields: dict[str, FieldSpec]  # by pattern
+    lists: frozenset[str]  # members that are lists
+    required: frozenset[str]  # members without which what is left is no record of this kind
+    regime: str  # "bdc" makes the BDC rules apply
+    interconnection: Literal["forbidden", "allowed"]
+
+    def spec(self, pointer: str) -> FieldSpec | None:
+        """The specification of the field at this pointer, or None for a field the kind does not know."""
+        return self.fields.get(self.pattern(pointer))
+
+    def pattern(self, pointer: str) -> str:
+        """``/names/3`` -> ``/names/*``; a pointer of another depth is returned as it is and matches nothing."""
+        parts = pointer.split("/")
+        return f"/{parts[1]}/*" if len(parts) == 3 and parts[1] in self.lists and parts[2].isdigit() else pointer
+
+
+def load_kind(schema: Mapping[str, Any]) -> RecordKind:
+    """Read a kind from its schema. An unmarked property is an error, not a default: raises `PolicyInvalid`."""
+    fields: dict[str, FieldSpec] = {}
+    lists: set[str] = set()
+    try:
+        for member, rule in schema["properties"].items():
+            is_list = rule.get("type") == "array"
+            if is_list:
+                lists.add(member)
+            pattern = f"/{member}/*" if is_list else f"/{member}"
+            fields[pattern] = msgspec.convert(
+                {
+                    "pattern": pattern,
+                    "export_class": rule["x-class"],
+                    "category": rule.get("x-category", ""),
+                    "special": rule.get("x-special", False),
+                },
+                FieldSpec,
+            )
+        return msgspec.convert(
+            {
+                "name": schema["x-kind"],
+                "fields": fields,
+                "lists": sorted(lists),
+                "required": schema.get("x-required-to-send", []),
+                "regime": schema["x-regime"],
+                "interconnection": schema["x-interconnection"],
+            },
+            RecordKind,
+        )
+    except (KeyError, AttributeError, msgspec.ValidationError):
+        raise PolicyInvalid("a record kind must mark every property with its export class, and itself with kind, regime and interconnection") from None

@@ -1,0 +1,129 @@
+"""Security labels: (policy, level) and every handling axis of its own; a partial order and a high-water mark.
+
+A level means something only inside its policy: ``VERTROUWELIJK`` is 2 in Belgium and 1 in the Netherlands. Ranks come
+from a versioned table (law 11.12.1998 art. 4; Council Decision 2013/488/EU app. B); a pair the table does not hold has
+no rank, and what has no rank never leaves.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Tlp = Literal["CLEAR", "GREEN", "AMBER", "AMBER+STRICT", "RED"]
+HandlingCode = Literal["H0", "H1", "H2", "H3"]
+
+TLP_ORDER: tuple[Tlp, ...] = ("CLEAR", "GREEN", "AMBER", "AMBER+STRICT", "RED")
+
+
+class LevelTable(msgspec.Struct, frozen=True):
+    """Ranks of (policy, level) pairs, dated and sourced. ``ranks['BEL']['RESTREINT'] == 1``; 0 is unclassified."""
+
+    version: str
+    ranks: dict[str, dict[str, int]]
+    sources: dict[str, str] = {}
+
+    def rank(self, policy: str, level: str) -> int | None:
+        """The rank, or None for a pair the table does not hold: unknown never leaves."""
+        return self.ranks.get(policy, {}).get(level)
+
+
+class SecurityLabel(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One label. Each axis is checked alone; the strictest wins and none relaxes another.
+
+    ``releasable_to`` holds organisation ids (``fra.police-demo``) and ISO 3166 alpha-3 codes (``FRA``, every
+    organisation of that state); **empty means nobody**. ``purpose`` None means the axis is not set; empty means none.
+    """
+
+    policy: str
+    level: str
+    releasable_to: tuple[str, ...] = ()
+    originators: tuple[str, ...] = ()
+    originator_control: bool = False
+    handling_code: tuple[HandlingCode, ...] = ()
+    tlp: Tlp | None = None
+    purpose: tuple[str, ...] | None = None
+    retention_until: str | None = None
+    no_foreign: bool = False
+    embargo: bool = False
+
+    def __post_init__(self) -> None:
+        # One spelling per meaning: sets are sorted and unique, so equal labels are equal bytes.
+        for axis in ("releasable_to", "originators", "handling_code", "purpose"):
+            values = getattr(self, axis)
+            if values is not None:
+                msgspec.structs.force_setattr(self, axis, tuple(sorted(set(values))))
+
+    def releasable(self, organisation: str, nation: str) -> bool:
+        """Whether the organisation, or its whole state, is named. Empty names nobody."""
+        return organisation in self.releasable_to or nation in self.releasable_to
+
+
+def nation_of(entry: str) -> str:
+    """The alpha-3 part of a releasable-to entry: ``fra.police-demo`` and ``FRA`` both belong to ``FRA``."""
+    return entry.split(".", 1)[0].upper()
+
+
+def _narrower(ours: tuple[str, ...], theirs: tuple[str, ...]) -> tuple[str, ...]:
+    """Intersection of releasable-to sets in which a state covers its organisations."""
+    mine, others = set(ours), set(theirs)
+    kept = mine & others
+    kept |= {entry for entry in mine if "." in entry and nation_of(entry) in others}
+    kept |= {entry for entry in others if "." in entry and nation_of(entry) in mine}
+    return tuple(sorted(kept))
+
+
+def join(first: SecurityLabel, second: SecurityLabel, levels: LevelTable) -> SecurityLabel | None:
+    """The high-water mark: at least as strict as both on every axis (law 11.12.1998 art. 5: whole >= highest part).
+
+    None when a level has no rank: a whole with an unknown part is unknown. Of two levels of equal rank and different
+    policies, the first's name stays.
+    """
+    rank_first, rank_second = levels.rank(first.policy, first.level), levels.rank(second.policy, second.level)
+    if rank_first is None or rank_second is None:
+        return None
+    top = first if rank_first >= rank_second else second
+    tlps = [tlp for tlp in (first.tlp, second.tlp) if tlp is not None]
+    dates = [until for until in (first.retention_until, second.retention_until) if until is not None]
+    if first.purpose is None or second.purpose is None:
+        purpose = first.purpose if second.purpose is None else second.purpose
+    else:
+        purpose = tuple(set(first.purpose) & set(second.purpose))
+    return SecurityLabel(
+        policy=top.policy,
+        level=top.level,
+        releasable_to=_narrower(first.releasable_to, second.releasable_to),
+        originators=first.originators + second.originators,
+        originator_control=first.originator_control or second.originator_control,
+        handling_code=first.handling_code + second.handling_code,
+        tlp=max(tlps, key=TLP_ORDER.index) if tlps else None,
+        purpose=purpose,
+        retention_until=min(dates) if dates else None,
+        no_foreign=first.no_foreign or second.no_foreign,
+        embargo=first.embargo or second.embargo,
+    )
+
+
+def dominates(upper: SecurityLabel, lower: SecurityLabel, levels: LevelTable) -> bool:
+    """Whether ``upper`` is at least as strict as ``lower`` on every axis. A partial order on labels with ranks."""
+    rank_upper, rank_lower = levels.rank(upper.policy, upper.level), levels.rank(lower.policy, lower.level)
+    if rank_upper is None or rank_lower is None or rank_upper < rank_lower:
+        return False
+    covered = all(entry in lower.releasable_to or nation_of(entry) in lower.releasable_to for entry in upper.releasable_to)
+    purposes = lower.purpose is None or (upper.purpose is not None and set(upper.purpose) <= set(lower.purpose))
+    retention = lower.retention_until is None or (
+        upper.retention_until is not None and upper.retention_until <= lower.retention_until
+    )
+    tlp = lower.tlp is None or (upper.tlp is not None and TLP_ORDER.index(upper.tlp) >= TLP_ORDER.index(lower.tlp))
+    return (
+        covered
+        and purposes
+        and retention
+        and tlp
+        and set(lower.originators) <= set(upper.originators)
+        and set(lower.handling_code) <= set(upper.handling_code)
+        and upper.originator_control >= lower.originator_control
+        and upper.no_foreign >= lower.no_foreign
+        and upper.embargo >= lower.embargo
+    )

@@ -1,0 +1,100 @@
+"""Messages of ``ct-exchange`` 1: what can be said, what each type demands, and its nouns."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from gateway.model.label import SecurityLabel
+
+Mode = Literal["operational", "exercise", "test"]
+MessageType = Literal[
+    "disclosure", "request", "clarification", "answer", "consent-request", "emergency",
+    "no-information", "refusal", "delay", "recall", "correction", "consent-answer", "agreement", "partner-update",
+    "status", "ping", "checkpoint", "void",
+]  # fmt: skip
+MessageClass = Literal["content-bearing", "coded", "protocol"]
+
+
+class Demands(msgspec.Struct, frozen=True):
+    """What must stand behind a message before it is sealed. The audit entry is demanded of every type."""
+
+    message_class: MessageClass
+    decision: bool
+    officers: int  # distinct persons whose endorsement is needed
+    accumulation: bool
+
+
+_CONTENT = Demands("content-bearing", decision=True, officers=2, accumulation=True)
+_CODED = Demands("coded", decision=True, officers=1, accumulation=False)
+_PROTOCOL = Demands("protocol", decision=False, officers=0, accumulation=False)
+
+#: Every type has a row; a test fails for one without.
+DEMANDS: dict[str, Demands] = {
+    **dict.fromkeys(("disclosure", "request", "clarification", "answer", "consent-request", "emergency"), _CONTENT),
+    **dict.fromkeys(
+        ("no-information", "refusal", "delay", "recall", "correction", "consent-answer", "agreement", "partner-update"), _CODED
+    ),
+    **dict.fromkeys(("status", "ping", "checkpoint", "void"), _PROTOCOL),
+}
+
+
+class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"sender": "from", "recipient": "to"}):
+    """The protocol fields at the head of every payload, in wire order."""
+
+    format: str
+    type: MessageType
+    mode: Mode
+    message_id: str
+    conversation: str
+    sender: str
+    recipient: str
+    created: str  # RFC 3339
+    language: str
+
+
+class Handling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The conditions under which the recipient may use what it receives."""
+
+    regime: str
+    route: str
+    purpose: str
+    legal_basis: str
+    retention_until: str  # calendar date
+    onward: str
+
+
+class PartLabel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The label of one part of the message; the nearest enclosing entry wins."""
+
+    part: str  # RFC 6901 pointer into the payload
+    label: SecurityLabel
+
+
+class RecordPart(msgspec.Struct, frozen=True):
+    """One released record: the pseudonym for this partner, and the content that is left."""
+
+    ref: str
+    kind: str
+    content: dict[str, Any]
+
+
+class ExchangeMessage(msgspec.Struct, frozen=True):
+    """A message between nouns and bytes: what a format renders, and what it parses back to.
+
+    ``label`` is the high-water mark of ``labels``; protocol messages carry neither label, handling nor records.
+    """
+
+    envelope: Envelope
+    label: SecurityLabel | None = None
+    handling: Handling | None = None
+    records: tuple[RecordPart, ...] = ()
+    labels: tuple[PartLabel, ...] = ()
+
+
+class Rendered(msgspec.Struct, frozen=True):
+    """Exact bytes, and what the format could not carry. A lost caveat or grade blocks the message."""
+
+    payload: bytes
+    lost: tuple[str, ...] = ()

@@ -1,0 +1,67 @@
+"""Officers: persons with roles, clearance and *public* keys; the private ones never come near the gateway."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from gateway.model.label import LevelTable, SecurityLabel
+from gateway.model.time import Instant
+
+Role = Literal["requester", "approver", "lift-approver", "reviewer", "security-officer", "operator", "inbox"]
+
+
+class OfficerKey(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A public key of an officer (ES256, SubjectPublicKeyInfo DER as base64url). ``kid`` is its SHA-256 thumbprint."""
+
+    kid: str
+    public: str
+    revoked: bool = False
+
+
+class Clearance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Highest (policy, level) the person may see, until when (law 11.12.1998 art. 8)."""
+
+    policy: str
+    level: str
+    until: Instant
+
+
+class Officer(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One version of an officer. ``person`` identifies the human being: two keys of one person are one person."""
+
+    id: str
+    person: str
+    name: str
+    roles: tuple[Role, ...]
+    keys: tuple[OfficerKey, ...]
+    clearance: Clearance | None = None  # None: unclassified only
+    need_to_know: tuple[str, ...] = ()  # record kinds and groups; empty means none
+    suspended: bool = False
+    version: int = 1
+
+    def key(self, kid: str) -> OfficerKey | None:
+        """The officer's key of this id unless it, or the officer, is revoked."""
+        return next((key for key in self.keys if key.kid == kid and not key.revoked and not self.suspended), None)
+
+    def clearance_rank(self, now: Instant, levels: LevelTable) -> int:
+        """The rank the officer may see at ``now``; 0 (unclassified) without a clearance or after its end."""
+        if self.clearance is None or now >= self.clearance.until:
+            return 0
+        return levels.rank(self.clearance.policy, self.clearance.level) or 0
+
+    def may_see(self, label: SecurityLabel, now: Instant, levels: LevelTable) -> bool:
+        """Whether the clearance reaches the label's level; an unknown level is seen by nobody."""
+        rank = levels.rank(label.policy, label.level)
+        return rank is not None and rank <= self.clearance_rank(now, levels)
+
+
+class Endorsement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A person's signature over statements: payload of a JWS of typ ``ecluse-endorsement+jws``."""
+
+    v: Literal[1]
+    act: Literal["request", "approve"]
+    at: Instant
+    officer: str
+    statements: tuple[str, ...]  # lowercase hex SHA-256 of each statement's bytes

@@ -1,0 +1,79 @@
+"""Canonical records: a local record after its adapter, every field labelled or plainly unlabelled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import msgspec
+
+from gateway.model.kind import FieldSpec, RecordKind
+from gateway.model.label import SecurityLabel
+from gateway.model.time import Instant
+
+#: Where a label came from. The core knows no default label: an adapter says which of these it used.
+LabelSource = Literal["item", "record", "none"]
+
+
+class FieldLabel(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The label of one field, or its absence said aloud (``label`` None, source ``none``)."""
+
+    pointer: str
+    label: SecurityLabel | None
+    source: LabelSource
+    originator: str = ""  # organisation id of the service the item came from; empty means unknown
+    consent: tuple[str, ...] = ()  # organisations toward which the originator's consent is recorded
+
+
+class CanonicalRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One version of one local record.
+
+    ``content`` follows the kind's JSON Schema and holds every field, the ones that never leave included.
+    Its bytes (RFC 8785) are what ``record_sha256`` is over: decision, endorsements and guard all bind to them.
+    """
+
+    kind: str
+    entity_id: str  # never leaves: partners see a pseudonym
+    origin: str  # organisation id that keeps the record
+    extracted_at: Instant
+    handed_over_by: str  # officer id of the person who handed the extract over (law 10.7.2006 art. 9 §3)
+    content: dict[str, Any]
+    labels: tuple[FieldLabel, ...]
+
+
+class LabelledField(msgspec.Struct, frozen=True):
+    """One field with everything a rule may look at."""
+
+    pointer: str
+    value: Any
+    spec: FieldSpec | None  # None: the kind does not know it, so it never leaves
+    label: SecurityLabel | None
+    originator: str
+    consent: tuple[str, ...]
+
+
+def pointer_token(member: str) -> str:
+    """A member name as one RFC 6901 reference token (§3), so that no name can pass for an item of another member."""
+    return member.replace("~", "~0").replace("/", "~1")
+
+
+def fields_of(record: CanonicalRecord, kind: RecordKind) -> Iterator[LabelledField]:
+    """Every field of the record, in the order of its content; a list yields one field an item."""
+    labels = {entry.pointer: entry for entry in record.labels}
+    for member, value in record.content.items():
+        whole = f"/{pointer_token(member)}"
+        items = (
+            [(f"{whole}/{index}", item) for index, item in enumerate(value)]
+            if member in kind.lists and isinstance(value, list)
+            else [(whole, value)]
+        )
+        for pointer, item in items:
+            found = labels.get(pointer)
+            yield LabelledField(
+                pointer=pointer,
+                value=item,
+                spec=kind.spec(pointer),
+                label=found.label if found else None,
+                originator=found.originator if found else "",
+                consent=found.consent if found else (),
+            )

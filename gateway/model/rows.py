@@ -1,0 +1,302 @@
+"""What the store keeps: one frozen type a table, no business in them.
+
+Rows hold no personal data in the clear. Content sits in bodies, each under a key of its own; what stands here are
+random ids, organisation and officer ids, states, times, sequence numbers and blinded indices. Even payload digests
+stay inside bodies, so that destroying a key leaves nothing to guess against.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.model.time import Instant
+
+
+class Row(msgspec.Struct, frozen=True):
+    """Base of every row; the store maps each subclass to its table."""
+
+
+# --- bodies and records ----------------------------------------------------------------------------------------------
+
+
+class KeyRow(Row, frozen=True):
+    """A wrapped data key. Destroying it erases every body under it."""
+
+    id: str
+    wrapped: bytes
+    created: Instant
+
+
+class BodyRow(Row, frozen=True):
+    """AES-256-GCM ciphertext (nonce first) under ``key``; associated data is the body's id."""
+
+    id: str
+    key: str
+    ciphertext: bytes
+
+
+class SubjectRow(Row, frozen=True):
+    """Who is mentioned in the bodies of a key: HMAC index, never a name."""
+
+    subject: str
+    key: str
+
+
+class RecordRow(Row, frozen=True):
+    """One version of an imported record. ``handle`` is derived from the HMAC index of its entity id."""
+
+    handle: str
+    version: int
+    latest: bool
+    kind: str
+    subject: str
+    fingerprint: str  # HMAC of the content and labels: an unchanged re-import is recognised by it
+    key: str
+    body: str
+    extracted_at: Instant
+    imported_at: Instant
+
+
+class EmbargoRow(Row, frozen=True):
+    """An embargo on a subject (TER art. 19); ``lifted_at`` None while in force."""
+
+    id: str
+    subject: str
+    authority_sha256: str
+    placed_at: Instant
+    placed_by: str
+    lifted_at: Instant | None = None
+
+
+# --- directory and changes -------------------------------------------------------------------------------------------
+
+
+class DirectoryRow(Row, frozen=True):
+    """A version of a document in force: officer, partner, agreement, policy. ``document`` are its exact bytes."""
+
+    kind: str
+    id: str
+    version: int
+    current: bool
+    document: bytes
+    sha256: str
+    since: Instant
+    change: str
+
+
+class ChangeRow(Row, frozen=True):
+    """A proposed change, its statement and endorsements, until it is applied, rejected or overtaken."""
+
+    id: str
+    state: str
+    kind: str
+    target: str
+    statement: bytes
+    document: bytes
+    endorsements: tuple[str, ...]
+    proposer: str
+    proposed_at: Instant
+    decided_at: Instant | None = None
+
+
+# --- outbound --------------------------------------------------------------------------------------------------------
+
+
+class ReleaseRow(Row, frozen=True):
+    """A release from preparation to its end. ``body`` holds payload, decision, statement and salt."""
+
+    id: str
+    state: str
+    partner: str
+    conversation: str
+    type: str
+    mode: str
+    message_id: str
+    handle: str
+    subject: str
+    key: str
+    body: str
+    requester: str
+    person: str
+    created: Instant
+    not_after: Instant
+    priority: int = 0
+    reason: str = ""  # rule id that voided it, never why in words
+
+
+class EndorsementRow(Row, frozen=True):
+    """A person's endorsement of a release; ``body`` holds the JWS (it carries the statement digest)."""
+
+    release: str
+    act: str
+    officer: str
+    person: str
+    body: str
+    at: Instant
+
+
+class ReservationRow(Row, frozen=True):
+    """What a partner holds, or is about to: reserved with the approval, freed when the release is voided."""
+
+    partner: str
+    subject: str
+    release: str
+    at: Instant
+
+
+class LaneRow(Row, frozen=True):
+    """One (partner, conversation): strict order within, none between."""
+
+    partner: str
+    conversation: str
+    next_seq: int = 1  # next outbound sequence number
+    expected: int = 1  # next inbound sequence number
+    queued: int = 0  # outbox rows not finished
+    position: int = 0  # last outbox position used
+    due: Instant | None = None  # back-off: not before this
+    attempts: int = 0
+    held: bool = False
+    token: int = 0  # fencing token of the last claim
+    priority: int = 0
+
+
+class OutboxRow(Row, frozen=True):
+    """One message of a lane on its way out."""
+
+    partner: str
+    conversation: str
+    position: int
+    message_id: str
+    release: str  # empty for protocol messages
+    type: str
+    state: str
+    key: str
+    body: str  # of a protocol message; a release has its own
+    seq: int = 0
+    entry: int = -1  # position in the partner's log
+    seal: str = ""  # body id
+    attempts: int = 0
+    exp: int = 0
+    receipt: str = ""
+
+
+# --- inbound ---------------------------------------------------------------------------------------------------------
+
+
+class InboxRow(Row, frozen=True):
+    """A message of a partner, once accepted: identity, place in its conversation, and where its bytes are."""
+
+    sender: str
+    message_id: str
+    state: str
+    conversation: str
+    seq: int
+    type: str
+    mode: str
+    key: str
+    body: str
+    receipt: str
+    received_at: Instant
+
+
+class ReceiptRow(Row, frozen=True):
+    """A receipt given (out) or got (in); ``body`` holds statement and JWS, encrypted."""
+
+    id: str
+    direction: str
+    partner: str
+    key: str
+    body: str
+    signed: bool
+    at: Instant
+
+
+class QuarantineRow(Row, frozen=True):
+    """What could not be accepted, why, and (within the partner's quota) its bytes, encrypted."""
+
+    id: str
+    partner: str
+    code: str
+    digest: str  # of the ciphertext as received
+    size: int
+    body: str
+    at: Instant
+
+
+# --- audit -----------------------------------------------------------------------------------------------------------
+
+
+class LogRow(Row, frozen=True):
+    """A log: its origin line and size; its root follows from its tiles."""
+
+    origin: str
+    size: int
+
+
+class EntryRow(Row, frozen=True):
+    origin: str
+    position: int
+    entry: bytes
+
+
+class EntryBodyRow(Row, frozen=True):
+    """Where the encrypted detail of a master entry lies."""
+
+    origin: str
+    position: int
+    body: str
+
+
+class TileRow(Row, frozen=True):
+    """A C2SP tile: up to 256 concatenated hashes."""
+
+    origin: str
+    level: int
+    position: int
+    hashes: bytes
+
+
+class CheckpointRow(Row, frozen=True):
+    """A signed head of one of our logs: durable before it is shown to anybody."""
+
+    origin: str
+    size: int
+    note: bytes
+    at: Instant
+
+
+class HeldRow(Row, frozen=True):
+    """A head of a *partner's* log about us, as it came in a seal or receipt: our witness against a cut-off tail."""
+
+    origin: str
+    size: int
+    note: bytes
+    at: Instant
+
+
+# --- housekeeping ----------------------------------------------------------------------------------------------------
+
+
+class NonceRow(Row, frozen=True):
+    """A nonce of a call endorsement, kept until its window has passed."""
+
+    nonce: str
+    until: Instant
+
+
+class IdempotencyRow(Row, frozen=True):
+    """The answer already given for a key, so that repeating a command has no second effect."""
+
+    key: str
+    officer: str
+    op: str
+    params_sha256: str
+    response: bytes
+    at: Instant
+
+
+class MetaRow(Row, frozen=True):
+    """Single values: schema version, heartbeat, organisation."""
+
+    name: str
+    value: str

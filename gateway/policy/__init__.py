@@ -1,0 +1,1 @@
+"""Facts, rules, the decision and its reasons."""

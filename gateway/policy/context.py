@@ -1,0 +1,81 @@
+"""What a decision looks at: one frozen `Context`, gathered by the caller, with time as an argument.
+
+The policy room never fetches anything. What is not in the context does not exist for a rule, and what a rule needs
+and does not find denies.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from gateway.model.agreement import AgreementState, Ceiling, Route
+from gateway.model.kind import RecordKind
+from gateway.model.label import HandlingCode, LevelTable
+from gateway.model.officer import Officer
+from gateway.model.party import Assurance, Partner, RecipientKind
+from gateway.model.record import CanonicalRecord
+from gateway.model.request import Lift, Request
+from gateway.model.time import Instant
+
+
+class Held(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What this partner holds already, reservations included."""
+
+    records: int  # distinct records within the agreement's bulk window
+    subject_held: bool  # this subject is one of them
+
+
+class Compilation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Beyond ``records`` records, what one partner holds is worth ``level`` as a whole (law 11.12.1998 art. 5)."""
+
+    records: int
+    level: Ceiling
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The thresholds a deployer sets. **Every default is absence, and absence denies**: nothing is set here."""
+
+    freshness_s: int | None = None  # greatest age of an extract, seconds
+    evaluation_months: int | None = None  # greatest age of a threat evaluation, months
+    pre_inquiry_months: int | None = None  # greatest age of a pre-inquiry, months; None: none leaves
+    min_age: int | None = None  # years; nobody younger leaves, whatever the kind
+    flagged_age: int | None = None  # years; younger persons need a lift of `/person`
+    channel_ceiling: Ceiling | None = None  # what this channel is accredited for
+    bdc_recipients: Mapping[RecipientKind, Route] = {}  # who may receive BDC data, and by which legal route
+    intelligence_conditions: str | None = None  # reference of the National Security Council's conditions
+    eu_states: tuple[str, ...] = ()  # ISO 3166 alpha-3; empty is unknown, not "no state"
+    domestic_handling_codes: tuple[HandlingCode, ...] = ()  # what a domestic recipient gets too
+    minimum_assurance: Assurance | None = None  # for personal data of any level, beside the agreement's own
+    compilation: Compilation | None = None
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a decision depends on.
+
+    ``record`` is what would be rendered; ``subject`` is the same record in full, from which facts about the person
+    and the file are computed: they do not change because a field was withheld. ``officers`` holds the requester first
+    and, from approval on, the approver. ``permitted`` belongs to `decide`.
+    """
+
+    record: CanonicalRecord
+    subject: CanonicalRecord
+    kind: RecordKind
+    partner: Partner
+    agreement: AgreementState | None
+    our_org: str
+    our_nation: str  # ISO 3166 alpha-3
+    purpose: str
+    legal_basis: str
+    justification: str
+    language: str
+    format: str
+    held: Held
+    embargoed: bool
+    officers: tuple[Officer, ...]
+    levels: LevelTable
+    settings: Settings
+    now: Instant
+    request: Request | None = None
+    lifts: tuple[Lift, ...] = ()
+    judicial_authorisation: str = ""  # reference of the judicial authority's recorded consent; empty: none
+    permitted: int | None = None  # fields left after the field rules; None before they ran

@@ -1,0 +1,113 @@
+"""Facts of one field."""
+
+from gateway.model.label import nation_of
+from gateway.model.record import LabelledField
+from gateway.policy.context import Context
+from gateway.policy.facts.declare import day, field_fact, months_begun, rank_of
+
+
+@field_fact("field.pattern", str)
+def field_pattern(ctx: Context, field: LabelledField) -> str | None:
+    return field.spec.pattern if field.spec else None
+
+
+@field_fact("field.class", str)
+def field_class(ctx: Context, field: LabelledField) -> str | None:
+    """The export class; None for a field the kind does not know."""
+    return field.spec.export_class if field.spec else None
+
+
+@field_fact("field.level", int)
+def field_level(ctx: Context, field: LabelledField) -> int | None:
+    return rank_of(ctx, field.label)
+
+
+@field_fact("field.releasable", bool)
+def field_releasable(ctx: Context, field: LabelledField) -> bool | None:
+    """Whether the label names the partner or its state."""
+    return field.label.releasable(ctx.partner.org, ctx.partner.nation) if field.label else None
+
+
+@field_fact("field.no_foreign", bool)
+def field_no_foreign(ctx: Context, field: LabelledField) -> bool | None:
+    return field.label.no_foreign if field.label else None
+
+
+@field_fact("field.tlp", str)
+def field_tlp(ctx: Context, field: LabelledField) -> str | None:
+    return field.label.tlp if field.label else None
+
+
+@field_fact("field.purposes", frozenset)
+def field_purposes(ctx: Context, field: LabelledField) -> frozenset[str] | None:
+    """The purposes the label allows; None when that axis is not set."""
+    return frozenset(field.label.purpose) if field.label and field.label.purpose is not None else None
+
+
+@field_fact("field.retention_passed", bool)
+def field_retention_passed(ctx: Context, field: LabelledField) -> bool | None:
+    """Whether the supplier's last day of keeping is over; False when the label sets none."""
+    if field.label is None:
+        return None
+    return field.label.retention_until is not None and day(field.label.retention_until) < ctx.now.date()
+
+
+@field_fact("field.handling_codes", frozenset)
+def field_handling_codes(ctx: Context, field: LabelledField) -> frozenset[str] | None:
+    return frozenset(field.label.handling_code) if field.label else None
+
+
+@field_fact("field.consent", frozenset)
+def field_consent(ctx: Context, field: LabelledField) -> frozenset[str]:
+    """Organisations toward which the originator's consent is recorded."""
+    return frozenset(field.consent)
+
+
+def _others(ctx: Context, field: LabelledField) -> set[str] | None:
+    """Every originator but us; None when nobody knows where the item came from."""
+    if not field.originator or field.label is None:
+        return None
+    return {field.originator, *field.label.originators} - {ctx.our_org}
+
+
+@field_fact("field.foreign_origin", bool)
+def field_foreign_origin(ctx: Context, field: LabelledField) -> bool | None:
+    """Whether a service of another state is among the originators."""
+    others = _others(ctx, field)
+    return None if others is None else any(nation_of(other) != ctx.our_nation for other in others)
+
+
+@field_fact("field.controlled_by_other", bool)
+def field_controlled_by_other(ctx: Context, field: LabelledField) -> bool | None:
+    """Whether another service of our own state keeps originator control over the item."""
+    others = _others(ctx, field)
+    if others is None or field.label is None:
+        return None
+    return field.label.originator_control and any(nation_of(other) == ctx.our_nation for other in others)
+
+
+@field_fact("field.asked_for", bool)
+def field_asked_for(ctx: Context, field: LabelledField) -> bool:
+    """Whether a request of this partner, for this purpose, asks for the field's pattern."""
+    request = ctx.request
+    if request is None or field.spec is None:
+        return False
+    ours = request.partner == ctx.partner.org and request.purpose == ctx.purpose
+    return ours and field.spec.pattern in request.asks
+
+
+@field_fact("field.lifted", bool)
+def field_lifted(ctx: Context, field: LabelledField) -> bool:
+    return any(lift.pointer == field.pointer for lift in ctx.lifts)
+
+
+@field_fact("evaluation.age_months", int)
+def evaluation_age_months(ctx: Context, field: LabelledField) -> int:
+    """Months, the begun one counted, since the threat evaluation was made."""
+    return months_begun(day(field.value["date"]), ctx.now.date())
+
+
+@field_fact("evaluation.lapsed", bool)
+def evaluation_lapsed(ctx: Context, field: LabelledField) -> bool:
+    """Whether the evaluation's own last day of validity is over; False when it names none."""
+    return "valid_until" in field.value and day(field.value["valid_until"]) < ctx.now.date()

@@ -1,0 +1,108 @@
+"""Facts of the record, always read in full: what was withheld changes none of them (but `record.members`)."""
+
+from datetime import date
+
+from gateway.model.record import fields_of
+from gateway.model.time import PartialDate, full_years
+from gateway.policy.context import Context
+from gateway.policy.facts.declare import day, fact, months_begun, rank_of
+
+#: Seconds an extract may seem to come from the future: the clocks of two honest machines differ by less.
+CLOCK_SKEW_S = 300
+
+
+@fact("record.kind", str)
+def record_kind(ctx: Context) -> str:
+    """The kind's name; fails when record and kind are not of the same."""
+    if not ctx.record.kind == ctx.subject.kind == ctx.kind.name:
+        raise ValueError("record and kind differ")
+    return ctx.kind.name
+
+
+@fact("record.regime", str)
+def record_regime(ctx: Context) -> str:
+    return ctx.kind.regime
+
+
+@fact("record.unlabelled_items", int)
+def record_unlabelled_items(ctx: Context) -> int:
+    """Fields without exactly one label: two labels of one field are a doubt, and doubt is no label."""
+    pointers = [entry.pointer for entry in ctx.subject.labels if entry.label is not None]
+    return sum(pointers.count(field.pointer) != 1 for field in fields_of(ctx.subject, ctx.kind))
+
+
+@fact("record.unknown_levels", int)
+def record_unknown_levels(ctx: Context) -> int:
+    """Labels whose (policy, level) has no rank in the table."""
+    return sum(entry.label is not None and rank_of(ctx, entry.label) is None for entry in ctx.subject.labels)
+
+
+@fact("record.embargoed", bool)
+def record_embargoed(ctx: Context) -> bool:
+    """An embargo on the subject, or on any item of the record."""
+    return ctx.embargoed or any(
+        entry.label is not None and entry.label.embargo for entry in ctx.subject.labels
+    )
+
+
+@fact("record.members", frozenset)
+def record_members(ctx: Context) -> frozenset[str]:
+    """Members that hold a field at all; an empty list holds none."""
+    return frozenset(field.pointer.split("/")[1] for field in fields_of(ctx.record, ctx.kind))
+
+
+@fact("kind.required", frozenset)
+def kind_required(ctx: Context) -> frozenset[str]:
+    return ctx.kind.required
+
+
+@fact("extract.age_s", int)
+def extract_age_s(ctx: Context) -> int:
+    """Seconds since the extract was made; fails for one from the future."""
+    age = int((ctx.now - ctx.subject.extracted_at).total_seconds())
+    if age < -CLOCK_SKEW_S:
+        raise ValueError("an extract from the future has no age")
+    return max(0, age)
+
+
+@fact("record.validation", str)
+def record_validation(ctx: Context) -> str | None:
+    return (ctx.subject.content.get("validation") or {}).get("state")
+
+
+@fact("record.card", str)
+def record_card(ctx: Context) -> str | None:
+    return (ctx.subject.content.get("status") or {}).get("card")
+
+
+@fact("record.archived", bool)
+def record_archived(ctx: Context) -> bool | None:
+    return (ctx.subject.content.get("status") or {}).get("archived")
+
+
+@fact("record.judicial_information", bool)
+def record_judicial_information(ctx: Context) -> bool | None:
+    return (ctx.subject.content.get("status") or {}).get("judicial_information")
+
+
+@fact("record.in_pre_inquiry", bool)
+def record_in_pre_inquiry(ctx: Context) -> bool:
+    return "pre_inquiry" in ctx.subject.content
+
+
+@fact("pre_inquiry.age_months", int)
+def pre_inquiry_age_months(ctx: Context) -> int | None:
+    inquiry = ctx.subject.content.get("pre_inquiry")
+    return None if inquiry is None else months_begun(day(inquiry["since"]), ctx.now.date())
+
+
+@fact("person.min_age", int)
+def person_min_age(ctx: Context) -> int | None:
+    """The youngest age, in completed years, that the birth dates allow; None when one of them cannot be told."""
+    latest: list[date] = []
+    for birth in ctx.subject.content.get("birth") or ():
+        bounds = PartialDate(birth["date"], birth["precision"], birth.get("about", False)).bounds()
+        if bounds is None:
+            return None
+        latest.append(bounds[1])
+    return full_years(max(latest), ctx.now.date()) if latest else None

@@ -1,0 +1,1 @@
+"""The service: listeners, dispatcher, signer process, keeper, and the wiring that picks adapters."""

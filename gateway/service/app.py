@@ -1,0 +1,479 @@
+"""The wiring: the only place that picks adapters, for the gateway and for its signer process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import resource
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import AsyncIterator, Mapping, MutableMapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import structlog
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+import schemas
+from adapters.identities.system import SystemClock, SystemIds
+from adapters.keys.file import read_bytes, read_private_pem, replace_file
+from adapters.partners.exchange import ExchangeTransport
+from adapters.records.bdc import BdcExtract
+from adapters.stores.sql import SqliteStore
+from certs.profiles import is_demo, load_certificate
+from gateway.errors import ConfigInvalid, GatewayError, SignerUnavailable
+from gateway.model.kind import RecordKind, load_kind
+from gateway.model.party import KeyRecord, Partner
+from gateway.policy.levels import default_levels
+from gateway.service.changes import Changes
+from gateway.service.config import LoadedConfig, load_config
+from gateway.service.context import Gateway
+from gateway.service.desk import Desk
+from gateway.service.desk_api import DeskApi
+from gateway.service.directory import load_directory
+from gateway.service.dispatcher import Dispatcher
+from gateway.service.home import Home
+from gateway.service.imports import Imports
+from gateway.service.intake import Intake
+from gateway.service.keeper import Keeper
+from gateway.service.lanes import Queue
+from gateway.service.ledger import Ledger
+from gateway.service.ops import Operations
+from gateway.service.partner_api import PartnerApi
+from gateway.service.releases import Releases
+from gateway.service.signer import process
+from gateway.service.signer.authority import Authority, system_now
+from gateway.service.signer.client import SignerClient
+from gateway.service.signer.keys import SignerKeys
+from gateway.service.signer.trust import TrustFile
+from gateway.service.tls import (
+    TlsEvidence,
+    TlsFiles,
+    client_context,
+    peer_evidence,
+    pin_check,
+    server_context,
+)
+from gateway.service.tls_listener import TlsListener, start_tls_server
+from gateway.service.tls_probe import self_probe
+from gateway.service.vault import Vault
+from gateway.wire.container import kem_private
+from gateway.wire.strict import b64url_decode
+
+log = structlog.get_logger()
+
+#: Exit code when the store or the proof is broken (the outside contract's "audit broken").
+EXIT_AUDIT_BROKEN = 4
+
+#: Seconds a signer may take from start to its first answer.
+SIGNER_START_S = 10.0
+
+RECORD_KINDS = ("records/bdc-person/1.0.json",)
+
+
+def kinds() -> dict[str, RecordKind]:
+    """Every record kind that is shipped."""
+    return {kind.name: kind for kind in (load_kind(schemas.load_json(name)) for name in RECORD_KINDS)}
+
+
+# --- the signer process ----------------------------------------------------------------------------------------------
+
+
+def load_signer_keys(home: Home) -> SignerKeys:
+    """Read the signer's key files; a file others may read, or one that is missing, is `ConfigInvalid`."""
+    folder = home.signer / "keys"
+    message, receipt, head = (
+        read_private_pem(folder / f"{name}.pem") for name in ("message", "receipt", "log")
+    )
+    if not isinstance(message, EllipticCurvePrivateKey) or not isinstance(receipt, EllipticCurvePrivateKey):
+        raise ConfigInvalid("message and receipt keys must be P-256")
+    if not isinstance(head, Ed25519PrivateKey):
+        raise ConfigInvalid("the log key must be Ed25519")
+    records = msgspec.json.decode((home.signer / "public.json").read_bytes(), type=tuple[KeyRecord, ...])
+    return SignerKeys(
+        message=message,
+        receipt=receipt,
+        encryption=kem_private(read_bytes(folder / "encryption.bin")),
+        log=head,
+        kek=read_bytes(folder / "kek.bin"),
+        index_key=read_bytes(folder / "index.bin"),
+        pseudonym_key=read_bytes(folder / "pseudonym.bin"),
+        records=records,
+    )
+
+
+def run_signer(home: Home) -> None:
+    """The signer process: load keys and trust, serve the socket until the parent's pipe closes."""
+
+    def replace(name: str, data: bytes) -> None:
+        replace_file(home.signer / name, data)
+
+    heads = home.signer / "heads.json"
+    trust = TrustFile(
+        (home.signer / "trust.json").read_bytes(), heads.read_bytes() if heads.exists() else b"", replace
+    )
+    authority = Authority(
+        load_signer_keys(home), trust, kinds=kinds(), levels=default_levels(), now=system_now
+    )
+    asyncio.run(process.serve(authority, home.signer_socket, ready=lambda: print("ready", flush=True)))
+
+
+class SignerProcess:
+    """The child that holds the keys. It ends when this process ends, and is started again when it dies."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._process: asyncio.subprocess.Process | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start and wait until it serves; raises `SignerUnavailable`."""
+        await self._spawn()
+        self._watch = asyncio.create_task(self._restart())
+
+    async def _spawn(self) -> None:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "gateway.cli",
+            "signer",
+            "--home",
+            str(self._home.path),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        if self._process.stdout is None:
+            raise SignerUnavailable("the signer has no output")
+        try:
+            async with asyncio.timeout(SIGNER_START_S):
+                line = await self._process.stdout.readline()
+        except TimeoutError:
+            line = b""
+        if line.strip() != b"ready":
+            raise SignerUnavailable("the signer did not start")
+
+    async def _restart(self) -> None:
+        while self._process is not None:
+            await self._process.wait()
+            log.error("signer.ended", code=self._process.returncode)
+            await asyncio.sleep(0.1)
+            with contextlib.suppress(SignerUnavailable):
+                await self._spawn()
+
+    async def stop(self) -> None:
+        """Close its pipe and wait for its end."""
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._process is not None and self._process.returncode is None:
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), 5)
+            if self._process.returncode is None:
+                self._process.kill()
+
+
+# --- the gateway -----------------------------------------------------------------------------------------------------
+
+
+def tls_files(home: Home, role: str) -> TlsFiles:
+    """Our TLS identity of one role and the partners' authorities with their revocation lists."""
+    return TlsFiles(
+        certificate=home.tls / f"{role}.pem",
+        key=home.tls / f"{role}.key",
+        partner_cas=tuple(sorted((home.tls / "partners").glob("*.pem"))),
+        crls=tuple(sorted((home.tls / "partners").glob("*.crl"))),
+    )
+
+
+def pins(partner: Partner, use: str) -> set[str]:
+    """SHA-256 of the SPKI of every key of this use, as the TLS check wants them."""
+    return {
+        hashlib.sha256(b64url_decode(key.public)).hexdigest()
+        for key in partner.keys
+        if key.use == use and not key.revoked
+    }
+
+
+class Application:
+    """A gateway with all its parts, between `start` and `stop`."""
+
+    def __init__(self, home: Home, loaded: LoadedConfig, *, listen: bool) -> None:
+        self.home, self._loaded, self._listen = home, loaded, listen
+        self._lock = home.own()
+        self._signer = SignerProcess(home)
+        self._runners: list[web.AppRunner] = []
+        self._listener: TlsListener | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self.ended = asyncio.Event()
+        self.exit_code = 0
+        self.gateway: Gateway
+
+    def fatal(self, reason: str) -> None:
+        """The store or the proof is broken: nothing more is acknowledged; the process ends with code 4, now."""
+        log.critical("gateway.fatal", reason=reason)
+        sys.stderr.flush()
+        sys.stdout.flush()
+        os._exit(EXIT_AUDIT_BROKEN)
+
+    async def start(self) -> None:
+        """Start everything, in the order in which each part needs the one before.
+
+        (1) the store opens and keeps a probe write; (2) the signer answers; (3) no log is behind a signed head;
+        (4) the logs' heads are signed; (5) the control socket opens; (6) when listening: our own TLS listener is
+        probed in memory, then partners, operations, dispatcher and keeper start.
+        """
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        config = self._loaded.config
+        # (1)
+        store = SqliteStore.open(self.home.database, fatal=self.fatal)
+        store.probe()
+        # (2)
+        await self._signer.start()
+        signer, clock, ids = SignerClient(self.home.signer_socket), SystemClock(), SystemIds()
+        vault = Vault(signer, ids)
+        transport = ExchangeTransport(
+            lambda: client_context(tls_files(self.home, "client")),
+            _check_server,
+            connect_s=config.delivery.connect_timeout_s,
+            answer_s=config.delivery.answer_timeout_s,
+        )
+        now = clock.now()
+        directory = await store.read(lambda tx: load_directory(tx, now=now))
+        _refuse_demo_material(self.home, config.profile, directory.founding.profile)
+        self.gateway = Gateway(
+            config=config,
+            config_sha256=self._loaded.sha256,
+            store=store,
+            signer=signer,
+            clock=clock,
+            ids=ids,
+            vault=vault,
+            ledger=Ledger(config.organisation.id, vault, ids),
+            transport=transport,
+            kinds=kinds(),
+            levels=default_levels(),
+            directory=directory,
+            fatal=self.fatal,
+        )
+        # (3)
+        await self.gateway.refuse_rollback()
+        # (4)
+        await self._note_configuration()
+        # (5)
+        releases = Releases(self.gateway)
+        dispatcher = Dispatcher(self.gateway, releases)
+        self.gateway.wake = dispatcher.wake
+        imports = Imports(self.gateway, {"bdc-person/1.0": BdcExtract})
+        desk = Desk(self.gateway, releases, imports, Changes(self.gateway), Queue(self.gateway, dispatcher))
+        await self._open_control_socket(DeskApi(self.gateway, desk))
+        # (6)
+        if self._listen:
+            await self._open_listeners()
+            self._tasks.append(asyncio.create_task(dispatcher.run()))
+            self._tasks.append(asyncio.create_task(Keeper(self.gateway, imports).run()))
+            for task in self._tasks:
+                task.add_done_callback(self._task_ended)
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.critical("gateway.task-ended", error=type(task.exception()).__name__)
+            self.exit_code = 3
+            self.ended.set()
+
+    async def _note_configuration(self) -> None:
+        """What this run is configured with, in the master log, under a signed head before anything is sealed."""
+        gateway, now = self.gateway, self.gateway.clock.now()
+        await gateway.vault.reserve()
+        await gateway.store.write(
+            lambda tx: gateway.ledger.record(
+                tx,
+                now,
+                "config",
+                "gateway",
+                "",
+                {"config_sha256": gateway.config_sha256, "listen": self._listen},
+            )
+        )
+        await gateway.checkpoint_logs([gateway.ledger.master])
+
+    async def _open_control_socket(self, api: DeskApi) -> None:
+        runner = web.AppRunner(api.application(), access_log=None, keepalive_timeout=10)
+        await runner.setup()
+        self._runners.append(runner)
+        path = self.home.control_socket
+        path.unlink(missing_ok=True)
+        before = os.umask(0o177)
+        try:
+            await web.UnixSite(runner, str(path)).start()
+        finally:
+            os.umask(before)
+
+    async def _open_listeners(self) -> None:
+        config = self._loaded.config
+        context = server_context(tls_files(self.home, "server"))
+        self_probe(context)
+        api = PartnerApi(self.gateway, Intake(self.gateway))
+        runner = web.AppRunner(
+            api.application(), access_log=None, keepalive_timeout=10, auto_decompress=False
+        )
+        await runner.setup()
+        self._runners.append(runner)
+        if runner.server is None:
+            raise ConfigInvalid("the partner listener has no server")
+        self._listener = await start_tls_server(
+            runner.server,
+            config.partner_listener.host,
+            config.partner_listener.port,
+            context,
+            admit=self._admit,
+            on_refused=lambda _source, reason: log.warning("connection.refused", reason=reason),
+            max_connections=config.inbound.connections,
+        )
+        api.evidence = self._listener.evidence
+        operations = Operations(self.gateway)
+        ops_runner = web.AppRunner(operations.application(), access_log=None, keepalive_timeout=10)
+        await ops_runner.setup()
+        self._runners.append(ops_runner)
+        ops_socket = socket.create_server((config.operations_listener.host, config.operations_listener.port))
+        await web.SockSite(ops_runner, ops_socket).start()
+        listeners = {
+            "partner": self._listener.sockets[0].getsockname()[:2],
+            "operations": ops_socket.getsockname()[:2],
+        }
+        replace_file(self.home.path / "listeners.json", msgspec.json.encode(listeners))
+        operations.ready = True
+        log.info(
+            "gateway.ready", partner_port=listeners["partner"][1], operations_port=listeners["operations"][1]
+        )
+
+    def _admit(self, evidence: TlsEvidence) -> object:
+        partner = self.gateway.directory.partner(evidence.organisation)
+        return pin_check(evidence, pins(partner, "tls-client"))
+
+    async def stop(self) -> None:
+        """Stop in the reverse order; what was acknowledged is durable already."""
+        if self._listener is not None:
+            self._listener.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for runner in reversed(self._runners):
+            await runner.cleanup()
+        if hasattr(self, "gateway"):
+            await self.gateway.transport.close()
+            self.gateway.store.close()
+        await self._signer.stop()
+        self.home.control_socket.unlink(missing_ok=True)
+        self._lock.release()
+
+
+def _check_server(connection: ssl.SSLObject, partner: Partner) -> None:
+    evidence = peer_evidence(connection)
+    pin_check(evidence, pins(partner, "tls-server"))
+
+
+def _refuse_demo_material(home: Home, profile: str, founded: str) -> None:
+    """Production refuses whatever the demo authority made; the demo refuses nothing but says what it is."""
+    demo = any(
+        is_demo(load_certificate((home.tls / f"{role}.pem").read_bytes())) for role in ("server", "client")
+    )
+    if profile != "demo" and (demo or founded == "demo"):
+        raise ConfigInvalid(
+            "this home holds demo certificates or was founded as a demo: production refuses it"
+        )
+    if profile == "demo":
+        log.warning("gateway.demo", note="DEMO: throw-away keys, not for production")
+
+
+@contextlib.asynccontextmanager
+async def running(home: Home, *, listen: bool) -> AsyncIterator[Application]:
+    """A started gateway. Without listeners it serves one command in this process, by the same code."""
+    application = Application(home, load_config(home.config), listen=listen)
+    try:
+        await application.start()
+        yield application
+    finally:
+        await application.stop()
+
+
+async def serve(home: Home) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    async with running(home, listen=True) as application:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, application.ended.set)
+        await application.ended.wait()
+        return application.exit_code
+
+
+def configure_logging() -> None:
+    """JSON lines on standard error, and only fields of the allow-list: no content can slip in by accident."""
+    structlog.configure(
+        processors=[
+            _only_known,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper("iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+#: Fields a log record may carry. Ids are random or public names of organisations; nothing personal is among them.
+LOG_FIELDS = frozenset(
+    [
+        "event",
+        "partner",
+        "message",
+        "release",
+        "code",
+        "detail",
+        "rule",
+        "seq",
+        "conversation",
+        "attempts",
+        "messages",
+        "reason",
+        "error",
+        "log",
+        "index",
+        "signed",
+        "stored",
+        "partner_port",
+        "operations_port",
+        "note",
+        "size",
+        "operation",
+        "limit",
+        "class",
+    ]
+)
+
+
+def _only_known(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in event.items() if name in LOG_FIELDS}
+
+
+def now() -> datetime:
+    """The system clock, for commands."""
+    return SystemClock().now()
+
+
+__all__ = [
+    "Application",
+    "GatewayError",
+    "configure_logging",
+    "kinds",
+    "now",
+    "run_signer",
+    "running",
+    "serve",
+]

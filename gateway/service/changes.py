@@ -1,0 +1,220 @@
+"""Two-person changes at the desk: draft, propose, approve, apply; and embargoes, which one person may place."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+import rfc8785
+
+from gateway.errors import Conflict, NotFound, RequestInvalid
+from gateway.flow.change import (
+    canonical,
+    decode_document,
+    digest,
+    narrows,
+    read_change,
+    require_change_role,
+    verify_endorsements,
+    verify_trust_change,
+)
+from gateway.model.officer import Officer
+from gateway.model.party import Partner
+from gateway.model.rows import ChangeRow, DirectoryRow, EmbargoRow
+from gateway.model.signing import Change, ChangeKind, TrustChange
+from gateway.model.time import rfc3339
+from gateway.policy.rules import load_policy
+from gateway.ports import Tx
+from gateway.service.context import Gateway
+
+#: Changes the signer must apply to its own trust before ours; the others concern the desk alone.
+SIGNER_KINDS = frozenset({"officer", "partner", "agreement", "agreement-revoke", "policy"})
+
+
+class Changes:
+    """What may leave is decided by documents; this changes the documents."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._g = gateway
+
+    def draft(self, officer: Officer, kind: ChangeKind, target: str, document: bytes) -> tuple[bytes, bytes]:
+        """The statement to sign for this change, and the document in its one form. Nothing is stored."""
+        require_change_role(officer)
+        decoded = decode_document(kind, document)
+        if isinstance(decoded, bytes):
+            exact = self._exact(kind, decoded)
+        else:
+            exact = canonical(decoded)
+        change = Change(
+            v=1,
+            id=self._g.ids.uuid(),
+            home=self._g.org,
+            kind=kind,
+            target=target,
+            widening=not narrows(kind, self._before(kind, target), exact),
+            before_sha256=self._before_sha256(kind, target),
+            after_sha256=digest(exact),
+            not_before=rfc3339(self._g.clock.now()),
+            proposer=officer.id,
+        )
+        return canonical(change), exact
+
+    async def propose(
+        self, officer: Officer, statement: bytes, document: bytes, endorsement: str
+    ) -> ChangeRow:
+        """Store a proposal. One that only narrows is applied at once: the kill switch needs one person."""
+        gateway, now = self._g, self._g.clock.now()
+        change = read_change(statement)
+        found = verify_endorsements(statement, [endorsement], gateway.directory.officers, now=now)
+        require_change_role(officer)
+        if found[0].officer != officer.id or change.proposer != officer.id or change.home != gateway.org:
+            raise RequestInvalid("the proposal must be signed by the caller, for this organisation")
+        if change.after_sha256 != digest(document):
+            raise RequestInvalid("the statement names another document than the one given")
+        if change.before_sha256 != self._before_sha256(change.kind, change.target):
+            raise Conflict("the change was made against a document that is no longer in force")
+        row = ChangeRow(
+            change.id,
+            "proposed",
+            change.kind,
+            change.target,
+            statement,
+            document,
+            (endorsement,),
+            officer.id,
+            now,
+        )
+        await gateway.vault.reserve()
+
+        def unit(tx: Tx) -> None:
+            tx.insert(row)
+            gateway.ledger.record(
+                tx, now, "change", officer.id, row.id, {"step": "propose", "kind": change.kind}
+            )
+
+        await gateway.store.write(unit)
+        if narrows(change.kind, self._before(change.kind, change.target), document):
+            return await self._apply(row, officer.id, now)
+        return row
+
+    async def approve(self, officer: Officer, change_id: str, endorsement: str) -> ChangeRow:
+        """The second person's signature; applies the change in the signer first, then here.
+
+        Repeatable: a crash in between leaves the proposal open, and the signer recognises what it has applied.
+        """
+        row = await self._g.store.read(lambda tx: tx.get(ChangeRow, change_id))
+        if row is None:
+            raise NotFound("there is no change of this id")
+        if row.state != "proposed":
+            raise Conflict(f"the change is {row.state} already")
+        complete = msgspec.structs.replace(row, endorsements=(row.endorsements[0], endorsement))
+        return await self._apply(complete, officer.id, self._g.clock.now())
+
+    async def reject(self, officer: Officer, change_id: str) -> None:
+        """Close a proposal without applying it."""
+        gateway, now = self._g, self._g.clock.now()
+        require_change_role(officer)
+        await gateway.vault.reserve()
+
+        def unit(tx: Tx) -> None:
+            row = tx.get(ChangeRow, change_id)
+            if row is None or row.state != "proposed":
+                raise NotFound("there is no open change of this id")
+            tx.put(msgspec.structs.replace(row, state="rejected", decided_at=now))
+            gateway.ledger.record(tx, now, "change", officer.id, change_id, {"step": "reject"})
+
+        await gateway.store.write(unit)
+
+    async def _apply(self, row: ChangeRow, actor: str, now: datetime) -> ChangeRow:
+        gateway = self._g
+        change = verify_trust_change(
+            row.statement,
+            row.document,
+            row.endorsements,
+            home=gateway.org,
+            officers=gateway.directory.officers,
+            before_sha256=self._before_sha256(row.kind, row.target),
+            narrowing=narrows(row.kind, self._before(row.kind, row.target), row.document),
+            now=now,
+        )
+        if change.kind in SIGNER_KINDS:
+            await gateway.signer.change(TrustChange(row.statement, row.document, row.endorsements))
+        await gateway.vault.reserve()
+        applied = msgspec.structs.replace(row, state="applied", decided_at=now)
+
+        def unit(tx: Tx) -> None:
+            stored = tx.get(ChangeRow, row.id)
+            if stored is None or stored.state != "proposed":
+                raise Conflict("the change was decided meanwhile")
+            tx.put(applied)
+            if change.kind == "embargo-lift":
+                self._lift(tx, change.target, now)
+            else:
+                self._install(tx, change, row.document, now)
+            gateway.ledger.record(tx, now, "change", actor, row.id, {"step": "apply", "kind": change.kind})
+
+        await gateway.store.write(unit)
+        await gateway.reload_directory()
+        gateway.wake()
+        return applied
+
+    def _install(self, tx: Tx, change: Change, document: bytes, now: datetime) -> None:
+        kind = "agreement" if change.kind == "agreement-revoke" else change.kind
+        versions = tx.select(DirectoryRow, {"kind": kind, "id": change.target})
+        for version in versions:
+            if version.current:
+                tx.put(msgspec.structs.replace(version, current=False))
+        tx.insert(
+            DirectoryRow(
+                kind=kind,
+                id=change.target,
+                version=len(versions) + 1,
+                current=change.kind != "agreement-revoke",
+                document=document,
+                sha256=digest(document),
+                since=now,
+                change=change.id,
+            )
+        )
+
+    def _before(self, kind: str, target: str) -> Officer | Partner | None:
+        if kind == "officer":
+            return self._g.directory.officers.get(target)
+        return self._g.directory.partners.get(target) if kind == "partner" else None
+
+    def _before_sha256(self, kind: str, target: str) -> str:
+        return self._g.directory.digests.get(
+            f"{'agreement' if kind == 'agreement-revoke' else kind}/{target}", ""
+        )
+
+    def _exact(self, kind: str, document: bytes) -> bytes:
+        if kind == "policy":
+            load_policy(document)
+            return document
+        if kind == "embargo-lift":
+            return rfc8785.dumps(msgspec.json.decode(document, type=dict[str, str]))
+        raise RequestInvalid("there is no change of this kind")
+
+    # --- embargoes ----------------------------------------------------------------------------------------------
+
+    async def embargo(self, officer: Officer, name: str, authority: bytes) -> str:
+        """Place an embargo on a subject (TER art. 19): one person may, at once; lifting it takes two."""
+        gateway, now = self._g, self._g.clock.now()
+        subject = (await gateway.signer.index([name.encode()]))[0]
+        await gateway.vault.reserve()
+        row = EmbargoRow(gateway.ids.uuid(), subject, digest(authority), now, officer.id)
+
+        def unit(tx: Tx) -> None:
+            tx.insert(row)
+            gateway.ledger.record(
+                tx, now, "change", officer.id, row.id, {"step": "embargo", "authority": authority}
+            )
+
+        await gateway.store.write(unit)
+        return row.id
+
+    def _lift(self, tx: Tx, embargo: str, now: datetime) -> None:
+        row = tx.get(EmbargoRow, embargo)
+        if row is None or row.lifted_at is not None:
+            raise NotFound("there is no embargo of this id in force")
+        tx.put(msgspec.structs.replace(row, lifted_at=now))

@@ -1,0 +1,73 @@
+"""What lies inside bodies: the frozen content of releases, receipts and inbound messages, as stored encrypted."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.model.decision import Decision
+from gateway.model.request import Lift, Request
+
+
+class ReleaseBody(msgspec.Struct, frozen=True):
+    """A release as prepared, and the inputs that a recheck asks the rules about again."""
+
+    payload: bytes
+    document: bytes
+    statement: bytes
+    record: bytes
+    decision: Decision
+    salt: bytes
+    purpose: str
+    legal_basis: str
+    justification: str
+    language: str
+    lifts: tuple[Lift, ...]
+    request: Request | None
+
+
+class EndorsementBody(msgspec.Struct, frozen=True):
+    """An endorsement; encrypted because it holds the digest of a statement that binds content."""
+
+    jws: str
+
+
+class SealBody(msgspec.Struct, frozen=True):
+    """A seal; encrypted because its header holds the payload digest."""
+
+    jws: str
+
+
+class ProtocolBody(msgspec.Struct, frozen=True):
+    """A protocol message of ours."""
+
+    payload: bytes
+    salt: bytes
+
+
+class InboundBody(msgspec.Struct, frozen=True):
+    """A message of a partner, exactly as sealed."""
+
+    payload: bytes
+    jws: str
+    payload_sha256: str
+    salt: bytes
+
+
+class ReceiptBody(msgspec.Struct, frozen=True):
+    """A receipt: statement first; the JWS follows once the signer has signed the stored statement."""
+
+    statement: bytes
+    jws: str
+    salt: bytes
+
+
+class QuarantineBody(msgspec.Struct, frozen=True):
+    """Bytes that were not accepted, as they came (still sealed)."""
+
+    sealed: bytes
+
+
+class RecordBody(msgspec.Struct, frozen=True):
+    """A record version: its RFC 8785 bytes."""
+
+    record: bytes

@@ -1,0 +1,78 @@
+"""What every part of the running gateway shares: one frozen bundle, made by `app`, passed explicitly."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gateway.errors import AuditBroken
+from gateway.model.kind import RecordKind
+from gateway.model.label import LevelTable
+from gateway.model.rows import CheckpointRow
+from gateway.ports import Clock, ExchangeStore, Ids, PartnerTransport, Signer
+from gateway.service.config import Config
+from gateway.service.directory import Directory, load_directory
+from gateway.service.ledger import Ledger
+from gateway.service.vault import Vault
+
+
+@dataclass
+class Gateway:
+    """One organisation's running gateway. Only ``directory`` changes, and only as a whole."""
+
+    config: Config
+    config_sha256: str
+    store: ExchangeStore
+    signer: Signer
+    clock: Clock
+    ids: Ids
+    vault: Vault
+    ledger: Ledger
+    transport: PartnerTransport
+    kinds: dict[str, RecordKind]
+    levels: LevelTable
+    directory: Directory
+    fatal: Callable[[str], None]
+    wake: Callable[[], None] = field(default=lambda: None)  # tells the dispatcher that a lane has work
+    heads: asyncio.Lock = field(
+        default_factory=asyncio.Lock
+    )  # one head after another: proofs start at the last
+
+    @property
+    def org(self) -> str:
+        """Our organisation id."""
+        return self.config.organisation.id
+
+    async def reload_directory(self) -> None:
+        """Read the directory again, after a change was applied."""
+        now = self.clock.now()
+        self.directory = await self.store.read(lambda tx: load_directory(tx, now=now))
+
+    async def checkpoint_logs(self, origins: list[str]) -> None:
+        """Have these logs' heads signed, and store the notes; nobody is shown a head that is not stored."""
+        async with self.heads:
+            signed = await self.signer.heads()
+            requests = await self.store.read(
+                lambda tx: [
+                    self.ledger.head(tx, origin, signed.get(origin, 0))
+                    for origin in origins
+                    if self.ledger.size(tx, origin) > 0
+                ]
+            )
+            now = self.clock.now()
+            notes = [(request, await self.signer.checkpoint(request)) for request in requests]
+            rows = [CheckpointRow(request.origin, request.size, note, now) for request, note in notes]
+            if rows:
+                await self.store.write(lambda tx: tx.put(*rows))
+
+    async def refuse_rollback(self) -> None:
+        """Refuse to run on a store that is behind a head we once signed (a restored backup, a cut-off tail)."""
+        signed = await self.signer.heads()
+        sizes = await self.store.read(lambda tx: {origin: self.ledger.size(tx, origin) for origin in signed})
+        behind = [origin for origin, size in signed.items() if sizes[origin] < size]
+        if behind:
+            raise AuditBroken(
+                "the store is behind a log head that was signed: it was rolled back",
+                diagnostic={"log": behind[0], "signed": signed[behind[0]], "stored": sizes[behind[0]]},
+            )

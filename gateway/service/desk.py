@@ -1,0 +1,410 @@
+"""What officers can do, one method an operation, each with the roles it demands. No HTTP in here."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from gateway import __version__
+from gateway.errors import NotFound, RequestInvalid, RoleMissing
+from gateway.model.decision import Reason
+from gateway.model.officer import Officer, Role
+from gateway.model.record import CanonicalRecord, fields_of
+from gateway.model.rows import (
+    ChangeRow,
+    CheckpointRow,
+    EmbargoRow,
+    InboxRow,
+    KeyRow,
+    LogRow,
+    QuarantineRow,
+    RecordRow,
+)
+from gateway.model.signing import ChangeKind
+from gateway.policy.explain import explain
+from gateway.ports import ReadTx, Tx
+from gateway.service import calls
+from gateway.service.changes import Changes
+from gateway.service.contents import InboundBody
+from gateway.service.context import Gateway
+from gateway.service.imports import Imports
+from gateway.service.lanes import Queue
+from gateway.service.releases import Drafted, Releases, Why
+from gateway.service.vault import keys_of
+
+#: Most rows one page may ask for.
+MAX_PAGE = 500
+
+DESK: tuple[Role, ...] = ("requester", "approver", "reviewer", "inbox")
+ANYBODY: tuple[Role, ...] = (*DESK, "lift-approver", "security-officer", "operator")
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """One operation: who may call it, with what."""
+
+    params: type[calls.Params]
+    roles: tuple[Role, ...]
+    call: Callable[[Officer, Any], Awaitable[Any]]
+
+
+class Desk:
+    """Every operation of the control socket. Roles are checked by the caller from `operations`, deny by default."""
+
+    def __init__(
+        self, gateway: Gateway, releases: Releases, imports: Imports, changes: Changes, queue: Queue
+    ) -> None:
+        self._g = gateway
+        self._releases, self._imports, self._changes, self._queue = releases, imports, changes, queue
+
+    def operations(self) -> dict[str, Operation]:
+        """The closed table. An operation that is not in it does not exist."""
+        security: tuple[Role, ...] = ("security-officer",)
+        return {
+            "status": Operation(calls.Empty, ANYBODY, self.status),
+            "records/import": Operation(calls.ImportChunk, ("requester",), self.records_import),
+            "records/list": Operation(calls.Page, DESK, self.records_list),
+            "records/show": Operation(calls.Named, DESK, self.records_show),
+            "records/purge": Operation(calls.Empty, ("requester", "security-officer"), self.records_purge),
+            "releases/preview": Operation(calls.Disclose, DESK, self.preview),
+            "releases/prepare": Operation(calls.Disclose, ("requester",), self.prepare),
+            "releases/endorse": Operation(calls.Endorsed, ("requester",), self.endorse),
+            "releases/show": Operation(calls.Named, DESK, self.release_show),
+            "releases/approve": Operation(calls.Endorsed, ("approver",), self.approve),
+            "releases/reject": Operation(calls.Ended, ("approver",), self.reject),
+            "releases/cancel": Operation(calls.Ended, ("requester", "approver"), self.cancel),
+            "queue/list": Operation(calls.Page, (*DESK, "operator"), self.queue_list),
+            "queue/hold": Operation(calls.LaneCall, ("approver", "operator"), self.queue_hold),
+            "queue/resend": Operation(calls.LaneCall, ("approver", "operator"), self.queue_resend),
+            "queue/skip": Operation(calls.LaneCall, ("approver",), self.queue_skip),
+            "inbox/list": Operation(calls.Page, DESK, self.inbox_list),
+            "inbox/show": Operation(calls.Named, DESK, self.inbox_show),
+            "inbox/quarantine": Operation(calls.Page, DESK, self.quarantine_list),
+            "messages/trace": Operation(calls.Named, (*DESK, "operator"), self.trace),
+            "officers/list": Operation(calls.Page, (*security, "reviewer"), self.officers),
+            "partners/list": Operation(calls.Page, ANYBODY, self.partners),
+            "agreements/list": Operation(calls.Page, ANYBODY, self.agreements),
+            "changes/draft": Operation(calls.DraftChange, security, self.change_draft),
+            "changes/propose": Operation(calls.ProposeChange, security, self.change_propose),
+            "changes/approve": Operation(calls.ApproveChange, security, self.change_approve),
+            "changes/reject": Operation(calls.Named, security, self.change_reject),
+            "changes/list": Operation(calls.Page, (*security, "reviewer"), self.change_list),
+            "changes/show": Operation(calls.Named, (*security, "reviewer"), self.change_show),
+            "embargoes/add": Operation(
+                calls.PlaceEmbargo, ("requester", "approver", "security-officer"), self.embargo
+            ),
+            "embargoes/list": Operation(calls.Page, (*DESK, "security-officer"), self.embargoes),
+            "policy/explain": Operation(calls.Explain, ANYBODY, self.explain),
+            "audit/logs": Operation(calls.Empty, (*DESK, "operator", "security-officer"), self.logs),
+        }
+
+    async def status(self, officer: Officer, params: calls.Empty) -> calls.Status:
+        return calls.Status(
+            organisation=self._g.org,
+            mode=self._g.config.mode,
+            profile=self._g.config.profile,
+            version=__version__,
+            config_sha256=self._g.config_sha256,
+            policy_sha256=self._g.directory.policy.sha256,
+            partners=tuple(sorted(self._g.directory.partners)),
+        )
+
+    # --- records ------------------------------------------------------------------------------------------------
+
+    async def records_import(self, officer: Officer, params: calls.ImportChunk) -> calls.Imported:
+        return await self._imports.lines(officer, params.kind, params.lines, params.first_line)
+
+    async def records_purge(self, officer: Officer, params: calls.Empty) -> dict[str, int]:
+        return {"purged": await self._imports.purge(officer.id)}
+
+    async def records_list(self, officer: Officer, params: calls.Page) -> list[calls.RecordSummary]:
+        rows = await self._page(RecordRow, {"latest": True}, "handle", params)
+        return [
+            calls.RecordSummary(row.handle, row.kind, row.version, row.extracted_at, row.imported_at)
+            for row in rows
+        ]
+
+    async def records_show(self, officer: Officer, params: calls.Named) -> calls.RecordView:
+        """The record within the officer's own clearance and need to know; the read is an entry (LED art. 25)."""
+        row, record = await self._releases.record(params.id)
+        if record.kind not in officer.need_to_know:
+            raise RoleMissing("this kind of record is outside your need to know")
+        now, levels = self._g.clock.now(), self._g.levels
+        sources = {label.pointer: label.source for label in record.labels}
+        fields, hidden = [], 0
+        for field in fields_of(record, self._g.kinds[record.kind]):
+            if field.label is not None and not officer.may_see(field.label, now, levels):
+                hidden += 1
+                continue
+            fields.append(
+                calls.FieldView(
+                    field.pointer,
+                    field.value,
+                    f"{field.label.policy} {field.label.level}" if field.label else "",
+                    sources.get(field.pointer, "none"),
+                    field.spec.export_class if field.spec else "X",
+                )
+            )
+        await self._read(officer, row.handle, "record")
+        return calls.RecordView(
+            row.handle, record.entity_id, record.kind, record.extracted_at, tuple(fields), hidden
+        )
+
+    # --- releases -----------------------------------------------------------------------------------------------
+
+    async def preview(self, officer: Officer, params: calls.Disclose) -> list[calls.DecisionView]:
+        drafts = await self._releases.draft(
+            officer, params.record, params.partners, self._why(params), keep=False
+        )
+        return [_view(draft) for draft in drafts]
+
+    async def prepare(self, officer: Officer, params: calls.Disclose) -> list[calls.DecisionView]:
+        if not params.justification.strip():
+            raise RequestInvalid(
+                "a disclosure needs a justification (LED art. 25)", diagnostic={"field": "justification"}
+            )
+        drafts = await self._releases.draft(
+            officer, params.record, params.partners, self._why(params), conversation=params.conversation
+        )
+        return [_view(draft) for draft in drafts]
+
+    def _why(self, params: calls.Disclose) -> Why:
+        if not params.partners:
+            raise RequestInvalid("name at least one partner", diagnostic={"field": "partners"})
+        basis = params.legal_basis
+        if not basis:
+            agreement = self._g.directory.agreements.get(params.partners[0])
+            basis = agreement.terms.legal_basis if agreement else ""
+        return Why(params.purpose, basis, params.justification, params.lifts)
+
+    async def endorse(self, officer: Officer, params: calls.Endorsed) -> dict[str, str]:
+        await self._releases.endorse(officer, params.endorsement, params.releases)
+        return dict.fromkeys(params.releases, "awaiting-approval")
+
+    async def release_show(self, officer: Officer, params: calls.Named) -> calls.ReleaseView:
+        shown = (await self._releases.show([params.id]))[0]
+        record = msgspec.json.decode(shown.body.record, type=CanonicalRecord)
+        if record.kind not in officer.need_to_know:
+            raise RoleMissing("this kind of record is outside your need to know")
+        released = set(shown.body.decision.released)
+        labels = [
+            label.label for label in record.labels if label.pointer in released and label.label is not None
+        ]
+        if not all(officer.may_see(label, self._g.clock.now(), self._g.levels) for label in labels):
+            raise RoleMissing("your clearance does not reach what this release holds")
+        await self._read(officer, shown.row.id, "release")
+        return calls.ReleaseView(
+            id=shown.row.id,
+            state=shown.row.state,
+            partner=shown.row.partner,
+            requester=shown.row.requester,
+            message_id=shown.row.message_id,
+            not_after=shown.row.not_after,
+            statement=shown.body.statement,
+            payload=shown.body.payload,
+            document=shown.body.document,
+            justification=shown.body.justification,
+        )
+
+    async def approve(self, officer: Officer, params: calls.Endorsed) -> calls.Approved:
+        voided = await self._releases.approve(officer, params.endorsement, params.releases)
+        return calls.Approved(tuple(one for one in params.releases if one not in voided), voided)
+
+    async def reject(self, officer: Officer, params: calls.Ended) -> dict[str, str]:
+        await self._releases.end(officer, params.id, "reject", params.reason)
+        return {params.id: "rejected"}
+
+    async def cancel(self, officer: Officer, params: calls.Ended) -> dict[str, str]:
+        await self._releases.end(officer, params.id, "cancel", params.reason)
+        return {params.id: "cancelled"}
+
+    # --- queue, inbox, trace ------------------------------------------------------------------------------------
+
+    async def queue_list(self, officer: Officer, params: calls.Page) -> list[calls.QueueItem]:
+        return await self._queue.list(_limit(params.limit), params.state)
+
+    async def queue_hold(self, officer: Officer, params: calls.LaneCall) -> dict[str, str]:
+        return await self._queue.hold(officer, params.partner, params.conversation, held=True)
+
+    async def queue_resend(self, officer: Officer, params: calls.LaneCall) -> dict[str, str]:
+        return await self._queue.hold(officer, params.partner, params.conversation, held=False)
+
+    async def queue_skip(self, officer: Officer, params: calls.LaneCall) -> dict[str, str]:
+        return await self._queue.skip(officer, params.partner, params.conversation)
+
+    async def trace(self, officer: Officer, params: calls.Named) -> calls.Trace:
+        return await self._queue.trace(params.id)
+
+    async def inbox_list(self, officer: Officer, params: calls.Page) -> list[calls.InboxItem]:
+        rows = await self._page(InboxRow, {}, "message_id", params)
+        return [_inbox_item(row) for row in rows]
+
+    async def inbox_show(self, officer: Officer, params: calls.Named) -> calls.InboxView:
+        def rows(tx: ReadTx) -> tuple[list[InboxRow], list[KeyRow]]:
+            found = tx.select(InboxRow, {"message_id": params.id})
+            return found, keys_of(tx, [row.key for row in found])
+
+        found, keys = await self._g.store.read(rows)
+        if len(found) != 1:
+            raise NotFound("there is no message of this id")
+        await self._g.vault.unlock(keys)
+        body = await self._g.store.read(lambda tx: self._g.vault.open(tx, found[0].body, InboundBody))
+        await self._read(officer, found[0].message_id, "inbox")
+        return calls.InboxView(_inbox_item(found[0]), body.payload, found[0].receipt)
+
+    async def quarantine_list(self, officer: Officer, params: calls.Page) -> list[calls.QuarantineItem]:
+        rows = await self._page(QuarantineRow, {}, "id", params)
+        return [
+            calls.QuarantineItem(row.id, row.partner, row.code, row.digest, row.size, row.at) for row in rows
+        ]
+
+    # --- directory and changes ----------------------------------------------------------------------------------
+
+    async def officers(self, officer: Officer, params: calls.Page) -> list[Officer]:
+        return list(self._g.directory.officers.values())
+
+    async def partners(self, officer: Officer, params: calls.Page) -> list[dict[str, Any]]:
+        return [
+            {
+                "org": partner.org,
+                "name": partner.name,
+                "nation": partner.nation,
+                "recipient_kind": partner.recipient_kind,
+                "version": partner.version,
+                "stopped": partner.stopped,
+                "endpoint": partner.endpoint,
+                "keys": [{"kid": key.kid, "use": key.use, "revoked": key.revoked} for key in partner.keys],
+            }
+            for partner in self._g.directory.partners.values()
+        ]
+
+    async def agreements(self, officer: Officer, params: calls.Page) -> list[dict[str, Any]]:
+        return [
+            {"partner": partner, "sha256": state.sha256, "terms": msgspec.to_builtins(state.terms)}
+            for partner, state in self._g.directory.agreements.items()
+        ]
+
+    async def change_draft(self, officer: Officer, params: calls.DraftChange) -> calls.ChangeDraft:
+        try:
+            kind = msgspec.convert(params.kind, ChangeKind)
+        except msgspec.ValidationError:
+            raise RequestInvalid("there is no change of this kind", diagnostic={"field": "kind"}) from None
+        statement, document = self._changes.draft(officer, kind, params.target, params.document)
+        return calls.ChangeDraft(statement, document)
+
+    async def change_propose(self, officer: Officer, params: calls.ProposeChange) -> calls.ChangeView:
+        return _change(
+            await self._changes.propose(officer, params.statement, params.document, params.endorsement)
+        )
+
+    async def change_approve(self, officer: Officer, params: calls.ApproveChange) -> calls.ChangeView:
+        return _change(await self._changes.approve(officer, params.id, params.endorsement))
+
+    async def change_reject(self, officer: Officer, params: calls.Named) -> dict[str, str]:
+        await self._changes.reject(officer, params.id)
+        return {params.id: "rejected"}
+
+    async def change_list(self, officer: Officer, params: calls.Page) -> list[calls.ChangeView]:
+        where: dict[str, object] = {"state": params.state} if params.state else {}
+        return [_change(row) for row in await self._page(ChangeRow, where, "id", params)]
+
+    async def change_show(self, officer: Officer, params: calls.Named) -> calls.ChangeView:
+        row = await self._g.store.read(lambda tx: tx.get(ChangeRow, params.id))
+        if row is None:
+            raise NotFound("there is no change of this id")
+        return _change(row)
+
+    async def embargo(self, officer: Officer, params: calls.PlaceEmbargo) -> dict[str, str]:
+        return {"embargo": await self._changes.embargo(officer, params.subject, params.authority)}
+
+    async def embargoes(self, officer: Officer, params: calls.Page) -> list[calls.EmbargoItem]:
+        rows = await self._page(EmbargoRow, {}, "id", params)
+        return [
+            calls.EmbargoItem(row.id, row.placed_at, row.placed_by, row.lifted_at, row.authority_sha256)
+            for row in rows
+        ]
+
+    # --- policy and audit ---------------------------------------------------------------------------------------
+
+    async def explain(self, officer: Officer, params: calls.Explain) -> calls.Explained:
+        rule = next((rule for rule in self._g.directory.policy.rules if rule.id == params.rule), None)
+        if rule is None:
+            raise NotFound("there is no rule of this id in the policy in force")
+        reason = Reason(rule.id, rule.version, rule.effect, rule.source_kind, rule.article, rule.message_id)
+        text = explain(reason, params.language)
+        return calls.Explained(rule.id, text, rule.source_kind, rule.article)
+
+    async def logs(self, officer: Officer, params: calls.Empty) -> list[calls.LogStatus]:
+        def read(tx: ReadTx) -> list[calls.LogStatus]:
+            answer = []
+            for row in tx.select(LogRow):
+                newest: CheckpointRow | None = self._g.ledger.newest(tx, row.origin)
+                answer.append(
+                    calls.LogStatus(
+                        row.origin,
+                        row.size,
+                        newest.size if newest else 0,
+                        newest.note.decode() if newest else "",
+                    )
+                )
+            return answer
+
+        return await self._g.store.read(read)
+
+    async def _read(self, officer: Officer, subject: str, what: str) -> None:
+        """A read of content is an entry of the master log before the content is shown."""
+        now = self._g.clock.now()
+        await self._g.vault.reserve()
+
+        def unit(tx: Tx) -> None:
+            self._g.ledger.record(tx, now, "read", officer.id, subject, {"what": what})
+
+        await self._g.store.write(unit)
+
+    async def _page(
+        self, row: type[Any], where: dict[str, object], key: str, params: calls.Page
+    ) -> Sequence[Any]:
+        """Rows after the cursor in key order. ``after`` is the last key seen; its own row is skipped."""
+        found = await self._g.store.read(
+            lambda tx: tx.select(
+                row,
+                where,
+                at_least=(key, params.after) if params.after else None,
+                order=key,
+                limit=_limit(params.limit) + 1,
+            )
+        )
+        return [one for one in found if getattr(one, key) != params.after][: _limit(params.limit)]
+
+
+def _limit(limit: int) -> int:
+    if not 1 <= limit <= MAX_PAGE:
+        raise RequestInvalid("a page holds 1 to 500 rows", diagnostic={"field": "limit"})
+    return limit
+
+
+def _view(draft: Drafted) -> calls.DecisionView:
+    return calls.DecisionView(
+        partner=draft.partner,
+        effect=draft.decision.effect,
+        reasons=draft.decision.reasons,
+        fields=draft.decision.fields,
+        release=draft.release,
+        message_id=draft.message_id,
+        conversation=draft.conversation,
+        statement=draft.statement,
+        payload=draft.payload,
+    )
+
+
+def _inbox_item(row: InboxRow) -> calls.InboxItem:
+    return calls.InboxItem(
+        row.sender, row.message_id, row.conversation, row.seq, row.type, row.state, row.received_at
+    )
+
+
+def _change(row: ChangeRow) -> calls.ChangeView:
+    return calls.ChangeView(
+        row.id, row.state, row.kind, row.target, row.proposer, row.proposed_at, row.statement, row.document
+    )

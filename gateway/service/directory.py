@@ -1,0 +1,92 @@
+"""Officers, partners, agreements and policy in force, as the database holds them.
+
+A snapshot, replaced whole after every applied change. The signer keeps its own copy and believes neither this one
+nor us.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from gateway.errors import ConfigInvalid, NotFound, OutsideAgreement, UnknownPartner
+from gateway.flow.agreements import agreement_state
+from gateway.flow.change import Founding
+from gateway.model.agreement import AgreementState, SignedAgreement
+from gateway.model.officer import Officer
+from gateway.model.party import Partner
+from gateway.model.rows import DirectoryRow
+from gateway.policy.rules import Policy, load_policy
+from gateway.ports import ReadTx
+
+FOUNDING, OFFICER, PARTNER, AGREEMENT, REVOKED, POLICY = (
+    "founding",
+    "officer",
+    "partner",
+    "agreement",
+    "agreement-revoke",
+    "policy",
+)
+
+
+class Directory(msgspec.Struct, frozen=True):
+    """Everything in force at one moment."""
+
+    founding: Founding
+    officers: dict[str, Officer]
+    partners: dict[str, Partner]
+    agreements: dict[str, AgreementState]  # by partner; the newest series version in force
+    policy: Policy
+    digests: dict[str, str]  # "kind/target" -> digest of the document in force
+
+    def officer(self, name: str) -> Officer:
+        """The officer, or `NotFound`."""
+        if name not in self.officers:
+            raise NotFound("there is no officer of this id")
+        return self.officers[name]
+
+    def partner(self, org: str) -> Partner:
+        """The partner's entry, or `UnknownPartner` when there is none or it is stopped."""
+        partner = self.partners.get(org)
+        if partner is None or partner.stopped:
+            raise UnknownPartner("there is no such partner in force")
+        return partner
+
+    def agreement(self, org: str) -> AgreementState:
+        """The agreement with this partner, or `OutsideAgreement`. Validity in time is the policy's question."""
+        if org not in self.agreements:
+            raise OutsideAgreement("there is no agreement with this partner")
+        return self.agreements[org]
+
+
+def load_directory(tx: ReadTx, *, now: datetime) -> Directory:
+    """Read the snapshot; agreement signatures are verified again, a bad one is an error, not a missing agreement."""
+    rows = tx.select(DirectoryRow, {"current": True})
+    by_kind: dict[str, list[DirectoryRow]] = {}
+    for row in rows:
+        by_kind.setdefault(row.kind, []).append(row)
+    if not by_kind.get(FOUNDING) or not by_kind.get(POLICY):
+        raise ConfigInvalid("this home was never founded: run `ecluse init`")
+    founding = msgspec.json.decode(by_kind[FOUNDING][0].document, type=Founding)
+    partners = {row.id: msgspec.json.decode(row.document, type=Partner) for row in by_kind.get(PARTNER, [])}
+    agreements: dict[str, AgreementState] = {}
+    for row in by_kind.get(AGREEMENT, []):
+        signed = msgspec.json.decode(row.document, type=SignedAgreement)
+        state = agreement_state(
+            signed, ours=founding.org, our_keys=founding.agreement_keys, partners=partners, now=now
+        )
+        other = next(party for party in state.terms.parties if party != founding.org)
+        known = agreements.get(other)
+        if known is None or known.terms.not_before < state.terms.not_before:
+            agreements[other] = state
+    return Directory(
+        founding=founding,
+        officers={
+            row.id: msgspec.json.decode(row.document, type=Officer) for row in by_kind.get(OFFICER, [])
+        },
+        partners=partners,
+        agreements=agreements,
+        policy=load_policy(by_kind[POLICY][0].document),
+        digests={f"{row.kind}/{row.id}": row.sha256 for row in rows},
+    )

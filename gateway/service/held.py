@@ -1,0 +1,33 @@
+"""What we keep of our partners' logs: the heads they sent us, verified, to hold against them and for them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from gateway.audit.checkpoint import VerifierKey, log_key_name, partner_origin, verify
+from gateway.errors import AuditBroken, SignatureInvalid
+from gateway.model.party import Partner
+from gateway.model.rows import HeldRow
+from gateway.wire.strict import b64url_decode
+
+
+def log_key(partner: Partner) -> list[VerifierKey]:
+    """The partner's log keys as C2SP verifier keys named ``ecluse/<org>``."""
+    return [
+        VerifierKey(log_key_name(partner.org), b64url_decode(key.public)) for key in partner.keys_for("log")
+    ]
+
+
+def held_row(partner: Partner, ours: str, note: str, now: datetime) -> HeldRow | None:
+    """A partner's checkpoint of its log about us, verified; None when it sent none yet.
+
+    Raises `SignatureInvalid` when the note is not one of this partner's log about us.
+    """
+    if not note:
+        return None
+    origin = partner_origin(partner.org, ours)
+    try:
+        checkpoint = verify(note.encode(), log_key(partner), origin=origin).checkpoint
+    except AuditBroken:
+        raise SignatureInvalid("the checkpoint is not one of the partner's log about us") from None
+    return HeldRow(origin, checkpoint.size, note.encode(), now)

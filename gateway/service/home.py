@@ -1,0 +1,85 @@
+"""A home: one folder, one organisation, one owning process."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.errors import ConfigInvalid
+
+#: Longest path an AF_UNIX address holds on Linux, in bytes, without its final NUL.
+MAX_SOCKET_PATH = 107
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where everything of one organisation lies."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "gateway.toml"
+
+    @property
+    def database(self) -> Path:
+        return self.path / "store.sqlite"
+
+    @property
+    def tls(self) -> Path:
+        return self.path / "tls"
+
+    @property
+    def signer(self) -> Path:
+        return self.path / "signer"
+
+    @property
+    def control_socket(self) -> Path:
+        return self._socket("control.sock")
+
+    @property
+    def signer_socket(self) -> Path:
+        return self._socket("signer.sock")
+
+    def _socket(self, name: str) -> Path:
+        """The socket's path, by way of a directory descriptor where the plain one does not fit an address."""
+        plain = self.path.absolute() / name
+        if len(os.fsencode(plain)) <= MAX_SOCKET_PATH:
+            return plain
+        return Path(f"/proc/self/fd/{_directory(self.path.absolute())}/{name}")
+
+    def require(self) -> None:
+        """Raise `ConfigInvalid` unless this is a home."""
+        if not self.config.is_file() or not self.signer.is_dir():
+            raise ConfigInvalid("there is no home here: run `ecluse init`, or name one with --home")
+
+    def own(self) -> OwnerLock:
+        """Become the one process that owns this home; raises `ConfigInvalid` while another does."""
+        return OwnerLock(self.path / "owner.lock")
+
+
+_descriptors: dict[Path, int] = {}
+
+
+def _directory(path: Path) -> int:
+    if path not in _descriptors:
+        _descriptors[path] = os.open(path, os.O_PATH | os.O_DIRECTORY)
+    return _descriptors[path]
+
+
+class OwnerLock:
+    """An exclusive lock that the kernel releases when its process ends, however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._file)
+            raise ConfigInvalid("another process owns this home") from None
+
+    def release(self) -> None:
+        """Let go; also done by the kernel at exit."""
+        os.close(self._file)

@@ -1,0 +1,137 @@
+"""Records in: an extract file that a named officer hands over becomes labelled, encrypted record versions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from gateway.errors import ConfigInvalid, RecordInvalid, RequestInvalid
+from gateway.flow.change import canonical
+from gateway.model.officer import Officer
+from gateway.model.record import CanonicalRecord
+from gateway.model.rows import BodyRow, KeyRow, RecordRow, ReleaseRow, SubjectRow
+from gateway.ports import ReadTx, RecordAdapter, Tx
+from gateway.service.calls import BadLine, Imported
+from gateway.service.contents import RecordBody
+from gateway.service.context import Gateway
+
+#: Stands for "whenever" in a fingerprint.
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+#: Makes the adapter of one kind: our organisation id, and the officer who hands the file over.
+AdapterFactory = Callable[[str, str], RecordAdapter]
+
+#: Bytes of the blind index that a handle shows: 64 bits, enough to name a record and too few to guess a person.
+HANDLE_HEX = 16
+
+
+class Imports:
+    """Imports extracts. Repeating an import changes nothing."""
+
+    def __init__(self, gateway: Gateway, adapters: dict[str, AdapterFactory]) -> None:
+        self._g, self._adapters = gateway, adapters
+
+    async def lines(self, officer: Officer, kind: str, raw: bytes, first_line: int) -> Imported:
+        """Import some whole lines of an extract: good ones land in one commit, bad ones are reported.
+
+        Raises `RequestInvalid` for a kind without an adapter.
+        """
+        factory = self._adapters.get(kind)
+        if factory is None:
+            raise RequestInvalid("no adapter reads this kind")
+        records: list[CanonicalRecord] = []
+        bad: list[BadLine] = []
+        for item in factory(self._g.org, officer.id).read(raw):
+            if isinstance(item, RecordInvalid):
+                bad.append(BadLine((item.line or 1) + first_line - 1, item.pointer, item.rule, item.detail))
+            elif isinstance(item, CanonicalRecord):
+                records.append(item)
+        counts = await self._store(officer, kind, records)
+        return msgspec.structs.replace(counts, bad=tuple(bad))
+
+    async def _store(self, officer: Officer, kind: str, records: list[CanonicalRecord]) -> Imported:
+        gateway, now = self._g, self._g.clock.now()
+        raws = [canonical(record) for record in records]
+        subjects = await gateway.signer.index([record.entity_id.encode() for record in records])
+        prints = await gateway.signer.index([_fingerprint(record) for record in records])
+        await gateway.vault.reserve(len(records) + 4)
+
+        def unit(tx: Tx) -> Imported:
+            new = changed = unchanged = unlabelled = 0
+            for record, raw, subject, fingerprint in zip(records, raws, subjects, prints, strict=True):
+                handle = "r-" + subject[:HANDLE_HEX]
+                before = tx.select(RecordRow, {"handle": handle, "latest": True})
+                unlabelled += any(label.label is None for label in record.labels)
+                if before and before[0].subject != subject:
+                    raise ConfigInvalid("two records share a handle")
+                if before and _adds_nothing(before[0], record, fingerprint):
+                    unchanged += 1
+                    continue
+                key = gateway.vault.fresh(now)
+                body = gateway.vault.seal(key, RecordBody(raw))
+                version = before[0].version + 1 if before else 1
+                if before:
+                    tx.put(msgspec.structs.replace(before[0], latest=False))
+                    changed += 1
+                else:
+                    new += 1
+                row = RecordRow(
+                    handle=handle,
+                    version=version,
+                    latest=True,
+                    kind=kind,
+                    subject=subject,
+                    fingerprint=fingerprint,
+                    key=key.id,
+                    body=body.id,
+                    extracted_at=record.extracted_at,
+                    imported_at=now,
+                )
+                tx.insert(key.row, body, SubjectRow(subject, key.id), row)
+            if new or changed:
+                gateway.ledger.record(
+                    tx, now, "import", officer.id, "", {"kind": kind, "new": new, "changed": changed}
+                )
+            return Imported(new, changed, unchanged, unlabelled, ())
+
+        return await gateway.store.write(unit)
+
+    async def purge(self, officer: str) -> int:
+        """Destroy imported records older than ``intake_ttl`` that no release rests on; returns how many versions."""
+        gateway, now = self._g, self._g.clock.now()
+        before = now - timedelta(days=gateway.config.intake_ttl_days)
+        await gateway.vault.reserve()
+
+        def unit(tx: Tx) -> int:
+            old = [row for row in tx.select(RecordRow) if row.imported_at < before]
+            doomed = [row for row in old if not _in_use(tx, row)]
+            for row in doomed:
+                tx.delete(RecordRow, {"handle": row.handle, "version": row.version})
+                tx.delete(BodyRow, {"id": row.body})
+                tx.delete(SubjectRow, {"key": row.key})
+                tx.delete(KeyRow, {"id": row.key})
+            if doomed:
+                gateway.ledger.record(tx, now, "import", officer, "", {"purged": len(doomed)})
+            return len(doomed)
+
+        return await gateway.store.write(unit)
+
+
+def _adds_nothing(before: RecordRow, record: CanonicalRecord, fingerprint: str) -> bool:
+    """The same content again, or an older extract, which never replaces a newer one."""
+    if before.extracted_at == record.extracted_at:
+        return before.fingerprint == fingerprint
+    return before.extracted_at > record.extracted_at
+
+
+def _in_use(tx: ReadTx, row: RecordRow) -> bool:
+    """A release that has not ended rests on this record."""
+    open_states = ("awaiting-endorsement", "awaiting-approval", "queued", "sequenced", "sealed", "attempted")
+    return tx.count(ReleaseRow, {"handle": row.handle, "state": open_states}) > 0
+
+
+def _fingerprint(record: CanonicalRecord) -> bytes:
+    """What makes a version: content and labels, not when or by whom the file was handed over."""
+    return canonical(msgspec.structs.replace(record, handed_over_by="", extracted_at=_EPOCH))

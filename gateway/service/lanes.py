@@ -1,0 +1,175 @@
+"""The queue as people see it: what waits, what is stuck, and every step of one message."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.errors import Conflict, NotFound
+from gateway.model.officer import Officer
+from gateway.model.rows import EndorsementRow, InboxRow, LaneRow, OutboxRow, ReceiptRow, ReleaseRow
+from gateway.model.time import rfc3339
+from gateway.ports import ReadTx, Tx
+from gateway.service.calls import QueueItem, Trace, TraceStep
+from gateway.service.context import Gateway
+from gateway.service.dispatcher import Dispatcher
+
+WAITING = ("awaiting-endorsement", "awaiting-approval")
+MOVING = ("queued", "sequenced", "sealed", "attempted", "refused")
+
+
+class Queue:
+    """Lists and moves lanes; never shows content."""
+
+    def __init__(self, gateway: Gateway, dispatcher: Dispatcher) -> None:
+        self._g, self._dispatcher = gateway, dispatcher
+
+    async def list(self, limit: int, state: str = "") -> list[QueueItem]:
+        """Releases that wait for a signature, and messages on their way; or those in one state."""
+
+        def read(tx: ReadTx) -> list[QueueItem]:
+            waiting: tuple[str, ...] = (state,) if state else WAITING
+            moving: tuple[str, ...] = (state,) if state else MOVING
+            items = [
+                QueueItem(
+                    row.id,
+                    row.message_id,
+                    row.partner,
+                    row.conversation,
+                    row.type,
+                    row.state,
+                    reason=row.reason,
+                )
+                for row in tx.select(ReleaseRow, {"state": waiting}, limit=limit)
+            ]
+            seen = {item.id for item in items}
+            for row in tx.select(OutboxRow, {"state": moving}, limit=limit):
+                name = row.release or row.message_id
+                lane = tx.get(LaneRow, row.partner, row.conversation)
+                if lane is not None and name not in seen:
+                    items.append(_item(row, lane))
+            return items[:limit]
+
+        return await self._g.store.read(read)
+
+    async def hold(self, officer: Officer, partner: str, conversation: str, *, held: bool) -> dict[str, str]:
+        """Stop one lane, or let it go on at once (a new delivery of the same sealed messages)."""
+        gateway, now = self._g, self._g.clock.now()
+        await gateway.vault.reserve()
+
+        def unit(tx: Tx) -> None:
+            lane = tx.get(LaneRow, partner, conversation)
+            if lane is None:
+                raise NotFound("there is no such lane")
+            head = _head(tx, partner, conversation)
+            if not held and head is not None and head.state == "refused":
+                # The partner refused these very bytes; the same ones may be accepted once it has mended its side.
+                tx.put(msgspec.structs.replace(head, state="attempted"))
+            tx.put(msgspec.structs.replace(lane, held=held, due=None, attempts=0))
+            step = "hold" if held else "resend"
+            gateway.ledger.record(tx, now, "release", officer.id, conversation, {"queue": step})
+
+        await gateway.store.write(unit)
+        self._dispatcher.wake()
+        return {"lane": "held" if held else "released"}
+
+    async def skip(self, officer: Officer, partner: str, conversation: str) -> dict[str, str]:
+        """Give up the message at the head of a held lane: a `void` takes its number, and the lane goes on."""
+        gateway, now = self._g, self._g.clock.now()
+        rows = await gateway.store.read(lambda tx: _head(tx, partner, conversation))
+        if rows is None or rows.state != "refused":
+            raise Conflict("only a message the partner refused can be skipped")
+        await gateway.vault.reserve()
+
+        def unit(tx: Tx) -> None:
+            lane = tx.get(LaneRow, partner, conversation)
+            head = _head(tx, partner, conversation)
+            if lane is None or head is None or head.state != "refused":
+                raise Conflict("only a message the partner refused can be skipped")
+            tx.put(msgspec.structs.replace(lane, held=False, due=None, attempts=0))
+            self._dispatcher.replace_by_void(tx, head, now)
+            gateway.ledger.record(tx, now, "release", officer.id, head.message_id, {"queue": "skip"})
+
+        await gateway.store.write(unit)
+        self._dispatcher.wake()
+        return {"lane": "skipped"}
+
+    async def trace(self, name: str) -> Trace:
+        """Every step of a release or message, by release id or message id, with the log entries that prove them."""
+
+        def read(tx: ReadTx) -> Trace:
+            release = tx.get(ReleaseRow, name) or next(
+                iter(tx.select(ReleaseRow, {"message_id": name})), None
+            )
+            if release is not None:
+                return self._outbound(tx, release)
+            received = next(iter(tx.select(InboxRow, {"message_id": name})), None)
+            if received is None:
+                raise NotFound("there is no message or release of this id")
+            return self._inbound(tx, received)
+
+        return await self._g.store.read(read)
+
+    def _outbound(self, tx: ReadTx, release: ReleaseRow) -> Trace:
+        steps = [TraceStep(rfc3339(release.created), "prepared", release.requester)]
+        acts = {"request": "endorsed by the requester", "approve": "approved"}
+        for row in sorted(
+            tx.select(EndorsementRow, {"release": release.id}), key=lambda row: row.act != "request"
+        ):
+            steps.append(TraceStep(rfc3339(row.at), acts[row.act], row.officer))
+        queued = next(iter(tx.select(OutboxRow, {"message_id": release.message_id})), None)
+        if queued is not None and queued.entry >= 0:
+            log = self._g.ledger.of_partner(release.partner)
+            steps.append(TraceStep("", "sequenced and sealed", "gateway", log, queued.entry))
+        receipt = tx.get(ReceiptRow, queued.receipt) if queued is not None and queued.receipt else None
+        if receipt is not None:
+            steps.append(TraceStep(rfc3339(receipt.at), "receipt verified", release.partner))
+        if release.reason:
+            steps.append(TraceStep("", f"{release.state}: {release.reason}"))
+        return Trace(
+            id=release.id,
+            message_id=release.message_id,
+            partner=release.partner,
+            conversation=release.conversation,
+            state=release.state,
+            seq=queued.seq if queued else 0,
+            attempts=queued.attempts if queued else 0,
+            steps=tuple(steps),
+            receipt=queued.receipt if queued else "",
+        )
+
+    def _inbound(self, tx: ReadTx, row: InboxRow) -> Trace:
+        steps = [TraceStep(rfc3339(row.received_at), "received, verified, accepted", row.sender)]
+        receipt = tx.get(ReceiptRow, row.receipt)
+        if receipt is not None:
+            steps.append(TraceStep(rfc3339(receipt.at), "receipt given", "gateway"))
+        return Trace(
+            row.message_id,
+            row.message_id,
+            row.sender,
+            row.conversation,
+            row.state,
+            row.seq,
+            0,
+            tuple(steps),
+            row.receipt,
+        )
+
+
+def _head(tx: ReadTx, partner: str, conversation: str) -> OutboxRow | None:
+    where: dict[str, object] = {"partner": partner, "conversation": conversation, "state": MOVING}
+    return next(iter(tx.select(OutboxRow, where, order="position", limit=1)), None)
+
+
+def _item(row: OutboxRow, lane: LaneRow) -> QueueItem:
+    return QueueItem(
+        id=row.release or row.message_id,
+        message_id=row.message_id,
+        partner=row.partner,
+        conversation=row.conversation,
+        type=row.type,
+        state=row.state,
+        seq=row.seq,
+        attempts=row.attempts,
+        due=lane.due,
+        held=lane.held,
+    )

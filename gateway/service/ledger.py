@@ -1,0 +1,144 @@
+"""The logs inside the unit of work: an entry is sequenced in the same commit as the change it proves."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from gateway.audit import tree
+from gateway.audit.checkpoint import master_origin, partner_origin
+from gateway.audit.entry import (
+    HouseEvent,
+    body_commitment,
+    detail_commitment,
+    master_commitment,
+    master_entry,
+    partner_entry,
+)
+from gateway.model.rows import CheckpointRow, EntryBodyRow, EntryRow, LogRow, TileRow
+from gateway.model.signing import CheckpointRequest
+from gateway.ports import Ids, ReadTx, Tx
+from gateway.service.vault import Vault
+
+
+class Detail(msgspec.Struct, frozen=True):
+    """What a master entry commits to, as stored: the salt opens the commitment, and is gone with the key."""
+
+    salt: bytes
+    detail: bytes
+
+
+class TxTiles:
+    """Tiles of one log, read inside a transaction (`tree.TileReader`)."""
+
+    def __init__(self, tx: ReadTx, origin: str) -> None:
+        self._tx, self._origin = tx, origin
+
+    def read(self, level: int, index: int) -> bytes:
+        row = self._tx.get(TileRow, self._origin, level, index)
+        return row.hashes if row else b""
+
+
+class Ledger:
+    """Appends to and proves from the logs of one organisation."""
+
+    def __init__(self, org: str, vault: Vault, ids: Ids) -> None:
+        self.org, self._vault, self._ids = org, vault, ids
+        self.master = master_origin(org)
+
+    def of_partner(self, partner: str) -> str:
+        """Origin of our log about one partner."""
+        return partner_origin(self.org, partner)
+
+    # --- appending ----------------------------------------------------------------------------------------------
+
+    def append(self, tx: Tx, origin: str, entries: list[bytes]) -> int:
+        """Append entries; returns the position of the first. Part of the caller's unit of work."""
+        log = tx.get(LogRow, origin) or LogRow(origin, 0)
+        appended = tree.append(log.size, TxTiles(tx, origin), entries)
+        tx.insert(*(EntryRow(origin, log.size + offset, entry) for offset, entry in enumerate(entries)))
+        tx.put(*(TileRow(origin, level, index, hashes) for (level, index), hashes in appended.tiles.items()))
+        tx.put(LogRow(origin, appended.size))
+        return log.size
+
+    def record(
+        self, tx: Tx, now: datetime, event: HouseEvent, actor: str, subject: str = "", detail: Any = None
+    ) -> None:
+        """Append to the master log. The detail is stored encrypted; the entry holds a salted commitment to it.
+
+        One reserved data key is used up (`Vault.reserve`).
+        """
+        raw, salt = msgspec.msgpack.encode(detail), self._ids.blind()
+        key = self._vault.fresh(now)
+        body = self._vault.seal(key, Detail(salt, raw))
+        commitment = detail_commitment(salt, hashlib.sha256(raw).digest())
+        entry = master_entry(
+            at=now, blind=self._ids.blind(), event=event, actor=actor, detail=commitment, subject=subject
+        )
+        position = self.append(tx, self.master, [entry])
+        tx.insert(key.row, body, EntryBodyRow(self.master, position, body.id))
+
+    def announce(
+        self,
+        tx: Tx,
+        now: datetime,
+        partner: str,
+        *,
+        direction: str,
+        event: str,
+        message_id: str,
+        conversation: str,
+        seq: int,
+        message_type: str,
+        payload: bytes,
+        salt: bytes,
+    ) -> int:
+        """Append one crossing to the partner's log; returns its position.
+
+        It commits to the payload under ``salt`` and, under a salt derived from it, to the newest master checkpoint, so
+        that a partner's cosignature fixes the master log too. Who keeps ``salt`` can open both commitments.
+        """
+        newest = self.newest(tx, self.master)
+        entry = partner_entry(
+            at=now,
+            blind=self._ids.blind(),
+            body=body_commitment(salt, hashlib.sha256(payload).digest()),
+            conv=conversation,
+            direction="in" if direction == "in" else "out",
+            event="message" if event == "message" else "receipt",
+            message_id=message_id,
+            master=master_commitment(_master_salt(salt), newest.note if newest else b""),
+            seq=seq,
+            type=message_type,
+        )
+        return self.append(tx, self.of_partner(partner), [entry])
+
+    # --- proving ------------------------------------------------------------------------------------------------
+
+    def newest(self, tx: ReadTx, origin: str) -> CheckpointRow | None:
+        """The newest signed head of a log that we stored."""
+        found = tx.select(CheckpointRow, {"origin": origin}, order="size", descending=True, limit=1)
+        return found[0] if found else None
+
+    def head(self, tx: ReadTx, origin: str, signed: int) -> CheckpointRequest:
+        """The present head with its consistency proof from ``signed``, the size of the signer's last head."""
+        size, tiles = self.size(tx, origin), TxTiles(tx, origin)
+        proof = tree.consistency_proof(signed, size, tiles).hashes if 0 < signed < size else ()
+        return CheckpointRequest(origin, size, tree.root(size, tiles), signed, tuple(proof))
+
+    def inclusion(self, tx: ReadTx, origin: str, index: int, size: int) -> tuple[bytes, ...]:
+        """Audit path of one entry in the tree of ``size``."""
+        return tuple(tree.inclusion_proof(index, size, TxTiles(tx, origin)).hashes)
+
+    def size(self, tx: ReadTx, origin: str) -> int:
+        """Number of entries."""
+        log = tx.get(LogRow, origin)
+        return log.size if log else 0
+
+
+def _master_salt(salt: bytes) -> bytes:
+    """The second salt: derived, so that one stored secret opens both commitments and its erasure closes both."""
+    return hashlib.sha256(b"ecluse/master-salt/1\n" + salt).digest()

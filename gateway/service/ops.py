@@ -1,0 +1,58 @@
+"""Operations: alive, ready, figures. No content, no names, no identifiers of messages."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+from gateway.model.rows import InboxRow, LaneRow, LogRow, MetaRow, QuarantineRow
+from gateway.ports import ReadTx
+from gateway.service.context import Gateway
+
+
+class Operations:
+    """`/livez`, `/readyz`, `/metrics` on the operations listener."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._g = gateway
+        self.ready = False
+
+    def application(self) -> web.Application:
+        """The application of the operations listener."""
+        app = web.Application()
+        app.router.add_get("/livez", self._livez)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        return app
+
+    async def _livez(self, _request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        """Ready: listeners are open, the store has a heartbeat, the signer answers."""
+        beat = await self._g.store.read(lambda tx: tx.get(MetaRow, "heartbeat"))
+        await self._g.signer.heads()
+        return web.Response(
+            status=200 if self.ready and beat else 503, text="ready\n" if self.ready else "starting\n"
+        )
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        def read(tx: ReadTx) -> tuple[list[LaneRow], int, int, dict[str, int]]:
+            lanes = tx.select(LaneRow, at_least=("queued", 1))
+            sizes = {row.origin: row.size for row in tx.select(LogRow)}
+            return lanes, tx.count(InboxRow), tx.count(QuarantineRow), sizes
+
+        lanes, received, quarantined, sizes = await self._g.store.read(read)
+        registry = CollectorRegistry()
+        Gauge("ecluse_queued_messages", "messages on their way", registry=registry).set(
+            sum(lane.queued for lane in lanes)
+        )
+        Gauge("ecluse_held_lanes", "lanes that wait for a person", registry=registry).set(
+            sum(lane.held for lane in lanes)
+        )
+        Gauge("ecluse_received_messages", "messages accepted", registry=registry).set(received)
+        Gauge("ecluse_quarantined_messages", "messages refused and kept", registry=registry).set(quarantined)
+        entries = Gauge("ecluse_log_entries", "entries of a log", ["origin"], registry=registry)
+        for origin, size in sizes.items():
+            entries.labels(origin).set(size)
+        return web.Response(body=generate_latest(registry), content_type="text/plain")

@@ -1,0 +1,438 @@
+"""Releases from the desk's side: prepare, endorse, approve, reject (C1 to C3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import msgspec
+
+from gateway.audit.entry import HouseEvent
+from gateway.errors import Conflict, NotFound, RoleMissing
+from gateway.flow.lifecycle import step
+from gateway.flow.outbound import Draft, Go, Prepared, Refused, Void, four_eyes, house, prepare, recheck
+from gateway.model.decision import Decision, DecisionDocument, Reason
+from gateway.model.officer import Officer
+from gateway.model.record import CanonicalRecord
+from gateway.model.request import Lift, Request
+from gateway.model.rows import (
+    EmbargoRow,
+    EndorsementRow,
+    KeyRow,
+    LaneRow,
+    OutboxRow,
+    RecordRow,
+    ReleaseRow,
+    ReservationRow,
+)
+from gateway.model.signing import Pseudonym
+from gateway.policy.context import Context, Held
+from gateway.ports import ReadTx, Tx
+from gateway.service.contents import EndorsementBody, RecordBody, ReleaseBody
+from gateway.service.context import Gateway
+from gateway.service.vault import keys_of
+from gateway.wire.endorse import verify_endorsement
+
+FORMAT = "ct-exchange-json/1.0"
+
+
+class Why(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The reasons a liaison officer gives."""
+
+    purpose: str
+    legal_basis: str
+    justification: str = ""
+    lifts: tuple[Lift, ...] = ()
+    request: Request | None = None
+
+
+class Drafted(msgspec.Struct, frozen=True):
+    """The answer to one (record, partner): a release to sign, or the decision that denies it."""
+
+    partner: str
+    decision: Decision
+    release: str = ""
+    statement: bytes = b""
+    payload: bytes = b""
+    message_id: str = ""
+    conversation: str = ""
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """What an approver is shown: the exact bytes, and what they rest on."""
+
+    row: ReleaseRow
+    body: ReleaseBody
+
+
+class Releases:
+    """The desk's half of the way out."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._g = gateway
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    async def record(self, name: str) -> tuple[RecordRow, CanonicalRecord]:
+        """The latest version of a record, by its handle or its entity id. Raises `NotFound`."""
+        subject = (await self._g.signer.index([name.encode()]))[0]
+
+        def find(tx: ReadTx) -> tuple[RecordRow, list[KeyRow], str] | None:
+            rows = tx.select(RecordRow, {"handle": name, "latest": True}) or tx.select(
+                RecordRow, {"subject": subject, "latest": True}
+            )
+            return (rows[0], keys_of(tx, [rows[0].key]), rows[0].body) if rows else None
+
+        found = await self._g.store.read(find)
+        if found is None:
+            raise NotFound("there is no record of this id")
+        row, keys, body = found
+        await self._g.vault.unlock(keys)
+        raw = await self._g.store.read(lambda tx: self._g.vault.open(tx, body, RecordBody).record)
+        return row, msgspec.json.decode(raw, type=CanonicalRecord)
+
+    async def show(self, releases: Sequence[str]) -> list[Shown]:
+        """The frozen content of these releases, in order. Raises `NotFound`."""
+
+        def rows(tx: ReadTx) -> tuple[list[ReleaseRow], list[KeyRow]]:
+            found = {row.id: row for row in tx.select(ReleaseRow, {"id": tuple(releases)})}
+            if set(found) != set(releases):
+                raise NotFound("there is no release of this id")
+            ordered = [found[release] for release in releases]
+            return ordered, keys_of(tx, [row.key for row in ordered])
+
+        ordered, keys = await self._g.store.read(rows)
+        await self._g.vault.unlock(keys)
+        return await self._g.store.read(
+            lambda tx: [Shown(row, self._g.vault.open(tx, row.body, ReleaseBody)) for row in ordered]
+        )
+
+    # --- facts --------------------------------------------------------------------------------------------------
+
+    def context(
+        self,
+        tx: ReadTx,
+        record: CanonicalRecord,
+        subject: str,
+        partner: str,
+        why: Why,
+        officers: tuple[Officer, ...],
+        now: datetime,
+        *,
+        release: str = "",
+    ) -> Context:
+        """Everything the rules may ask about, as the store and directory have it inside this transaction."""
+        directory, config = self._g.directory, self._g.config
+        agreement = directory.agreements.get(partner)
+        window = agreement.terms.bulk.days if agreement and agreement.terms.bulk else 0
+        reservations = tx.select(
+            ReservationRow, {"partner": partner}, at_least=("at", now - timedelta(days=window))
+        )
+        held = {row.subject for row in reservations if row.release != release}
+        embargoes = tx.select(EmbargoRow, {"subject": subject, "lifted_at": None}, limit=1)
+        return Context(
+            record=record,
+            subject=record,
+            kind=self._g.kinds[record.kind],
+            partner=directory.partner(partner),
+            agreement=agreement,
+            our_org=self._g.org,
+            our_nation=config.organisation.nation,
+            purpose=why.purpose,
+            legal_basis=why.legal_basis,
+            justification=why.justification,
+            language=config.language,
+            format=FORMAT,
+            request=why.request,
+            lifts=why.lifts,
+            held=Held(records=len(held), subject_held=subject in held),
+            embargoed=bool(embargoes),
+            officers=officers,
+            levels=self._g.levels,
+            settings=config.release,
+            now=now,
+        )
+
+    # --- C1 -----------------------------------------------------------------------------------------------------
+
+    async def draft(
+        self,
+        officer: Officer,
+        name: str,
+        partners: Sequence[str],
+        why: Why,
+        *,
+        conversation: str = "",
+        keep: bool = True,
+    ) -> list[Drafted]:
+        """Prepare a release toward each partner; with ``keep``, commit C1 (or the denial) for each.
+
+        Without ``keep`` it is a preview: the same decisions, nothing stored but the fact that somebody looked.
+        """
+        row, record = await self.record(name)
+        answers = []
+        for partner in partners:
+            self._g.directory.partner(partner)
+            answers.append(await self._draft_one(officer, row, record, partner, why, conversation, keep))
+        return answers
+
+    async def _draft_one(
+        self,
+        officer: Officer,
+        row: RecordRow,
+        record: CanonicalRecord,
+        partner: str,
+        why: Why,
+        conversation: str,
+        keep: bool,
+    ) -> Drafted:
+        gateway, now = self._g, self._g.clock.now()
+        agreement = gateway.directory.agreements.get(partner)
+        series = agreement.terms.series if agreement else ""
+        ref = (await gateway.signer.pseudonyms([Pseudonym(partner, series, record.kind, record.entity_id)]))[
+            0
+        ]
+        await gateway.vault.reserve()
+        draft = Draft(
+            release=gateway.ids.uuid(),
+            message_id=gateway.ids.uuid(),
+            conversation=conversation or gateway.ids.uuid(),
+            mode=gateway.config.mode,
+            nonce=gateway.ids.blind(),
+        )
+
+        def unit(tx: Tx) -> Drafted:
+            ctx = self.context(tx, record, row.subject, partner, why, (officer,), now)
+            prepared = prepare(ctx, gateway.directory.policy, draft, ref=ref)
+            if isinstance(prepared, Refused):
+                event: HouseEvent = "decision" if keep else "read"
+                gateway.ledger.record(
+                    tx, now, event, officer.id, row.handle, _reasons(prepared.decision, partner)
+                )
+                return Drafted(partner, prepared.decision)
+            if not keep:
+                gateway.ledger.record(
+                    tx, now, "read", officer.id, row.handle, _reasons(prepared.decision, partner)
+                )
+                return Drafted(partner, prepared.decision, payload=prepared.payload)
+            release = self._store(tx, now, officer, row, partner, why, draft, prepared)
+            gateway.ledger.record(tx, now, "release", officer.id, release.id, prepared.document)
+            return Drafted(
+                partner,
+                prepared.decision,
+                release.id,
+                prepared.statement,
+                prepared.payload,
+                draft.message_id,
+                draft.conversation,
+            )
+
+        return await gateway.store.write(unit)
+
+    def _store(
+        self,
+        tx: Tx,
+        now: datetime,
+        officer: Officer,
+        record: RecordRow,
+        partner: str,
+        why: Why,
+        draft: Draft,
+        prepared: Prepared,
+    ) -> ReleaseRow:
+        key = self._g.vault.fresh(now)
+        body = self._g.vault.seal(
+            key,
+            ReleaseBody(
+                payload=prepared.payload,
+                document=prepared.document,
+                statement=prepared.statement,
+                record=prepared.record,
+                decision=prepared.decision,
+                salt=self._g.ids.blind(),
+                purpose=why.purpose,
+                legal_basis=why.legal_basis,
+                justification=why.justification,
+                language=self._g.config.language,
+                lifts=why.lifts,
+                request=why.request,
+            ),
+        )
+        terms = self._g.directory.agreement(partner).terms
+        release = ReleaseRow(
+            id=draft.release,
+            state="awaiting-endorsement",
+            partner=partner,
+            conversation=draft.conversation,
+            type="disclosure",
+            mode=draft.mode,
+            message_id=draft.message_id,
+            handle=record.handle,
+            subject=record.subject,
+            key=key.id,
+            body=body.id,
+            requester=officer.id,
+            person=officer.person,
+            created=now,
+            not_after=min(now + timedelta(days=30), terms.not_after),
+        )
+        tx.insert(key.row, body, release)
+        return release
+
+    # --- C2, C3 -------------------------------------------------------------------------------------------------
+
+    async def endorse(self, officer: Officer, jws: str, releases: Sequence[str]) -> None:
+        """C2: the requester's signature over the statements of these releases."""
+        await self._endorse(officer, jws, releases, "request")
+
+    async def approve(
+        self, officer: Officer, jws: str, releases: Sequence[str]
+    ) -> dict[str, tuple[Reason, ...]]:
+        """C3: the approver's signature; recheck, quota and outbox in the same commit.
+
+        Returns the reasons of each release that is voided instead; the others are queued.
+        """
+        outcome = await self._endorse(officer, jws, releases, "approve")
+        self._g.wake()
+        return outcome
+
+    async def _endorse(
+        self, officer: Officer, jws: str, releases: Sequence[str], act: Literal["request", "approve"]
+    ) -> dict[str, tuple[Reason, ...]]:
+        gateway, now = self._g, self._g.clock.now()
+        shown = await self.show(releases)
+        officers = gateway.directory.officers
+        for one in shown:
+            found = verify_endorsement(jws, officers, act=act, statement=one.body.statement, now=now)
+            if found.officer != officer.id:
+                raise RoleMissing("the endorsement is another officer's than the caller's")
+        await gateway.vault.reserve(4 * len(shown) + 4)
+
+        def unit(tx: Tx) -> dict[str, tuple[Reason, ...]]:
+            voided: dict[str, tuple[Reason, ...]] = {}
+            for one in shown:
+                row = tx.get(ReleaseRow, one.row.id)
+                if row is None:
+                    raise NotFound("there is no release of this id")
+                if act == "request":
+                    self._requested(tx, now, officer, row, jws)
+                else:
+                    verdict = self._approved(tx, now, officer, row, one.body, jws)
+                    if isinstance(verdict, Void):
+                        voided[row.id] = verdict.reasons
+            return voided
+
+        return await gateway.store.write(unit)
+
+    def _requested(self, tx: Tx, now: datetime, officer: Officer, row: ReleaseRow, jws: str) -> None:
+        if row.requester != officer.id:
+            raise RoleMissing("only the requester named in the statement may endorse it as requester")
+        state = step(row.state, "endorse")
+        self._keep(tx, now, row, "request", officer, jws)
+        tx.put(msgspec.structs.replace(row, state=state))
+        self._g.ledger.record(tx, now, "endorsement", officer.id, row.id, {"act": "request"})
+
+    def _approved(
+        self, tx: Tx, now: datetime, officer: Officer, row: ReleaseRow, body: ReleaseBody, jws: str
+    ) -> Go | Void:
+        """One release's C3.
+
+        (1) requester and approver are two persons with the right roles, or the approval is refused; (2) the same
+        rules over the state inside this transaction still permit, the approver now among the officers; (3) quota is
+        reserved, the message takes its place in its lane, the entry is written: one commit.
+        """
+        requester = self._g.directory.officer(row.requester)
+        document = msgspec.json.decode(body.document, type=DecisionDocument)
+        # (1)
+        eyes = four_eyes(requester, officer, document)
+        if isinstance(eyes, Void):
+            raise RoleMissing(
+                "requester and approver must be two persons, the approver with the role to approve"
+            )
+        following = step(row.state, "approve")
+        # (2)
+        verdict = self.recheck(tx, row, body, (requester, officer), now)
+        if isinstance(verdict, Void):
+            self.void(tx, row, verdict, officer.id, now)
+            return verdict
+        # (3)
+        self._keep(tx, now, row, "approve", officer, jws)
+        tx.insert(ReservationRow(row.partner, row.subject, row.id, now))
+        lane = tx.get(LaneRow, row.partner, row.conversation) or LaneRow(row.partner, row.conversation)
+        lane = msgspec.structs.replace(lane, position=lane.position + 1, queued=lane.queued + 1)
+        tx.put(lane, msgspec.structs.replace(row, state=following))
+        tx.insert(
+            OutboxRow(
+                partner=row.partner,
+                conversation=row.conversation,
+                position=lane.position,
+                message_id=row.message_id,
+                release=row.id,
+                type=row.type,
+                state=following,
+                key=row.key,
+                body=row.body,
+                exp=int(row.not_after.timestamp()),
+            )
+        )
+        self._g.ledger.record(tx, now, "endorsement", officer.id, row.id, {"act": "approve"})
+        return verdict
+
+    def recheck(
+        self, tx: ReadTx, row: ReleaseRow, body: ReleaseBody, officers: tuple[Officer, ...], now: datetime
+    ) -> Go | Void:
+        """Ask the rules again, over the state inside this transaction."""
+        why = Why(body.purpose, body.legal_basis, body.justification, body.lifts, body.request)
+        partner = self._g.directory.partners.get(row.partner)
+        if partner is None or partner.stopped:
+            return Void((house("partner.stopped"),))
+        record = msgspec.json.decode(body.record, type=CanonicalRecord)
+        ctx = self.context(tx, record, row.subject, row.partner, why, officers, now, release=row.id)
+        prepared = Prepared(body.payload, body.decision, body.document, body.statement, body.record)
+        return recheck(prepared, ctx, self._g.directory.policy, now=now)
+
+    def officers_of(self, tx: ReadTx, release: str) -> tuple[Officer, ...]:
+        """Requester and approver as the directory has them now, suspended ones included with no rights left."""
+        rows = sorted(tx.select(EndorsementRow, {"release": release}), key=lambda row: row.act != "request")
+        return tuple(self._g.directory.officer(row.officer) for row in rows)
+
+    def void(self, tx: Tx, row: ReleaseRow, verdict: Void, actor: str, now: datetime) -> None:
+        """Void a release: its quota is freed, its reason kept; nothing of it leaves."""
+        tx.delete(ReservationRow, {"release": row.id})
+        state = step(row.state, "void")
+        tx.put(msgspec.structs.replace(row, state=state, reason=verdict.rule))
+        self._g.ledger.record(tx, now, "void", actor, row.id, msgspec.to_builtins(verdict.reasons))
+
+    async def end(self, officer: Officer, release: str, event: str, reason: str) -> None:
+        """Reject a release that waits for approval, or cancel one that nobody has sent."""
+        gateway, now = self._g, self._g.clock.now()
+        await gateway.vault.reserve()
+
+        def unit(tx: Tx) -> None:
+            row = tx.get(ReleaseRow, release)
+            if row is None:
+                raise NotFound("there is no release of this id")
+            state = step(row.state, "reject" if event == "reject" else "cancel")
+            outbox = tx.select(OutboxRow, {"message_id": row.message_id})
+            for queued in outbox:
+                if queued.state != "queued":
+                    raise Conflict("the message is on its way already: recall it")
+                lane = tx.get(LaneRow, row.partner, row.conversation)
+                tx.put(msgspec.structs.replace(queued, state=state))
+                if lane is not None:
+                    tx.put(msgspec.structs.replace(lane, queued=lane.queued - 1))
+            tx.delete(ReservationRow, {"release": row.id})
+            tx.put(msgspec.structs.replace(row, state=state, reason=event))
+            gateway.ledger.record(tx, now, "void", officer.id, row.id, {"event": event, "reason": reason})
+
+        await gateway.store.write(unit)
+
+    def _keep(self, tx: Tx, now: datetime, row: ReleaseRow, act: str, officer: Officer, jws: str) -> None:
+        body = self._g.vault.seal(row.key, EndorsementBody(jws))
+        tx.insert(body, EndorsementRow(row.id, act, officer.id, officer.person, body.id, now))
+
+
+def _reasons(decision: Decision, partner: str) -> dict[str, Any]:
+    """A decision as the master log's encrypted detail keeps it."""
+    return {"partner": partner, "decision": msgspec.to_builtins(decision)}

@@ -1,0 +1,358 @@
+"""What the signer signs, and what it demands first. No input here is believed because of who sent it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Literal, TypeVar
+
+import msgspec
+
+from gateway.audit.checkpoint import Checkpoint, log_key_name, master_origin, partner_origin, sign
+from gateway.audit.entry import body_commitment, parse_partner_entry
+from gateway.audit.tree import ConsistencyProof, InclusionProof, verify_consistency, verify_inclusion
+from gateway.errors import (
+    AuditBroken,
+    Conflict,
+    GatewayError,
+    GuardRefused,
+    LocalFault,
+    NotFound,
+    RequestInvalid,
+    RoleMissing,
+    SignatureInvalid,
+)
+from gateway.flow.change import canonical, digest
+from gateway.guard import guard, guard_protocol
+from gateway.model.agreement import AgreementState
+from gateway.model.decision import DecisionDocument, Statement
+from gateway.model.kind import RecordKind
+from gateway.model.label import LevelTable, SecurityLabel
+from gateway.model.message import DEMANDS
+from gateway.model.party import Partner
+from gateway.model.record import CanonicalRecord
+from gateway.model.signing import (
+    CheckpointRequest,
+    Pseudonym,
+    ReleaseEvidence,
+    SealBatch,
+    SealBatchResult,
+    SealRequest,
+    SealResult,
+)
+from gateway.model.time import parse_rfc3339
+from gateway.service.signer.keys import SignerKeys
+from gateway.service.signer.trust import TrustFile
+from gateway.wire.container import decrypt
+from gateway.wire.endorse import verify_endorsement
+from gateway.wire.receipt import read_statement, sign_receipt
+from gateway.wire.seal import SealHeader, sign_seal
+
+T = TypeVar("T")
+
+#: How far the gateway's clock may lie from the signer's, in seconds (T: skew of +-300 s everywhere).
+MAX_SKEW_S = 300
+
+
+class Authority:
+    """Keys, trust, and the checks between a request and a signature."""
+
+    def __init__(
+        self,
+        keys: SignerKeys,
+        trust: TrustFile,
+        *,
+        kinds: dict[str, RecordKind],
+        levels: LevelTable,
+        now: Callable[[], datetime],
+    ) -> None:
+        self.keys, self.trust, self._kinds, self._levels, self._now = keys, trust, kinds, levels, now
+
+    # --- logs ---------------------------------------------------------------------------------------------------
+
+    def checkpoint(self, request: CheckpointRequest) -> bytes:
+        """Sign the next head of a log.
+
+        (1) the origin is one of our logs; (2) it is consistent with the last head signed for it (RFC 9162 §2.1.4.2);
+        (3) the new head is durable here; (4) sign it as a C2SP checkpoint.
+        """
+        # (1)
+        org = self.trust.trust.org
+        logs = {master_origin(org), *(partner_origin(org, partner) for partner in self.trust.trust.partners)}
+        if request.origin not in logs:
+            raise RequestInvalid("the log is not one of this organisation's")
+        # (2)
+        known = self.trust.heads.get(request.origin)
+        if known is not None:
+            if request.old_size != known.size:
+                raise AuditBroken(
+                    "the consistency proof does not start at the last signed head",
+                    diagnostic={"head": known.size, "given": request.old_size},
+                )
+            proof = ConsistencyProof(request.old_size, request.size, request.consistency)
+            verify_consistency(proof, known.root, request.root)
+        # (3)
+        self.trust.advance(request)
+        # (4)
+        return sign(Checkpoint(request.origin, request.size, request.root), log_key_name(org), self.keys.log)
+
+    # --- seals --------------------------------------------------------------------------------------------------
+
+    def seal(self, batch: SealBatch) -> SealBatchResult:
+        """Sign a head, then each message it covers. One refused message does not hold up the others."""
+        note = self.checkpoint(batch.checkpoint)
+        results = []
+        for item in batch.items:
+            try:
+                results.append(SealResult(jws=self._seal_one(item, batch.checkpoint, note)))
+            except GatewayError as refusal:
+                results.append(SealResult(code=refusal.code, detail=refusal.detail))
+        return SealBatchResult(note, tuple(results))
+
+    def _seal_one(self, item: SealRequest, head: CheckpointRequest, note: bytes) -> str:
+        """Seal one message, or raise.
+
+        (1) its type has a row of demands, its times are sane, its addressee is a partner that is not stopped;
+        (2) the agreement it names is in force between us, with this suite and signature profile;
+        (3) the log entry announces exactly this message and these bytes, and stands under the head just signed;
+        (4) what its class demands holds: decision, endorsements of two persons, guard; a protocol message has only
+        the closed fields of its type; (5) build the header from these members and sign.
+        """
+        demands = DEMANDS.get(item.type)
+        # (1)
+        now = self._now()
+        partner = self.trust.trust.partners.get(item.aud)
+        if demands is None:
+            raise RequestInvalid("the message type has no row of demands")
+        if partner is None or partner.stopped:
+            raise NotFound("the addressee is not a partner in force")
+        if abs(item.iat - now.timestamp()) > MAX_SKEW_S or item.exp <= now.timestamp():
+            raise RequestInvalid("the seal would be issued at another time, or expired")
+        # (2)
+        agreement = self.trust.agreement(item.agreement, now=now)
+        self._check_agreement(agreement, item, now)
+        # (3)
+        self._check_entry(item, head)
+        # (4)
+        if item.evidence is None:
+            if demands.message_class != "protocol":
+                raise RoleMissing("this type needs a decision and endorsements")
+            guard_protocol(
+                item.payload,
+                type=item.type,
+                mode=item.mode,
+                message_id=item.jti,
+                conversation=item.conv,
+                sender=self.trust.trust.org,
+                recipient=item.aud,
+            )
+            self._require_key(item, partner)
+        else:
+            self._check_release(item, item.evidence, partner, agreement, demands.officers, now)
+        # (5)
+        message = self.keys.record("message")
+        header = _header(
+            alg="ES256",
+            kid=message.kid,
+            typ=f"ecluse-msg-{item.type}+jws",
+            cty=item.cty,
+            crit=("b64",),
+            b64=False,
+            x5t_s256=message.x5t,
+            iat=item.iat,
+            exp=item.exp,
+            iss=self.trust.trust.org,
+            aud=item.aud,
+            enc_kid=item.enc_kid,
+            suite=item.suite,
+            sig_profile=item.sig_profile,
+            jti=item.jti,
+            conv=item.conv,
+            seq=item.seq,
+            mode=item.mode,
+            agreement=item.agreement,
+            payload_sha256=digest(item.payload),
+            checkpoint=note.decode(),
+        )
+        return sign_seal(header, item.payload, self.keys.message)
+
+    def _require_key(self, item: SealRequest, partner: Partner) -> None:
+        if item.enc_kid not in {key.kid for key in partner.keys_for("encryption")}:
+            raise RequestInvalid("the encryption key is not one of the addressee's")
+
+    def _check_agreement(self, agreement: AgreementState, item: SealRequest, now: datetime) -> None:
+        terms = agreement.terms
+        if set(terms.parties) != {self.trust.trust.org, item.aud}:
+            raise RoleMissing("the agreement is not with the addressee")
+        if not (
+            agreement.signed_ours and agreement.signed_theirs and terms.not_before <= now < terms.not_after
+        ):
+            raise RoleMissing("the agreement is not in force")
+        if terms.suites != (item.suite,) or terms.signature_profiles != (item.sig_profile,):
+            raise RequestInvalid("the suite or signature profile is not the one agreed")
+
+    def _check_entry(self, item: SealRequest, head: CheckpointRequest) -> None:
+        if head.origin != partner_origin(self.trust.trust.org, item.aud):
+            raise AuditBroken("the entry stands in another log than the addressee's")
+        entry = parse_partner_entry(item.entry)
+        commitment = body_commitment(item.body_salt, hashlib.sha256(item.payload).digest())
+        announced = (
+            entry.body,
+            entry.conv,
+            entry.direction,
+            entry.event,
+            entry.message_id,
+            entry.seq,
+            entry.type,
+        )
+        if announced != (commitment, item.conv, "out", "message", item.jti, item.seq, item.type):
+            raise AuditBroken("the log entry announces another message")
+        verify_inclusion(InclusionProof(item.entry_index, head.size, item.inclusion), item.entry, head.root)
+
+    def _check_release(
+        self,
+        item: SealRequest,
+        evidence: ReleaseEvidence,
+        partner: Partner,
+        agreement: AgreementState,
+        officers: int,
+        now: datetime,
+    ) -> None:
+        """What people decided must be what is about to leave.
+
+        (1) the statement binds payload, decision, partner entry and message, and has not expired; (2) the decision is
+        for this message, addressee and agreement; (3) every endorsement holds, by as many persons as the class
+        demands, the requester among them, lifted fields approved by a lift approver, each cleared for the label;
+        (4) the guard accepts the bytes under the agreement's ceiling; (5) they will be encrypted to this addressee.
+        """
+        # (1)
+        statement = _decode(evidence.statement, Statement)
+        bound = {
+            statement.payload_sha256: digest(item.payload),
+            statement.decision_sha256: digest(evidence.decision),
+            statement.partner_keys: digest(evidence.partner),
+            statement.message_id: item.jti,
+        }
+        if any(stated != actual for stated, actual in bound.items()) or statement.attachments:
+            raise SignatureInvalid("what the officers signed is not what would be sealed")
+        if digest(canonical(partner)) != statement.partner_keys:
+            raise Conflict("the partner's entry has changed since the approval")
+        if parse_rfc3339(statement.not_after) <= now:
+            raise Conflict("the approval has expired")
+        # (2)
+        decision = _decode(evidence.decision, DecisionDocument)
+        envelope = decision.envelope
+        same = (
+            envelope.type == item.type
+            and envelope.mode == item.mode
+            and envelope.message_id == item.jti
+            and envelope.conversation == item.conv
+            and envelope.sender == self.trust.trust.org
+            and envelope.recipient == item.aud == decision.partner
+            and decision.agreement_sha256 == item.agreement
+        )
+        if not same or not decision.records:
+            raise SignatureInvalid("the decision is about another message")
+        # (3)
+        self._check_officers(statement, evidence, decision, officers, now, self._label(evidence, decision))
+        # (4)
+        pseudonyms = {}
+        for raw in evidence.records:
+            record = _decode(raw, CanonicalRecord)
+            wanted = Pseudonym(item.aud, agreement.terms.series, record.kind, record.entity_id)
+            pseudonyms[digest(raw)] = self.keys.pseudonym(wanted)
+        guard(
+            item.payload,
+            decision=evidence.decision,
+            records=evidence.records,
+            pseudonyms=pseudonyms,
+            ceiling=agreement.terms.ceiling,
+            levels=self._levels,
+            kinds=self._kinds,
+        )
+        # (5)
+        self._require_key(item, partner)
+
+    def _check_officers(
+        self,
+        statement: Statement,
+        evidence: ReleaseEvidence,
+        decision: DecisionDocument,
+        count: int,
+        now: datetime,
+        labels: Sequence[SecurityLabel],
+    ) -> None:
+        officers = self.trust.trust.officers
+        acts: tuple[Literal["request", "approve"], ...] = ("request", "approve")
+        acts = acts[: max(count, 1)]
+        if len(evidence.endorsements) != len(acts):
+            raise RoleMissing("the number of endorsements is not the one this class demands")
+        found = [
+            verify_endorsement(token, officers, act=act, statement=evidence.statement, now=now)
+            for act, token in zip(acts, evidence.endorsements, strict=True)
+        ]
+        if len({endorsement.person for endorsement in found}) != len(acts):
+            raise RoleMissing("requester and approver must be two persons")
+        if found[0].officer != statement.requester:
+            raise SignatureInvalid("the request is not signed by the requester it names")
+        roles = ("requester", "approver")
+        for endorsement, role in zip(found, roles, strict=False):
+            officer = officers[endorsement.officer]
+            if role not in officer.roles or "operator" in officer.roles:
+                raise RoleMissing(f"an officer does not hold the role {role}")
+            if not all(officer.may_see(label, now, self._levels) for label in labels):
+                raise RoleMissing("an officer's clearance does not reach the label")
+        if decision.lifts and "lift-approver" not in officers[found[-1].officer].roles:
+            raise RoleMissing("a lifted field needs a lift approver")
+
+    def _label(self, evidence: ReleaseEvidence, decision: DecisionDocument) -> list[SecurityLabel]:
+        """Labels of everything released, from the record bytes the decision names."""
+        labels = []
+        for raw, outcome in zip(evidence.records, decision.records, strict=True):
+            released = {field.pointer for field in outcome.fields if field.outcome == "released"}
+            found = {entry.pointer: entry.label for entry in _decode(raw, CanonicalRecord).labels}
+            for pointer in released:
+                label = found.get(pointer)
+                if label is None:
+                    raise GuardRefused(
+                        "a released field carries no label", diagnostic={"rule": "label.present"}
+                    )
+                labels.append(label)
+        return labels
+
+    # --- receipts and opening -----------------------------------------------------------------------------------
+
+    def receipt(self, statement: bytes) -> str:
+        """Sign a stored receipt statement: closed schema, issued by us, nothing else looked at."""
+        if read_statement(statement).iss != self.trust.trust.org:
+            raise RequestInvalid("the receipt is issued by another organisation")
+        return sign_receipt(statement, self.keys.receipt, self.keys.record("receipt").kid)
+
+    def open(self, suite: str, preamble: bytes, ciphertext: bytes) -> bytes:
+        """Decrypt what was sealed to our encryption key; the preamble is bound into the key schedule."""
+        if suite != self.keys.record("encryption").alg:
+            raise LocalFault("no key of this suite is held")
+        return decrypt(preamble, ciphertext, self.keys.encryption)
+
+
+def _decode(raw: bytes, wanted: type[T]) -> T:
+    try:
+        return msgspec.json.decode(raw, type=wanted)
+    except msgspec.MsgspecError:
+        raise RequestInvalid(f"the {wanted.__name__} given as evidence does not follow its schema") from None
+
+
+def _header(**members: object) -> SealHeader:
+    """The header, converted strictly: a suite or profile this version does not know is a refusal."""
+    try:
+        return msgspec.convert(
+            {"x5t#S256" if name == "x5t_s256" else name: value for name, value in members.items()}, SealHeader
+        )
+    except msgspec.ValidationError:
+        raise RequestInvalid("a member of the seal does not follow its schema") from None
+
+
+def system_now() -> datetime:
+    """The signer's own clock: it does not take the gateway's word for the time."""
+    return datetime.now(UTC).replace(microsecond=0)

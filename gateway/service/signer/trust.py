@@ -1,0 +1,213 @@
+"""The signer's own trust: officers, partners, agreements in force, and the last head of every log.
+
+The gateway has the same documents in its database; the signer does not believe them. Its copy changes only with two
+endorsements that it verifies against the state before. Files are replaced atomically and fsynced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from gateway.errors import AuditBroken, ConfigInvalid, Conflict, NotFound, RequestInvalid, RoleMissing
+from gateway.flow.agreements import agreement_state
+from gateway.flow.change import (
+    SignedFounding,
+    canonical,
+    decode_document,
+    digest,
+    narrows,
+    read_change,
+    verify_founding,
+    verify_trust_change,
+)
+from gateway.model.agreement import AgreementState, SignedAgreement
+from gateway.model.officer import Officer
+from gateway.model.party import KeyRecord, Partner
+from gateway.model.signing import CheckpointRequest, TrustChange
+
+#: Replaces a file so that after a crash it holds either the old bytes or the new ones.
+Replace = Callable[[str, bytes], None]
+
+
+class TrustedAgreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An agreement both sides signed, by the digest of its terms. Revoked versions stay, and stay revoked."""
+
+    signed: SignedAgreement
+    sha256: str
+    version: int
+    revoked: bool = False
+
+
+class Trust(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything the signer believes about people and organisations."""
+
+    v: Literal[1]
+    org: str
+    nation: str
+    profile: str
+    officers: dict[str, Officer]
+    partners: dict[str, Partner]
+    agreement_keys: tuple[KeyRecord, ...]
+    agreements: dict[str, TrustedAgreement]  # by series
+    policy_sha256: str
+
+
+class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Size and root of the last checkpoint signed for one origin."""
+
+    size: int
+    root: bytes
+
+
+def found(signed: SignedFounding, *, now: datetime) -> Trust:
+    """The trust a home starts from; raises when the founding document does not hold."""
+    founding = verify_founding(signed, now=now)
+    return Trust(
+        v=1,
+        org=founding.org,
+        nation=founding.nation,
+        profile=founding.profile,
+        officers={officer.id: officer for officer in founding.officers},
+        partners={},
+        agreement_keys=founding.agreement_keys,
+        agreements={},
+        policy_sha256=founding.policy_sha256,
+    )
+
+
+class TrustFile:
+    """Trust and heads on disk. One process owns it."""
+
+    def __init__(self, trust: bytes, heads: bytes, replace: Replace) -> None:
+        try:
+            self.trust = msgspec.json.decode(trust, type=Trust)
+            self.heads = msgspec.json.decode(heads, type=dict[str, Head]) if heads else {}
+        except msgspec.MsgspecError:
+            raise ConfigInvalid("the signer's trust file is damaged") from None
+        self._replace = replace
+
+    def agreement(self, sha256: str, *, now: datetime) -> AgreementState:
+        """The agreement in force with these terms, its signatures verified again. Raises `NotFound`."""
+        for trusted in self.trust.agreements.values():
+            if trusted.sha256 == sha256 and not trusted.revoked:
+                return self._state(trusted.signed, now=now)
+        raise NotFound("no agreement in force has these terms")
+
+    def change(self, change: TrustChange, *, now: datetime) -> None:
+        """Apply one change: verify it against the state before it, then write, then believe it.
+
+        Repeatable: a change that is in force already is done, so that a gateway which crashed after this call may
+        make it again.
+        """
+        statement = read_change(change.statement)
+        kind, target = statement.kind, statement.target
+        if kind != "agreement-revoke" and self.before(kind, target) == statement.after_sha256 == digest(
+            change.document
+        ):
+            return
+        verified = verify_trust_change(
+            change.statement,
+            change.document,
+            change.endorsements,
+            home=self.trust.org,
+            officers=self.trust.officers,
+            before_sha256=self.before(kind, target),
+            narrowing=narrows(kind, self._document(kind, target), change.document),
+            now=now,
+        )
+        after = self._apply(verified.kind, verified.target, change.document, now=now)
+        self._replace("trust.json", msgspec.json.encode(after))
+        self.trust = after
+
+    def _document(self, kind: str, target: str) -> Officer | Partner | None:
+        if kind == "officer":
+            return self.trust.officers.get(target)
+        return self.trust.partners.get(target) if kind == "partner" else None
+
+    def before(self, kind: str, target: str) -> str:
+        """Digest of the document in force for this target; empty when there is none."""
+        if kind == "officer":
+            officer = self.trust.officers.get(target)
+            return digest(canonical(officer)) if officer else ""
+        if kind == "partner":
+            partner = self.trust.partners.get(target)
+            return digest(canonical(partner)) if partner else ""
+        if kind in ("agreement", "agreement-revoke"):
+            agreement = self.trust.agreements.get(target)
+            return digest(canonical(agreement.signed)) if agreement else ""
+        if kind == "policy":
+            return self.trust.policy_sha256
+        return ""
+
+    def advance(self, request: CheckpointRequest) -> None:
+        """Make the new head durable before anybody can see it signed. Consistency was verified by the caller."""
+        known = self.heads.get(request.origin)
+        if known is not None and request.size < known.size:
+            raise AuditBroken("the log is shorter than its last signed head")
+        if known is not None and (known.size, known.root) == (request.size, request.root):
+            return
+        heads = {**self.heads, request.origin: Head(request.size, request.root)}
+        self._replace("heads.json", msgspec.json.encode(heads))
+        self.heads = heads
+
+    def _apply(self, kind: str, target: str, document: bytes, *, now: datetime) -> Trust:
+        trust = self.trust
+        decoded = decode_document(kind, document)
+        if isinstance(decoded, Officer):
+            require_target(decoded.id, target)
+            officers = {**trust.officers, target: decoded}
+            owners = {key.kid: officer.person for officer in officers.values() for key in officer.keys}
+            if any(
+                owners[key.kid] != officer.person for officer in officers.values() for key in officer.keys
+            ):
+                raise RoleMissing("a key belongs to two persons")
+            return msgspec.structs.replace(trust, officers=officers)
+        if isinstance(decoded, Partner):
+            require_target(decoded.org, target)
+            before = trust.partners.get(target)
+            if before is not None and decoded.version <= before.version:
+                raise Conflict("a partner entry must carry a newer version")
+            return msgspec.structs.replace(trust, partners={**trust.partners, target: decoded})
+        if isinstance(decoded, SignedAgreement):
+            return self._apply_agreement(kind, target, decoded, now=now)
+        if kind == "policy":
+            return msgspec.structs.replace(trust, policy_sha256=digest(document))
+        return trust
+
+    def _apply_agreement(self, kind: str, target: str, signed: SignedAgreement, *, now: datetime) -> Trust:
+        trust, before = self.trust, self.trust.agreements.get(target)
+        state = self._state(signed, now=now)
+        require_target(state.terms.series, target)
+        if not (state.signed_ours and state.signed_theirs):
+            raise RoleMissing("an agreement needs the signatures of both sides")
+        if kind == "agreement-revoke":
+            if before is None or before.sha256 != state.sha256:
+                raise Conflict("only the version in force can be revoked")
+        elif before is not None and state.terms.version <= before.version:
+            raise Conflict("an older version of an agreement never comes back")
+        entry = TrustedAgreement(
+            signed=signed,
+            sha256=state.sha256,
+            version=state.terms.version,
+            revoked=kind == "agreement-revoke",
+        )
+        return msgspec.structs.replace(trust, agreements={**trust.agreements, target: entry})
+
+    def _state(self, signed: SignedAgreement, *, now: datetime) -> AgreementState:
+        return agreement_state(
+            signed,
+            ours=self.trust.org,
+            our_keys=self.trust.agreement_keys,
+            partners=self.trust.partners,
+            now=now,
+        )
+
+
+def require_target(named: str, target: str) -> None:
+    """The document must be the one the change names."""
+    if named != target:
+        raise RequestInvalid("the document is for another target than the change names")

@@ -1,0 +1,103 @@
+"""Bodies at rest: every stored body under a key of its own, every key wrapped by a KEK that only the signer holds.
+
+Destroying a wrapped key erases its bodies; the log keeps commitments under salts that lie inside them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from gateway.errors import LocalFault, NotFound
+from gateway.model.rows import BodyRow, KeyRow
+from gateway.model.signing import DataKey
+from gateway.ports import Ids, ReadTx, Signer
+
+T = TypeVar("T")
+
+#: Fresh keys fetched from the signer at once, and the number below which more are fetched.
+POOL_SIZE, POOL_LOW = 256, 64
+
+#: Unwrapped keys kept in memory: a page of lanes, so that a retry costs no call to the signer.
+CACHE_SIZE = 1024
+
+#: Nonce of AES-256-GCM, in bytes; random, and a key encrypts a handful of bodies only.
+NONCE_BYTES = 12
+
+
+class OpenKey(msgspec.Struct, frozen=True):
+    """A data key in use. Its row must be inserted with the first body under it."""
+
+    id: str
+    key: bytes
+    row: KeyRow
+
+
+class Vault:
+    """Takes keys from a pool, so that a unit of work can encrypt without waiting for the signer."""
+
+    def __init__(self, signer: Signer, ids: Ids) -> None:
+        self._signer, self._ids = signer, ids
+        self._pool: list[DataKey] = []
+        self._cache: OrderedDict[str, bytes] = OrderedDict()
+
+    async def reserve(self, count: int = POOL_LOW) -> None:
+        """Make sure that `fresh` can be called ``count`` times."""
+        if len(self._pool) < count:
+            self._pool += await self._signer.data_keys(max(POOL_SIZE, count))
+
+    def fresh(self, now: datetime) -> OpenKey:
+        """A new key under a new random id. `reserve` must have been awaited for it."""
+        taken = self._pool.pop()
+        key = self._ids.uuid()
+        self._remember(key, taken.key)
+        return OpenKey(key, taken.key, KeyRow(key, taken.wrapped, now))
+
+    def seal(self, key: OpenKey | str, value: Any) -> BodyRow:
+        """Encrypt a msgpack value as a body with a random id, bound to that id."""
+        body = self._ids.uuid()
+        name = key if isinstance(key, str) else key.id
+        secret = self._cache[name] if isinstance(key, str) else key.key
+        nonce = os.urandom(NONCE_BYTES)
+        sealed = AESGCM(secret).encrypt(nonce, msgspec.msgpack.encode(value), body.encode())
+        return BodyRow(body, name, nonce + sealed)
+
+    async def unlock(self, rows: Iterable[KeyRow]) -> None:
+        """Unwrap these keys, in one call, so that `open` works for bodies under them."""
+        missing = [row for row in rows if row.id not in self._cache]
+        if missing:
+            keys = await self._signer.unwrap([row.wrapped for row in missing])
+            for row, key in zip(missing, keys, strict=True):
+                self._remember(row.id, key)
+        for row in rows:
+            self._cache.move_to_end(row.id)
+
+    def open(self, tx: ReadTx, body: str, wanted: type[T]) -> T:
+        """Decrypt one body whose key was unlocked. Raises `NotFound` when it was erased."""
+        row = tx.get(BodyRow, body)
+        if row is None or row.key not in self._cache:
+            raise NotFound("this content is not stored here any more")
+        try:
+            plain = AESGCM(self._cache[row.key]).decrypt(
+                row.ciphertext[:NONCE_BYTES], row.ciphertext[NONCE_BYTES:], body.encode()
+            )
+        except InvalidTag:
+            raise LocalFault("a stored body does not decrypt: it was changed on disk") from None
+        return msgspec.msgpack.decode(plain, type=wanted)
+
+    def _remember(self, name: str, key: bytes) -> None:
+        self._cache[name] = key
+        while len(self._cache) > CACHE_SIZE:
+            self._cache.popitem(last=False)
+
+
+def keys_of(tx: ReadTx, keys: Iterable[str]) -> list[KeyRow]:
+    """The rows of these keys; one that is gone was erased on purpose and is left out."""
+    return tx.select(KeyRow, {"id": tuple(dict.fromkeys(keys))})

@@ -1,0 +1,113 @@
+"""The guard's own reader: one spelling in, the same out, and only `GuardRefused` for anything else."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.errors import GuardRefused
+from gateway.guard.reader import MAX_DEPTH, MAX_INTEGER, canonical, leaves, read, write
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+TREES = st.recursive(
+    st.none() | st.booleans() | st.integers(-MAX_INTEGER, MAX_INTEGER) | TEXTS,
+    lambda trees: st.lists(trees, max_size=4) | st.dictionaries(TEXTS, trees, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(TREES)
+def test_what_is_written_is_read(tree: Any) -> None:
+    """read(write(x)) is x, types included, and the spelling is the one of the encoder that renders."""
+    raw = write(tree).encode()
+    assert repr(read(raw)) == repr(tree)
+    assert raw == msgspec.json.encode(tree)
+
+
+@given(TREES)
+def test_canonical_bytes_are_those_of_rfc_8785(tree: Any) -> None:
+    """Two implementations agree on the order of members and the form of every string."""
+    assert canonical(tree) == rfc8785.dumps(tree)
+
+
+@given(TREES)
+def test_leaves_tell_two_trees_apart(tree: Any) -> None:
+    """Paths and texts hold all that the tree says: an object of digits is no list, an empty list no object."""
+
+    def told(value: Any) -> list[Any]:
+        return [(leaf.path, leaf.text) for leaf in leaves(value)]
+
+    def lists_to_objects(value: Any) -> Any:
+        if isinstance(value, list):
+            return {str(index): lists_to_objects(item) for index, item in enumerate(value)}
+        return (
+            {name: lists_to_objects(item) for name, item in value.items()}
+            if isinstance(value, dict)
+            else value
+        )
+
+    other = lists_to_objects(tree)
+    assert (told(other) == told(tree)) == (other == tree)
+
+
+@given(st.binary(max_size=40) | st.text('{}[]",:\\u0d8ef1-.eE tnr', max_size=30).map(str.encode))
+def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
+    """No other exception than the guard's, and what is read is JSON to the standard library too."""
+    try:
+        tree = read(raw)
+    except GuardRefused:
+        return
+    assert json.loads(raw) == tree
+
+
+@given(TREES, st.data())
+def test_no_second_spelling_is_read(tree: Any, data: st.DataObject) -> None:
+    """Escaping a character that needs no escape says the same and is refused."""
+    raw = write(tree)
+    letters = [at for at, sign in enumerate(raw) if sign.isalpha() and _in_string(raw, at)]
+    if letters:
+        at = data.draw(st.sampled_from(letters))
+        if ord(raw[at]) < 0x10000:
+            spelled = f"{raw[:at]}\\u{ord(raw[at]):04x}{raw[at + 1 :]}"
+            assert json.loads(spelled) == tree
+            with pytest.raises(GuardRefused):
+                read(spelled.encode())
+
+
+def _in_string(raw: str, at: int) -> bool:
+    """Whether the character at ``at`` stands in a string and is no part of an escape."""
+    inside, position = False, 0
+    while position < at:
+        if inside and raw[position] == "\\":
+            position += 6 if raw[position + 1] == "u" else 2
+            continue
+        inside ^= raw[position] == '"'
+        position += 1
+    return inside and position == at
+
+
+@pytest.mark.parametrize(("depth", "accepted"), [(MAX_DEPTH, True), (MAX_DEPTH + 1, False)])
+def test_depth_is_bounded(depth: int, accepted: bool) -> None:
+    """The deepest allowed nesting is read; one more is refused."""
+    raw = b"[" * depth + b"1" + b"]" * depth
+    if accepted:
+        assert write(read(raw)).encode() == raw
+    else:
+        with pytest.raises(GuardRefused, match="nested too deeply"):
+            read(raw)
+
+
+@pytest.mark.parametrize(
+    ("number", "accepted"), [(2**53 - 1, True), (-(2**53) + 1, True), (2**53, False), (-(2**53), False)]
+)
+def test_integers_are_bounded(number: int, accepted: bool) -> None:
+    """The last integer that every reader holds is read; the next is refused."""
+    if accepted:
+        assert read(str(number).encode()) == number
+    else:
+        with pytest.raises(GuardRefused, match="beyond"):
+            read(str(number).encode())

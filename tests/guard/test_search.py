@@ -1,0 +1,127 @@
+"""Withheld values in free text: found in each of their forms, and not where they stand by right."""
+
+import dataclasses
+
+import pytest
+
+from gateway.errors import GuardRefused
+from gateway.guard import GuardVerdict
+from tests.guard.worlds import World, encode, payload_tree
+
+
+def ask(conditions: str, *, world: World | None = None) -> GuardVerdict:
+    """A release whose record says ``conditions`` in its own words, and bytes that say the same."""
+    world, tree = world or World(), payload_tree()
+    for holder in (world.contents[0], tree["records"][0]):
+        holder["detention_release"] = holder["detention_release"] | {"conditions": conditions}
+    return world.guard(encode(tree))
+
+
+def rule_of(conditions: str, *, world: World | None = None) -> str:
+    with pytest.raises(GuardRefused) as caught:
+        ask(conditions, world=world)
+    assert not caught.value.diagnostic.keys() - {"rule", "subject"}
+    return str(caught.value.diagnostic["rule"])
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        "number 90.03.05-000.11 on file",
+        "number 90030500011",
+        "number 90 03 05 000 11",
+        "number ９００３０５０００１１",
+        "number ٩٠٠٣٠٥٠٠٠١١",
+        "number 9-0-0-3-0-5-0-0-0-1-1",
+        "calls +32 000 12 34 56",
+        "calls 32/000.12.34.56",
+        "lives in Nulleville",
+        "lives in NULLEVILLE",
+        "lives in Nullevílle",
+        "lives in Nulle\u200bville",
+        "lives in N u l l e v i l l e",
+        "Rue Imaginee 12",
+        "rue-imaginée-12",
+        "also Qwxarn Vultreb",
+        "also QWXARN\nVULTREB",
+        "has quuxitis",
+        "child: Pimprun  ZZEMO",
+        "there since 2024-02-03",
+        "there since 2024/2/3",
+        "there since 3/2/2024",
+        "there since 03.02.2024",
+        "there since 3-2-24",
+        "there since 2/3/2024",
+        "there since 03022024",
+        "validated 15.01.2026",
+        "his friend is in Brumeport",
+        "seen at the quay",
+    ],
+)
+def test_a_withheld_value_is_found(conditions: str) -> None:
+    """In another case, form, script of digits, order of a date, or from another record of the same release."""
+    assert rule_of(conditions) == "withheld-value-in-text"
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        "nothing to say",
+        "",
+        "born in Fictiville, says Zzemo",  # released beside it
+        "passport XX0000001",  # released beside it
+        "valid until 2027-04-01",  # released beside it
+        "an alias, validated, by telephone, an associate",  # codes of closed vocabularies
+        "reports on 4.2.2024",  # another day
+        "in 2024",  # the year alone
+        "house 12, BEL",  # too short to tell
+        "null evil",  # shares letters only
+    ],
+)
+def test_what_tells_nothing_passes(conditions: str) -> None:
+    """Values that stand in the message by right, codes, and mere likeness are no hit."""
+    assert isinstance(ask(conditions), GuardVerdict)
+
+
+def test_two_aliases_of_one_spelling_pass() -> None:
+    """A name that is released from one source and withheld from another stands there by right."""
+    world, tree = World(), payload_tree()
+    world.contents[0]["names"][1]["text"] = world.contents[0]["names"][2]["text"]
+    assert isinstance(world.guard(encode(tree)), GuardVerdict)
+
+
+def test_a_note_that_is_a_withheld_value_is_found() -> None:
+    """To be the whole of a free text gives a withheld value of another place no right to stand there."""
+    assert rule_of("90.03.05-000.11") == "withheld-value-in-text"
+
+
+@pytest.mark.parametrize("conditions", ["see BDC-000002", "see bdc 000002", "see BDC000002", "BDC-000001"])
+def test_a_local_id_in_a_text_is_found(conditions: str) -> None:
+    """The local id of any record of the release is refused, in any string."""
+    assert rule_of(conditions) == "entity-id"
+
+
+def test_a_local_id_in_any_field_is_found() -> None:
+    """Even where it is a released value: a document number that is the entity id does not leave."""
+    world = dataclasses.replace(World(), entity_ids=("XX0000001", "BDC-000002"))
+    assert rule_of("nothing", world=world) == "entity-id"
+
+
+def test_a_released_link_never_names_its_target() -> None:
+    """Where a kind keeps local ids, none leaves, whatever was decided and whomever it names."""
+    world, tree = World(), payload_tree()
+    world.contents[1]["links"][0] = {"other": "BDC-000777", "type": "associate"}
+    world.released[1].append("/links/0")
+    tree["records"][1]["links"] = [{"other": "BDC-000777", "type": "associate"}]
+    with pytest.raises(GuardRefused) as caught:
+        world.guard(encode(tree))
+    assert caught.value.diagnostic["rule"] == "entity-id"
+
+
+def test_a_withheld_month_is_found() -> None:
+    """A date as precise as a month is sought as such, and a year alone as its digits."""
+    world = World()
+    world.contents[0]["addresses"][0]["from"] = "2024-02"
+    assert rule_of("since 2/2024", world=world) == "withheld-value-in-text"
+    assert rule_of("since 02 2024", world=world) == "withheld-value-in-text"
+    assert isinstance(ask("since 3/2024", world=world), GuardVerdict)

@@ -1,0 +1,212 @@
+"""Decisions: what the table cannot show one rule at a time."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.model.kind import load_kind
+from gateway.policy.decide import decide
+from gateway.policy.expr import facts_of
+from gateway.policy.facts import FACTS, FactSpec
+from gateway.policy.rules import load_policy
+from tests.policy.worlds import FUSION_CENTRE, POLICY, leaving, policy_document, policy_without, world
+
+BASELINE = world()
+
+
+def test_the_baseline_is_permitted_with_its_class_b_c_and_x_withheld() -> None:
+    """Class A leaves; each other field names the rule that withheld it; each withheld field is an obligation."""
+    decision = decide(POLICY, BASELINE)
+    assert decision.effect == "PERMIT"
+    assert decision.released == (
+        "/category",
+        "/names/0",
+        "/names/1",
+        "/sex",
+        "/birth/0",
+        "/nationalities/0",
+        "/threat",
+    )
+    assert {field.pointer: field.rule for field in decision.withheld} == {
+        "/addresses/0": "class.B",
+        "/contacts/0": "class.B",
+        "/links/0": "link.target-held",
+        "/national_number": "class.C",
+        "/financial": "financial.route",
+        "/special": "class.C",
+        "/health": "class.X",
+        "/validation": "class.X",
+        "/status": "class.X",
+    }
+    assert [redact.pointer for redact in decision.obligations] == [field.pointer for field in decision.withheld]
+
+
+def test_a_fusion_centre_is_denied_by_rule_two_alone() -> None:
+    """A valid, current agreement both sides signed does not help: the law names no such recipient of BDC data."""
+    decision = decide(POLICY, world(FUSION_CENTRE))
+    assert [(reason.rule, reason.article, reason.source_kind) for reason in decision.reasons] == [
+        ("bdc.recipient", "law 29.3.2024 art. 28", "law")
+    ]
+    assert decide(policy_without("bdc.recipient"), world(FUSION_CENTRE)).effect == "PERMIT"
+
+
+def test_a_denial_names_every_denying_rule_and_withholds_every_field() -> None:
+    """All reasons at once, in policy order; a field keeps its own reason, the others get the first of the release."""
+    decision = decide(
+        POLICY, world({"agreement.signed_theirs": False, "release.embargoed": True, "content.status.archived": True})
+    )
+    assert [reason.rule for reason in decision.reasons] == ["agreement.in-force", "embargo", "bdc.archived"]
+    rules = {field.pointer: field.rule for field in decision.fields}
+    assert (rules["/names/0"], rules["/health"]) == ("agreement.in-force", "class.X")
+    assert decision.released == ()
+
+
+def test_a_lost_required_member_denies_with_the_rules_that_withheld_it() -> None:
+    """Both names are withheld by different rules: both rules are reasons, each at its first field."""
+    changes = {"labels./names/0.label.no_foreign": True, "labels./names/1.label.releasable_to": ["BEL"]}
+    decision = decide(POLICY, world(changes))
+    assert [(reason.rule, reason.pointer) for reason in decision.reasons] == [
+        ("label.no-foreign", "/names/0"),
+        ("label.releasable", "/names/1"),
+    ]
+    del changes["labels./names/1.label.releasable_to"]
+    assert "/names/1" in leaving(world(changes))
+
+
+def test_nothing_left_denies_even_where_nothing_is_required() -> None:
+    """A kind without required members: when every field is withheld, the field rules are the reasons."""
+    kind = msgspec.structs.replace(BASELINE.kind, required=frozenset())
+    ctx = world({"labels.*.label.releasable_to": []}, of=kind)
+    assert "label.releasable" in {reason.rule for reason in decide(POLICY, ctx).reasons}
+    assert leaving(world({"labels.*.label.releasable_to": [], "labels./sex.label.releasable_to": ["FRA"]}, of=kind)) == {
+        "/sex"
+    }
+
+
+def test_an_empty_record_is_denied_by_the_missing_permit() -> None:
+    """No field, nothing required: `release.permit` does not fire, and that is the reason."""
+    kind = msgspec.structs.replace(BASELINE.kind, required=frozenset())
+    ctx = world(of=kind)
+    decision = decide(POLICY, msgspec.structs.replace(ctx, record=msgspec.structs.replace(ctx.record, content={})))
+    assert [(reason.rule, reason.effect) for reason in decision.reasons] == [("release.permit", "DENY")]
+
+
+def test_a_policy_that_is_silent_denies() -> None:
+    """Without any permit of the release, or any rule on fields, silence is the reason."""
+    decision = decide(policy_without("release.permit"), BASELINE)
+    assert [reason.rule for reason in decision.reasons] == ["default.deny"]
+    fieldless = policy_without(*(rule.id for rule in POLICY.rules if rule.scope == "field"))
+    assert {reason.rule for reason in decide(fieldless, BASELINE).reasons} == {"default.deny"}
+
+
+def test_without_the_class_a_permit_the_record_stays() -> None:
+    """A permit rule taken away releases nothing in its place."""
+    assert decide(policy_without("class.A"), BASELINE).effect == "DENY"
+    assert decide(POLICY, world({"release.legal_basis": "", "agreement.terms.legal_basis": ""})).effect == "DENY"
+
+
+def test_deny_overrides_review_and_review_overrides_permit() -> None:
+    """A field in conflict holds the whole release back for a person, but not against a denial."""
+    changes = {"agreement.terms.regime": "BE-POLICE", "labels./threat.label.handling_code": ["H2"]}
+    review = decide(POLICY, world(changes))
+    assert review.effect == "REVIEW"
+    assert [(reason.rule, reason.pointer) for reason in review.reasons] == [("handling.led-conflict", "/threat")]
+    assert review.obligations == ()
+    assert decide(POLICY, world({**changes, "release.embargoed": True})).effect == "DENY"
+    required = decide(POLICY, world({"agreement.terms.regime": "SPOC", "labels.*.label.handling_code": ["H3"]}))
+    assert required.effect == "REVIEW"
+
+
+def test_a_review_rule_of_the_release_holds_it_back() -> None:
+    """Also a release rule may ask for a person."""
+    document = policy_document()
+    embargo = next(rule for rule in document["rules"] if rule["id"] == "embargo")
+    embargo["effect"] = "REVIEW"
+    policy = load_policy(json.dumps(document).encode())
+    decision = decide(policy, world({"release.embargoed": True}))
+    assert (decision.effect, [reason.rule for reason in decision.reasons]) == ("REVIEW", ["embargo"])
+
+
+def _broken(spec: FactSpec) -> FactSpec:
+    def compute(ctx: Any, field: Any) -> Any:
+        raise RuntimeError("Zzemo Exemple")  # what a fact trips over may be personal data
+
+    return FactSpec(spec.name, spec.scope, spec.type, compute)
+
+
+@pytest.mark.parametrize("name", sorted(FACTS))
+def test_a_failing_fact_never_releases_more(name: str) -> None:
+    """Break one fact: nothing leaves that did not leave before, wherever it is read something is denied, and no
+    reason quotes what it tripped over."""
+    policy = load_policy(json.dumps(policy_document()).encode(), {**FACTS, name: _broken(FACTS[name])})
+    world_of_all = world(
+        {
+            "request": {"id": "r", "partner": "fra.police-demo", "purpose": "ct-prevention", "asks": ["/contacts/*"]},
+            "lifts": [{"pointer": "/special", "reason": "invented"}],
+        }
+    )
+    decision = decide(policy, world_of_all)
+    assert (frozenset(decision.released) if decision.effect == "PERMIT" else frozenset()) <= leaving(world_of_all)
+    assert "Zzemo" not in repr(decision)
+    reading = [rule for rule in POLICY.rules if name in facts_of(rule.applies) | facts_of(rule.condition)]
+    if any(rule.scope == "release" and name in facts_of(rule.condition) and _always(rule) for rule in reading):
+        assert decision.effect == "DENY"
+        assert name in {reason.error for reason in decision.reasons} | {""}
+
+
+def _always(rule: Any) -> bool:
+    return not facts_of(rule.applies)
+
+
+@pytest.mark.parametrize("rule", [rule.id for rule in POLICY.rules])
+def test_an_erring_rule_denies(rule: str) -> None:
+    """Replace a rule's condition by one that cannot be told: a DENY or REVIEW rule denies wherever it applies, a
+    PERMIT rule permits nothing; the fact at fault is named."""
+    document = policy_document()
+    found = next(entry for entry in document["rules"] if entry["id"] == rule)
+    found["condition"], found["applies"] = ["gt", ["fact", "broken"], ["const", 0]], ["const", True]
+    broken = _broken(FactSpec("broken", "release", int, lambda ctx, field: 0))
+    decision = decide(load_policy(json.dumps(document).encode(), {**FACTS, "broken": broken}), BASELINE)
+    if rule in ("class.B", "class.C"):
+        assert decision.released == decide(POLICY, BASELINE).released
+        return
+    assert decision.effect == "DENY"
+    if rule != "release.permit":
+        assert ("broken" in {reason.error for reason in decision.reasons}) or rule == "class.A"
+
+
+def test_two_labels_of_one_field_are_a_doubt() -> None:
+    """A second, milder label cannot talk the first one down: the release is denied."""
+    ctx = world({"labels./threat.label.level": "SECRET"})
+    milder = next(entry for entry in BASELINE.record.labels if entry.pointer == "/threat")
+    record = msgspec.structs.replace(ctx.record, labels=(*ctx.record.labels, milder))
+    decision = decide(POLICY, msgspec.structs.replace(ctx, record=record, subject=record))
+    assert [reason.rule for reason in decision.reasons] == ["label.present"]
+
+
+def test_a_member_cannot_pass_for_an_item_of_another() -> None:
+    """A member named `names/0` is not the first name: its pointer is `/names~10`, which the kind does not know."""
+    decision = decide(POLICY, world({"content.names/0": "invented"}))
+    assert {field.pointer: field.rule for field in decision.withheld}["/names~10"] == "field.unknown"
+
+
+def test_another_regime_is_free_of_the_bdc_rules() -> None:
+    """The rules of the common database apply to its records only."""
+    schema = {
+        "x-kind": "note/1.0",
+        "x-regime": "other",
+        "x-interconnection": "allowed",
+        "x-required-to-send": ["text"],
+        "properties": {"text": {"x-class": "A"}, "birth": {"type": "array", "x-class": "A"}},
+    }
+    kind = load_kind(schema)
+    changes: dict[str, Any] = {
+        **FUSION_CENTRE,
+        "content": {"text": "invented", "birth": [{"date": "1990", "precision": "year"}]},
+        "record.kind": "note/1.0",
+        "agreement.terms.kinds": ["note/1.0"],
+        "officers.0.need_to_know": ["note"],
+    }
+    assert leaving(world(changes, of=kind)) == {"/text", "/birth/0"}

@@ -122,7 +122,7 @@ def _split(
         spec = kind.spec(pointer)  # (3)
         if spec is None or spec.export_class == "X":
             raise refuse("class", "a field that never leaves is released", record=number)
-        if spec.export_class == "C" and lifted.isdisjoint((pointer, spec.pattern)):
+        if spec.export_class == "C" and pointer not in lifted:
             raise refuse("class", "a field that needs a lift is released without one", record=number)
         label = labels.get(pointer)  # (4)
         if label is None:
@@ -143,7 +143,7 @@ def _fields(content: Mapping[str, Any], kind: RecordKind, number: int) -> dict[s
     values: dict[str, Any] = {}
     for member in sorted(content, key=lambda member: order.index(member) if member in order else len(order)):
         value = content[member]
-        if "/" in member or "~" in member:  # its pointer could be read as that of another field
+        if "/" in member:  # its pointer could be read as that of another field
             raise refuse(
                 "record", "a member has a name that no field can have", subject="record", record=number
             )

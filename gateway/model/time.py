@@ -7,6 +7,7 @@ spelling, so text order is time order. An imprecise date is a type of its own an
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from datetime import UTC, date, datetime
 from typing import Annotated, Literal
 
@@ -58,8 +59,7 @@ class PartialDate(msgspec.Struct, frozen=True, omit_defaults=True):
             if self.precision == "year":
                 return date(year, 1, 1), date(year, 12, 31)
             if self.precision == "month":
-                following = date(year + month // 12, month % 12 + 1, 1) if (year, month) != (9999, 12) else date.max
-                return date(year, month, 1), date.fromordinal(following.toordinal() - 1)
+                return date(year, month, 1), date(year, month, monthrange(year, month)[1])
             return date(year, month, day), date(year, month, day)
         except ValueError:
             return None

@@ -154,9 +154,8 @@ class Desk:
     # --- releases -----------------------------------------------------------------------------------------------
 
     async def preview(self, officer: Officer, params: calls.Disclose) -> list[calls.DecisionView]:
-        drafts = await self._releases.draft(
-            officer, params.record, params.partners, self._why(params), keep=False
-        )
+        why = self._why(msgspec.structs.replace(params, justification=params.justification or "preview"))
+        drafts = await self._releases.draft(officer, params.record, params.partners, why, keep=False)
         return [_view(draft) for draft in drafts]
 
     async def prepare(self, officer: Officer, params: calls.Disclose) -> list[calls.DecisionView]:

@@ -110,6 +110,9 @@ class Dispatcher:
         except GatewayError as fault:
             log.error("dispatch.fault", partner=partner, code=fault.code, detail=fault.detail)
             await asyncio.sleep(self._g.config.delivery.backoff_first_s)
+        except Exception as defect:  # one partner's lanes must not take the others down, nor spin
+            log.error("dispatch.defect", partner=partner, error=type(defect).__name__)
+            await asyncio.sleep(self._g.config.delivery.backoff_most_s)
         finally:
             del self._busy[partner]
 
@@ -462,7 +465,9 @@ class Dispatcher:
             for slot in slots:
                 jws = self._g.vault.open(tx, slot.row.seal, SealBody).jws
                 header = read_seal(jws)
-                preamble = Preamble(1, header.suite, header.iss, header.aud, header.jti, header.enc_kid)
+                preamble = Preamble(
+                    v=1, suite=header.suite, iss=header.iss, aud=header.aud, jti=header.jti, enc_kid=header.enc_kid
+                )
                 messages.append(encrypt(preamble, pack(jws, slot.payload), keys[header.enc_kid]))
             return messages
 
@@ -519,8 +524,8 @@ class Dispatcher:
                     direction="in",
                     event="receipt",
                     message_id=statement.id,
-                    conversation="",
-                    seq=0,
+                    conversation=statement.id,
+                    seq=len(statement.items),
                     message_type="receipt",
                     payload=raw,
                     salt=salt,

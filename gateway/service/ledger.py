@@ -98,6 +98,8 @@ class Ledger:
     ) -> int:
         """Append one crossing to the partner's log; returns its position.
 
+        A receipt stands in no conversation: its own id takes that place, and ``seq`` counts the messages it answers.
+
         It commits to the payload under ``salt`` and, under a salt derived from it, to the newest master checkpoint, so
         that a partner's cosignature fixes the master log too. Who keeps ``salt`` can open both commitments.
         """

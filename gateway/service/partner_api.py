@@ -42,12 +42,13 @@ class PartnerApi:
 
     def application(self) -> web.Application:
         """The application; `client_max_size` does not protect streaming reads, `_body` does (T11)."""
-        app = web.Application(client_max_size=1024, middlewares=[web.middleware(self._answer)])
+        app = web.Application(client_max_size=1024, middlewares=[self._answer])
         app.router.add_post("/exchange/v1/messages", self._post)
         app.router.add_get("/exchange/v1/messages/{id}/receipt", self._receipt)
         app.on_response_prepare.append(_quiet)
         return app
 
+    @web.middleware
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Errors become answers here and nowhere else; an unexpected one is logged by class and says nothing."""
         try:

@@ -83,7 +83,10 @@ def test_without_the_rule_nothing_else_would_stop_it(row: dict[str, Any]) -> Non
         assert decision.effect == "DENY"
     elif "withheld" in row:
         outcome = next(field for field in decision.fields if field.pointer == row["withheld"])
-        silent = ("default.deny", "class.A")  # class X and unknown fields have no permit; classes B and C lost theirs
+        silent = (
+            "default.deny",
+            "class.A",
+        )  # class X and unknown fields have no permit; classes B and C lost theirs
         assert outcome.outcome == "released" or outcome.rule in silent
     else:
         assert decision.effect == "PERMIT"

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from gateway.errors import PolicyInvalid
 from gateway.policy.context import Context
-from gateway.policy.expr import MAX_DEPTH, FactUnreadable, Reading, compile_condition, facts_of, parse_condition
+from gateway.policy.expr import (
+    MAX_DEPTH,
+    FactUnreadable,
+    Reading,
+    compile_condition,
+    facts_of,
+    parse_condition,
+)
 from gateway.policy.facts import FactSpec, Scope
 from tests.policy.worlds import world
 
@@ -179,7 +186,11 @@ def test_a_fact_is_read_once_in_one_reading() -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from(["fact", "not", "all", "gt", "three"]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=5)
+    | st.sampled_from(["fact", "not", "all", "gt", "three"]),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
     max_leaves=12,
 )

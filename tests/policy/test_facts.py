@@ -13,7 +13,10 @@ from gateway.policy.facts.declare import DECLARED, fact, months_begun
 from tests.policy.worlds import FUSION_CENTRE, KIND, NOW, approver, world
 
 ASKS = {"id": "r1", "partner": "fra.police-demo", "purpose": "ct-prevention", "asks": ["/threat"]}
-PEOPLE = [approver(id="a", roles=["requester"]), approver(id="b", person="person-be-approver", clearance=None)]
+PEOPLE = [
+    approver(id="a", roles=["requester"]),
+    approver(id="b", person="person-be-approver", clearance=None),
+]
 
 #: fact, changes to the baseline, value (None: not known)
 RELEASE: list[tuple[str, dict[str, Any], Any]] = [
@@ -61,7 +64,10 @@ RELEASE: list[tuple[str, dict[str, Any], Any]] = [
     ("assurance.shortfalls", {"partner.assurance.receipt": "fetched"}, 1),
     (
         "assurance.shortfalls",
-        {"agreement.terms.minimum_assurance": {"ordered": True, "recall_ack": True}, "partner.assurance.ordered": False},
+        {
+            "agreement.terms.minimum_assurance": {"ordered": True, "recall_ack": True},
+            "partner.assurance.ordered": False,
+        },
         1,
     ),
     ("assurance.shortfalls", {"settings.minimum_assurance": None}, None),
@@ -82,7 +88,11 @@ RELEASE: list[tuple[str, dict[str, Any], Any]] = [
     ("channel.ceiling", {}, 1),
     ("channel.ceiling", {"settings.channel_ceiling": None}, None),
     ("lifts.count", {"lifts": [{"pointer": "/special", "reason": "x"}]}, 1),
-    ("lifts.without_reason", {"lifts": [{"pointer": "/special", "reason": "x"}, {"pointer": "/a", "reason": " "}]}, 1),
+    (
+        "lifts.without_reason",
+        {"lifts": [{"pointer": "/special", "reason": "x"}, {"pointer": "/a", "reason": " "}]},
+        1,
+    ),
     ("lifts.person", {"lifts": [{"pointer": "/person", "reason": "x"}]}, True),
     ("lifts.person", {"lifts": [{"pointer": "/special", "reason": "x"}]}, False),
     ("fields.permitted", {}, None),
@@ -105,7 +115,11 @@ RELEASE: list[tuple[str, dict[str, Any], Any]] = [
     ("record.unlabelled_items", {"labels./names/1.label": None, "labels./health.label": None}, 2),
     ("record.unlabelled_items", {"labels./names/1.pointer": "/names/0"}, 2),
     ("record.unknown_levels", {}, 0),
-    ("record.unknown_levels", {"labels./sex.label.level": "RESTRICTED", "labels./threat.label.policy": "FRA"}, 1),
+    (
+        "record.unknown_levels",
+        {"labels./sex.label.level": "RESTRICTED", "labels./threat.label.policy": "FRA"},
+        1,
+    ),
     ("record.embargoed", {}, False),
     ("record.embargoed", {"release.embargoed": True}, True),
     ("record.embargoed", {"labels./names/0.label.embargo": True}, True),
@@ -257,7 +271,13 @@ def test_facts_about_the_subject_outlive_redaction() -> None:
     """What would be rendered may be empty: age, validation and labels are still those of the whole record."""
     ctx = world()
     bare = msgspec.structs.replace(ctx, record=msgspec.structs.replace(ctx.record, content={}, labels=()))
-    for name in ("person.min_age", "record.validation", "record.unlabelled_items", "extract.age_s", "record.card"):
+    for name in (
+        "person.min_age",
+        "record.validation",
+        "record.unlabelled_items",
+        "extract.age_s",
+        "record.card",
+    ):
         assert Reading(bare).value(FACTS[name]) == Reading(ctx).value(FACTS[name])
     assert Reading(bare).value(FACTS["record.members"]) == frozenset()
 

@@ -98,7 +98,9 @@ def test_versions_live_side_by_side() -> None:
 
 def test_every_fact_is_used_and_no_house_rule_cites_an_article() -> None:
     """The list of facts is finite and needed; a house rule cites our policy, a law or treaty its article."""
-    used = frozenset[str]().union(*(facts_of(rule.applies) | facts_of(rule.condition) for rule in POLICY.rules))
+    used = frozenset[str]().union(
+        *(facts_of(rule.applies) | facts_of(rule.condition) for rule in POLICY.rules)
+    )
     assert used == set(FACTS)
     for rule in POLICY.rules:
         assert rule.article.startswith("release policy: ") == (rule.source_kind == "house"), rule.id

@@ -44,7 +44,12 @@ def kind(name: str = "bdc-person/1.0") -> RecordKind:
 KIND = kind()
 
 #: The label of every field of the baseline.
-LABEL: dict[str, Any] = {"policy": "BEL", "level": "UNCLASSIFIED", "releasable_to": ["BEL", "FRA"], "tlp": "AMBER"}
+LABEL: dict[str, Any] = {
+    "policy": "BEL",
+    "level": "UNCLASSIFIED",
+    "releasable_to": ["BEL", "FRA"],
+    "tlp": "AMBER",
+}
 
 CONTENT: dict[str, Any] = {
     "category": {"code": "FTF", "criterion": "a"},
@@ -201,7 +206,11 @@ FUSION_CENTRE: dict[str, Any] = {
 
 
 def world(
-    changes: Mapping[str, Any] | None = None, remove: Iterable[str] = (), *, now: datetime = NOW, of: RecordKind = KIND
+    changes: Mapping[str, Any] | None = None,
+    remove: Iterable[str] = (),
+    *,
+    now: datetime = NOW,
+    of: RecordKind = KIND,
 ) -> Context:
     """The context of the baseline with these changes."""
     data = baseline()
@@ -241,7 +250,12 @@ def _record(data: dict[str, Any], changes: list[tuple[str, str, Any]], of: Recor
     bare = msgspec.convert({**data["record"], "content": data["content"]}, CanonicalRecord)
     labels = []
     for field in fields_of(bare, of):
-        entry: dict[str, Any] = {"pointer": field.pointer, "label": {**LABEL}, "source": "record", "originator": OURS}
+        entry: dict[str, Any] = {
+            "pointer": field.pointer,
+            "label": {**LABEL},
+            "source": "record",
+            "originator": OURS,
+        }
         for pointer, inner, value in changes:
             if pointer in (field.pointer, "*"):
                 _put(entry, inner, value)

@@ -271,13 +271,15 @@ async def test_a_stalled_handshake_ends(pki: Pki, monkeypatch: pytest.MonkeyPatc
         assert world.refusals == ["127.0.0.1 handshake"]
 
 
-async def test_closing(pki: Pki) -> None:
-    """After close nobody can connect, and no handshake is left hanging."""
+async def test_closing(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After close nobody can connect, and an unfinished handshake is ended, not waited for."""
+    monkeypatch.setattr(tls_listener, "HANDSHAKE_TIMEOUT", 60)
     async with serving(pki) as world:
         reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
         await asyncio.sleep(0.02)
         world.listener.close()
-        await world.listener.wait_closed()
+        async with asyncio.timeout(30):
+            await world.listener.wait_closed()
         assert await end_of(reader) == b""
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", world.port)

@@ -11,7 +11,13 @@ import msgspec
 
 from gateway.audit.checkpoint import Checkpoint, log_key_name, master_origin, partner_origin, sign
 from gateway.audit.entry import body_commitment, parse_partner_entry
-from gateway.audit.tree import ConsistencyProof, InclusionProof, verify_consistency, verify_inclusion
+from gateway.audit.tree import (
+    ConsistencyProof,
+    InclusionProof,
+    leaf_hash,
+    verify_consistency,
+    verify_inclusion,
+)
 from gateway.errors import (
     AuditBroken,
     Conflict,
@@ -208,7 +214,8 @@ class Authority:
         )
         if announced != (commitment, item.conv, "out", "message", item.jti, item.seq, item.type):
             raise AuditBroken("the log entry announces another message")
-        verify_inclusion(InclusionProof(item.entry_index, head.size, item.inclusion), item.entry, head.root)
+        proof = InclusionProof(item.entry_index, head.size, item.inclusion)
+        verify_inclusion(proof, leaf_hash(item.entry), head.root)
 
     def _check_release(
         self,

@@ -79,7 +79,7 @@ async def serve(authority: Authority, socket: Path, *, ready: Callable[[], None]
             while True:
                 writer.write(frame(answer(table, await read_frame(reader))))
                 await writer.drain()
-        except (SignerUnavailable, ConnectionError):
+        except (SignerUnavailable, ConnectionError, asyncio.CancelledError):
             writer.close()
         except OSError:
             ended.set()  # the trust file cannot be written: sign nothing more

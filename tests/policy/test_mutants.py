@@ -1,0 +1,109 @@
+"""Mutants of the shipped policy: each weakened or twisted rule must be seen by the decision table.
+
+A rule is mutated in its tree (comparisons moved by one or turned, a ``not`` dropped, an operand dropped, a constant
+changed, a guard removed) and in its effect. A mutant that decides every row of the table as the policy does would be
+a rule that nobody has pinned down.
+"""
+
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from gateway.errors import PolicyInvalid
+from gateway.model.decision import Decision
+from gateway.policy.context import Context
+from gateway.policy.decide import decide
+from gateway.policy.rules import Policy, load_policy
+from tests.policy.test_decision_table import BY_SILENCE, TABLE, near_miss, spoken
+from tests.policy.worlds import POLICY, policy_document
+
+TURNS = {
+    "gt": ("ge", "lt"),
+    "ge": ("gt", "le"),
+    "lt": ("le", "gt"),
+    "le": ("lt", "ge"),
+    "eq": ("ne",),
+    "ne": ("eq",),
+    "all": ("any",),
+    "any": ("all",),
+}
+
+#: Mutants that decide alike by construction, each with its reason.
+ALIKE = {
+    # A set of parties holds two names; that ours is not theirs is then said by `ne` alone when both are in it.
+    "agreement.parties",
+    # The guards of absent values: without them the rule errs, and denies by error instead of by condition.
+    "agreement.in-force",
+    "agreement.recipient-kind",
+    "person.under-12",
+    "bdc.pre-inquiry",
+}
+
+
+def trees(raw: Any) -> Iterator[Any]:
+    """Every mutant of one tree."""
+    if not isinstance(raw, list) or not raw:
+        return
+    for turned in TURNS.get(raw[0], ()):
+        yield [turned, *raw[1:]]
+    if raw[0] == "not":
+        yield raw[1]
+    if raw[0] == "const" and isinstance(raw[1], bool):
+        yield ["const", not raw[1]]
+    if raw[0] in ("all", "any") and len(raw) > 2:
+        for drop in range(1, len(raw)):
+            yield raw[:drop] + raw[drop + 1 :]
+    for place in range(1, len(raw)):
+        for mutant in trees(raw[place]):
+            yield [*raw[:place], mutant, *raw[place + 1 :]]
+
+
+def mutants(rule: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every mutant of one rule: its condition, its guard, and no denial any more."""
+    for tree in trees(rule["condition"]):
+        yield {**rule, "condition": tree}
+    for tree in trees(rule.get("applies", ["const", True])):
+        yield {**rule, "applies": tree}
+    if rule["effect"] != "PERMIT":
+        yield {**rule, "effect": "PERMIT"}
+
+
+DOCUMENT = policy_document()
+WORLDS: dict[str, list[tuple[Context, Decision]]] = {}
+for row in TABLE:
+    for ctx in (spoken(row), near_miss(row)):
+        WORLDS.setdefault(row["rule"], []).append((ctx, decide(POLICY, ctx)))
+EVERY_WORLD = [pair for pairs in WORLDS.values() for pair in pairs]
+
+
+def mutated(place: int, mutant: dict[str, Any]) -> Policy | None:
+    """The policy with this rule in that place; None when it does not even load."""
+    document = copy.deepcopy(DOCUMENT)
+    document["rules"][place] = mutant
+    try:
+        return load_policy(json.dumps(document).encode())
+    except PolicyInvalid:
+        return None
+
+
+def survives(policy: Policy, rule: str) -> bool:
+    """Whether the policy decides every world as the shipped one does; the rule's own rows are asked first."""
+    return all(decide(policy, ctx) == decision for ctx, decision in (*WORLDS.get(rule, ()), *EVERY_WORLD))
+
+
+@pytest.mark.parametrize("place", range(len(DOCUMENT["rules"])), ids=[rule["id"] for rule in DOCUMENT["rules"]])
+def test_no_mutant_of_the_rule_survives(place: int) -> None:
+    """Each mutant changes some decision of the table, or does not load."""
+    rule = DOCUMENT["rules"][place]
+    policies = [(mutant, mutated(place, mutant)) for mutant in mutants(rule)]
+    alive = [mutant for mutant, policy in policies if policy is not None and survives(policy, rule["id"])]
+    assert alive == []
+
+
+def test_mutation_is_not_vacuous() -> None:
+    """Every rule but those that speak by silence has mutants that load."""
+    for place, rule in enumerate(DOCUMENT["rules"]):
+        assert rule["id"] in BY_SILENCE or any(mutated(place, mutant) is not None for mutant in mutants(rule))

@@ -1,0 +1,144 @@
+"""Redaction, and the second decision on what is left."""
+
+import json
+
+import msgspec
+
+from gateway.model.decision import Decision
+from gateway.policy.decide import decide
+from gateway.policy.redact import decide_again, positions, redact
+from gateway.policy.rules import load_policy
+from tests.policy.worlds import CONTENT, POLICY, policy_document, world
+
+ASKED = {
+    "request": {"id": "r1", "partner": "fra.police-demo", "purpose": "ct-prevention", "asks": ["/contacts/*"]}
+}
+
+
+def test_lists_are_renumbered_and_labels_follow() -> None:
+    """The first name is withheld: the second becomes the first, with its own label; withheld members are gone."""
+    ctx = world({"labels./names/0.label.no_foreign": True, "labels./names/1.label.tlp": "GREEN"})
+    decision = decide(POLICY, ctx)
+    left = redact(ctx.record, decision)
+    assert left.content["names"] == [CONTENT["names"][1]]
+    assert list(left.content) == ["category", "names", "sex", "birth", "nationalities", "threat"]
+    labels = {entry.pointer: entry.label for entry in left.labels}
+    assert set(labels) == {"/category", "/names/0", "/sex", "/birth/0", "/nationalities/0", "/threat"}
+    label = labels["/names/0"]
+    assert label is not None
+    assert label.tlp == "GREEN"
+    assert positions(ctx.record, decision)["/names/1"] == "/names/0"
+
+
+def test_the_original_is_untouched() -> None:
+    """Redaction builds another record."""
+    ctx = world()
+    before = msgspec.json.encode(ctx.record)
+    redact(ctx.record, decide(POLICY, ctx))
+    assert msgspec.json.encode(ctx.record) == before
+
+
+def test_a_denial_or_review_leaves_nothing() -> None:
+    """Only a PERMIT releases, whatever the fields of another decision say."""
+    ctx = world({"agreement.terms.regime": "SPOC", "labels./threat.label.handling_code": ["H1"]})
+    review = decide(POLICY, ctx)
+    assert review.effect == "REVIEW"
+    assert redact(ctx.record, review).content == {}
+    assert redact(ctx.record, decide(POLICY, world({"agreement": None}))).labels == ()
+
+
+def test_deciding_again_is_a_clean_permit() -> None:
+    """What is left needs no redaction, and a third decision says the same."""
+    ctx = world(ASKED)
+    first = decide(POLICY, ctx)
+    again = decide_again(POLICY, ctx, first)
+    assert (again.effect, again.obligations, again.withheld) == ("PERMIT", (), ())
+    assert set(again.released) == set(positions(ctx.record, first).values())
+    left = msgspec.structs.replace(ctx, record=redact(ctx.record, first))
+    assert redact(left.record, again) == left.record
+    assert decide_again(POLICY, left, again) == again
+
+
+def test_lifts_follow_their_fields() -> None:
+    """A lifted field stays lifted, the lift of a withheld one is dropped, the person's lift stays."""
+    minor = {"content.birth.0": {"date": "2010", "precision": "year"}}
+    lifts = [
+        {"pointer": "/person", "reason": "invented"},
+        {"pointer": "/special", "reason": "invented"},
+        {"pointer": "/health", "reason": "invented"},
+    ]
+    ctx = world({**minor, "lifts": lifts})
+    again = decide_again(POLICY, ctx, decide(POLICY, ctx))
+    assert again.effect == "PERMIT"
+    assert "/special" in again.released
+
+
+def test_a_lift_does_not_slip_to_another_item() -> None:
+    """The lift of a withheld first item is not a lift of the second one, which takes its number."""
+    document = policy_document()
+    kind = world().kind
+    fields = {
+        **kind.fields,
+        "/contacts/*": msgspec.structs.replace(kind.fields["/contacts/*"], export_class="C"),
+    }
+    of = msgspec.structs.replace(kind, fields=fields)
+    contacts = [
+        {"type": "email", "value": "a@exemple.invalid"},
+        {"type": "email", "value": "b@exemple.invalid"},
+    ]
+    changes = {
+        "content.contacts": contacts,
+        "agreement.terms.lifts": ["/contacts/*"],
+        "lifts": [{"pointer": f"/contacts/{index}", "reason": "invented"} for index in (0, 1)],
+        "labels./contacts/0.label.no_foreign": True,
+    }
+    ctx = world(changes, of=of)
+    policy = load_policy(json.dumps(document).encode())
+    first = decide(policy, ctx)
+    assert "/contacts/1" in first.released
+    again = decide_again(policy, ctx, first)
+    assert again.effect == "PERMIT"
+    assert "/contacts/0" in again.released
+
+
+def test_the_subject_is_decided_in_full() -> None:
+    """Validation and age never leave, and still count when deciding again."""
+    ctx = world({"content.status.card": "information-file"})
+    permitted = decide(POLICY, world())
+    again = decide_again(POLICY, ctx, permitted)
+    assert [reason.rule for reason in again.reasons] == ["bdc.card"]
+
+
+def test_what_is_no_permit_stays_so() -> None:
+    """A denial is not decided again."""
+    ctx = world({"release.embargoed": True})
+    denial = decide(POLICY, ctx)
+    assert decide_again(POLICY, ctx, denial) is denial
+
+
+def test_a_policy_that_never_settles_denies() -> None:
+    """A rule that withholds one more field each time is stopped at the second decision."""
+    document = policy_document()
+    document["rules"].append(
+        {
+            "id": "unsettled",
+            "version": 1,
+            "scope": "field",
+            "source_kind": "house",
+            "article": "release policy: none such",
+            "applies": [
+                "all",
+                ["known", ["fact", "field.pattern"]],
+                ["eq", ["fact", "field.pattern"], ["const", "/sex"]],
+            ],
+            "condition": ["not", ["intersects", ["fact", "record.members"], ["const", ["health"]]]],
+            "effect": "DENY",
+            "message_id": "release.settled",
+        }
+    )
+    policy = load_policy(json.dumps(document).encode())
+    first: Decision = decide(policy, world())
+    assert first.effect == "PERMIT"
+    again = decide_again(policy, world(), first)
+    assert (again.effect, [reason.rule for reason in again.reasons]) == ("DENY", ["release.settled"])
+    assert again.released == ()

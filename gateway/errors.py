@@ -30,7 +30,9 @@ class GatewayError(Exception):
 
     code = "internal"
 
-    def __init__(self, detail: str, *, code: str | None = None, diagnostic: Mapping[str, str | int] | None = None) -> None:
+    def __init__(
+        self, detail: str, *, code: str | None = None, diagnostic: Mapping[str, str | int] | None = None
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.diagnostic: Mapping[str, str | int] = dict(diagnostic or {})

@@ -91,7 +91,9 @@ class Tx(ReadTx, Protocol):
         """Add rows or replace those with the same primary key."""
         ...
 
-    def delete(self, row: type[R], where: Mapping[str, object], *, below: tuple[str, object] | None = None) -> int:
+    def delete(
+        self, row: type[R], where: Mapping[str, object], *, below: tuple[str, object] | None = None
+    ) -> int:
         """Remove rows that match; returns how many."""
         ...
 

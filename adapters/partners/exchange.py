@@ -36,7 +36,7 @@ class _CheckedConnector(aiohttp.TCPConnector):
         super().__init__(ssl=context, limit=CONNECTIONS, keepalive_timeout=30)
         self._check = check
 
-    async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> Any:
+    async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109 - theirs
         protocol = await super()._create_connection(req, traces, timeout)
         transport = protocol.transport
         try:
@@ -128,7 +128,7 @@ class ExchangeTransport:
         except aiohttp.ClientConnectorCertificateError:
             raise UnknownPartner("the partner's server certificate does not verify") from None
         except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError):
-            # Under TLS 1.3 a refused client certificate looks like a reset here: the lane's back-off waits for a person.
+            # Under TLS 1.3 a refused client certificate looks like a reset here too: the lane backs off.
             raise PartnerUnreachable("no complete answer from the partner") from None
 
     def _session(self, to: Partner) -> aiohttp.ClientSession:

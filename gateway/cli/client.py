@@ -45,7 +45,9 @@ class Identity:
 class DeskClient:
     """Calls operations of one home's desk as one officer."""
 
-    def __init__(self, session: aiohttp.ClientSession, org: str, identity: Identity, idempotency_key: str = "") -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, org: str, identity: Identity, idempotency_key: str = ""
+    ) -> None:
         self._session, self.org, self.identity, self._key = session, org, identity, idempotency_key
 
     async def call(self, operation: str, params: Params, wanted: type[T] | Any) -> Any:
@@ -67,7 +69,9 @@ class DeskClient:
         if self._key:
             headers["Idempotency-Key"] = f"{self._key}/{operation}"
         try:
-            async with self._session.post(f"http://gateway/api/v1/{operation}", data=raw, headers=headers) as answer:
+            async with self._session.post(
+                f"http://gateway/api/v1/{operation}", data=raw, headers=headers
+            ) as answer:
                 body = await answer.read()
                 if answer.status == 200:
                     return msgspec.json.decode(body, type=wanted)
@@ -80,7 +84,12 @@ class DeskClient:
         from gateway.service.app import now
 
         return sign_endorsement(
-            self.identity.key, self.identity.kid, officer=self.identity.officer, act=act, at=now(), statements=statements
+            self.identity.key,
+            self.identity.kid,
+            officer=self.identity.officer,
+            act=act,
+            at=now(),
+            statements=statements,
         )
 
     def sign_change(self, act: Any, statement: bytes) -> str:
@@ -88,7 +97,12 @@ class DeskClient:
         from gateway.service.app import now
 
         return sign_change(
-            self.identity.key, self.identity.kid, officer=self.identity.officer, act=act, at=now(), statement=statement
+            self.identity.key,
+            self.identity.kid,
+            officer=self.identity.officer,
+            act=act,
+            at=now(),
+            statement=statement,
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -100,7 +99,7 @@ def gateways(stage: Stage) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
 def start_gateway(home: Home) -> subprocess.Popen[bytes]:
     """`ecluse serve` on this home; its log goes to ``<home>/gateway.log``, and it ends when our pipe closes."""
     with (home.path / "gateway.log").open("ab") as output:
-        return subprocess.Popen(
+        return subprocess.Popen(  # noqa: S603 - our own interpreter, our own arguments
             [sys.executable, "-m", "gateway.cli", "serve", "--home", str(home.path), "--with-parent"],
             stdin=subprocess.PIPE,
             stdout=output,
@@ -111,14 +110,16 @@ def start_gateway(home: Home) -> subprocess.Popen[bytes]:
 def wait_ready(home: Home, child: subprocess.Popen[bytes]) -> None:
     """Wait for `/readyz`; raises when the gateway ended or took too long."""
     port = load_config(home.config).config.operations_listener.port
+    url = f"http://127.0.0.1:{port}/readyz"
     deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline:
         if child.poll() is not None:
-            raise Conflict(f"the gateway of {home.path.name} ended with code {child.returncode}: see its gateway.log")
-        with contextlib.suppress(OSError):
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:  # noqa: S310
-                if answer.status == 200:
-                    return
+            raise Conflict(
+                f"the gateway of {home.path.name} ended with code {child.returncode}: see its gateway.log"
+            )
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
+            if answer.status == 200:
+                return
         time.sleep(0.05)
     raise PartnerUnreachable(f"the gateway of {home.path.name} did not become ready")
 
@@ -153,7 +154,9 @@ async def tell(stage: Stage) -> dict[str, Any]:
     drafts = await disclose(stage, stage.officers["be-requester"], RECORD, (FR, FUSION))
     released, denied = drafts[FR], drafts[FUSION]
     if released.effect != "PERMIT":
-        raise Conflict("the demo's own record was denied: " + ", ".join(reason.rule for reason in released.reasons))
+        raise Conflict(
+            "the demo's own record was denied: " + ", ".join(reason.rule for reason in released.reasons)
+        )
     await approve(stage.be, stage.officers["be-approver"], [released.release])
     received, trace = await _delivered(stage, released)
     payload = msgspec.json.decode(received.payload)
@@ -201,10 +204,14 @@ async def furnish(stage: Stage) -> None:
             await two_person(home, first, second, "agreement", series, canonical(signed))
 
 
-async def two_person(home: Home, first: Identity, second: Identity, kind: str, target: str, document: bytes) -> None:
+async def two_person(
+    home: Home, first: Identity, second: Identity, kind: str, target: str, document: bytes
+) -> None:
     """One change, proposed by one officer and approved by another."""
     async with desk(home.path, first) as proposer:
-        draft = await proposer.call("changes/draft", calls.DraftChange(kind, target, document), calls.ChangeDraft)
+        draft = await proposer.call(
+            "changes/draft", calls.DraftChange(kind, target, document), calls.ChangeDraft
+        )
         signature = proposer.sign_change("propose", draft.statement)
         params = calls.ProposeChange(draft.statement, draft.document, signature)
         change = await proposer.call("changes/propose", params, calls.ChangeView)
@@ -215,10 +222,9 @@ async def two_person(home: Home, first: Identity, second: Identity, kind: str, t
 
 async def import_persons(home: Home, officer: Identity, count: int) -> calls.Imported:
     """Synthetic persons, as an extract that the officer hands over."""
-    from adapters.records.synthetic import extract
-    from gateway.service.app import now
+    from gateway.service.app import synthetic_extract
 
-    raw = extract(count, SEED, now())
+    raw = synthetic_extract(count, SEED)
     async with desk(home.path, officer) as requester:
         imported: calls.Imported = await requester.call(
             "records/import", calls.ImportChunk(KIND, 1, raw), calls.Imported
@@ -238,7 +244,9 @@ async def disclose(
 ) -> dict[str, calls.DecisionView]:
     """Prepare toward each partner, and endorse what was permitted."""
     async with desk(stage.be.path, officer) as requester:
-        params = calls.Disclose(record, partners, "ct-prevention", BASIS, "synthetic demonstration", conversation)
+        params = calls.Disclose(
+            record, partners, "ct-prevention", BASIS, "synthetic demonstration", conversation
+        )
         views = await requester.call("releases/prepare", params, list[calls.DecisionView])
         permitted = [view for view in views if view.release]
         if permitted:
@@ -288,7 +296,7 @@ async def _delivered(stage: Stage, released: calls.DecisionView) -> tuple[calls.
 def verify_home(home: Home) -> dict[str, Any]:
     """`ecluse audit verify`, as its own process: offline, over the home's store."""
     command = [sys.executable, "-m", "gateway.cli", "audit", "verify", "--json", "--home", str(home.path)]
-    done = subprocess.run(command, capture_output=True, check=False, env={**os.environ})
+    done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - our own command
     logs = msgspec.json.decode(done.stdout, type=dict[str, Any])
     return {
         "verified": done.returncode == 0,

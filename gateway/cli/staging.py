@@ -20,6 +20,7 @@ from gateway.model.agreement import AgreementTerms, Bulk, Ceiling, ProtocolField
 from gateway.model.officer import Clearance, Officer, Role
 from gateway.model.party import Assurance, KeyRecord, Partner, RecipientKind
 from gateway.service import provision
+from gateway.service.config import load_config
 from gateway.service.home import Home
 from gateway.wire.agreement import sign_terms
 from gateway.wire.endorse import sign_change
@@ -152,7 +153,12 @@ def _home(
     config = CONFIG.format(org=org, nation=nation, title=title, ports=ports)
     host_names = ("localhost", "127.0.0.1")
     provision.create_home(
-        home, SignedFounding(raw, signatures), config, folder / "offline" / org, host_names=host_names, now=now
+        home,
+        SignedFounding(raw, signatures),
+        config,
+        folder / "offline" / org,
+        host_names=host_names,
+        now=now,
     )
     return home
 
@@ -221,8 +227,6 @@ def free_port() -> int:
 
 
 def _entry(home: Home, kind: RecipientKind, agreement_key: KeyRecord) -> Partner:
-    from gateway.service.config import load_config
-
     port = load_config(home.config).config.partner_listener.port
     return provision.own_entry(
         home,

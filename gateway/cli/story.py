@@ -21,7 +21,9 @@ def show(result: dict[str, Any], stage: Stage) -> None:
         f"Imported {counts['new']} synthetic persons "
         f"({counts['unlabelled']} with an unlabelled item: no decision lets those leave)."
     )
-    console.print(f"\n[bold green]PERMIT[/] to {result['trace']['partner']}: one officer asked, another approved.")
+    console.print(
+        f"\n[bold green]PERMIT[/] to {result['trace']['partner']}: one officer asked, another approved."
+    )
     console.print("Released: " + ", ".join(released["fields_released"]))
     table = Table("withheld field", "rule", "source", "article")
     for field in released["fields_withheld"]:
@@ -30,7 +32,9 @@ def show(result: dict[str, Any], stage: Stage) -> None:
     for step in result["trace"]["steps"]:
         proof = f"  (entry {step['index']} of {step['log']})" if step["index"] >= 0 else ""
         console.print(f"  {step['at'] or ' ' * 20}  {step['what']}  {step['by']}{proof}")
-    console.print(f"Receipt {result['receipt']['id']} verified; the partner holds exactly the approved bytes.")
+    console.print(
+        f"Receipt {result['receipt']['id']} verified; the partner holds exactly the approved bytes."
+    )
     console.print(f"\n[bold red]DENY[/] to {denied['partner']}, under a valid agreement:")
     for reason in denied["reasons"]:
         console.print(f"  {reason['rule']}: {reason['source_kind']}, {escape(reason['article'])}")

@@ -22,7 +22,7 @@ from gateway.model.time import parse_rfc3339
 from gateway.wire.endorse import VerifiedChange, verify_change
 
 #: The acts of a change, in the order in which its endorsements stand.
-ACTS: tuple[Literal["propose"], Literal["approve"]] = ("propose", "approve")
+ACTS: tuple[Literal["propose", "approve"], ...] = ("propose", "approve")
 
 
 def canonical(value: Any) -> bytes:

@@ -44,7 +44,9 @@ class RecordKind(msgspec.Struct, frozen=True):
     def pattern(self, pointer: str) -> str:
         """``/names/3`` -> ``/names/*``; a pointer of another depth is returned as it is and matches nothing."""
         parts = pointer.split("/")
-        return f"/{parts[1]}/*" if len(parts) == 3 and parts[1] in self.lists and parts[2].isdigit() else pointer
+        return (
+            f"/{parts[1]}/*" if len(parts) == 3 and parts[1] in self.lists and parts[2].isdigit() else pointer
+        )
 
 
 def load_kind(schema: Mapping[str, Any]) -> RecordKind:
@@ -78,4 +80,6 @@ def load_kind(schema: Mapping[str, Any]) -> RecordKind:
             RecordKind,
         )
     except (KeyError, AttributeError, msgspec.ValidationError):
-        raise PolicyInvalid("a record kind must mark every property with its export class, and itself with kind, regime and interconnection") from None
+        raise PolicyInvalid(
+            "a record kind must mark every property with its export class, and itself with kind, regime and interconnection"
+        ) from None

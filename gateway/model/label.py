@@ -110,12 +110,19 @@ def dominates(upper: SecurityLabel, lower: SecurityLabel, levels: LevelTable) ->
     rank_upper, rank_lower = levels.rank(upper.policy, upper.level), levels.rank(lower.policy, lower.level)
     if rank_upper is None or rank_lower is None or rank_upper < rank_lower:
         return False
-    covered = all(entry in lower.releasable_to or nation_of(entry) in lower.releasable_to for entry in upper.releasable_to)
-    purposes = lower.purpose is None or (upper.purpose is not None and set(upper.purpose) <= set(lower.purpose))
+    covered = all(
+        entry in lower.releasable_to or nation_of(entry) in lower.releasable_to
+        for entry in upper.releasable_to
+    )
+    purposes = lower.purpose is None or (
+        upper.purpose is not None and set(upper.purpose) <= set(lower.purpose)
+    )
     retention = lower.retention_until is None or (
         upper.retention_until is not None and upper.retention_until <= lower.retention_until
     )
-    tlp = lower.tlp is None or (upper.tlp is not None and TLP_ORDER.index(upper.tlp) >= TLP_ORDER.index(lower.tlp))
+    tlp = lower.tlp is None or (
+        upper.tlp is not None and TLP_ORDER.index(upper.tlp) >= TLP_ORDER.index(lower.tlp)
+    )
     return (
         covered
         and purposes

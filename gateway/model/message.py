@@ -32,15 +32,29 @@ _PROTOCOL = Demands("protocol", decision=False, officers=0, accumulation=False)
 
 #: Every type has a row; a test fails for one without.
 DEMANDS: dict[str, Demands] = {
-    **dict.fromkeys(("disclosure", "request", "clarification", "answer", "consent-request", "emergency"), _CONTENT),
     **dict.fromkeys(
-        ("no-information", "refusal", "delay", "recall", "correction", "consent-answer", "agreement", "partner-update"), _CODED
+        ("disclosure", "request", "clarification", "answer", "consent-request", "emergency"), _CONTENT
+    ),
+    **dict.fromkeys(
+        (
+            "no-information",
+            "refusal",
+            "delay",
+            "recall",
+            "correction",
+            "consent-answer",
+            "agreement",
+            "partner-update",
+        ),
+        _CODED,
     ),
     **dict.fromkeys(("status", "ping", "checkpoint", "void"), _PROTOCOL),
 }
 
 
-class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"sender": "from", "recipient": "to"}):
+class Envelope(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"sender": "from", "recipient": "to"}
+):
     """The protocol fields at the head of every payload, in wire order."""
 
     format: str

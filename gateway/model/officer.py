@@ -43,7 +43,9 @@ class Officer(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
 
     def key(self, kid: str) -> OfficerKey | None:
         """The officer's key of this id unless it, or the officer, is revoked."""
-        return next((key for key in self.keys if key.kid == kid and not key.revoked and not self.suspended), None)
+        return next(
+            (key for key in self.keys if key.kid == kid and not key.revoked and not self.suspended), None
+        )
 
     def clearance_rank(self, now: Instant, levels: LevelTable) -> int:
         """The rank the officer may see at ``now``; 0 (unclassified) without a clearance or after its end."""

@@ -9,7 +9,9 @@ import msgspec
 from gateway.model.time import Instant
 
 #: Who may hold a key, and for what. Eight uses, no key shared between two of them (formats: separation).
-KeyUse = Literal["tls-client", "tls-server", "message", "receipt", "encryption", "log", "witness", "agreement"]
+KeyUse = Literal[
+    "tls-client", "tls-server", "message", "receipt", "encryption", "log", "witness", "agreement"
+]
 
 RecipientKind = Literal["police", "judicial", "intl-police", "intelligence", "fusion", "crisis", "other"]
 

@@ -19,7 +19,11 @@ from gateway.errors import MalformedMessage
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 _RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z", re.ASCII)
-_PARTIAL = {"year": re.compile(r"\d{4}", re.ASCII), "month": re.compile(r"\d{4}-\d{2}", re.ASCII), "day": re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)}
+_PARTIAL = {
+    "year": re.compile(r"\d{4}", re.ASCII),
+    "month": re.compile(r"\d{4}-\d{2}", re.ASCII),
+    "day": re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII),
+}
 
 
 def rfc3339(at: datetime) -> str:

@@ -11,7 +11,7 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ from adapters.identities.system import SystemClock, SystemIds
 from adapters.keys.file import read_bytes, read_private_pem, replace_file
 from adapters.partners.exchange import ExchangeTransport
 from adapters.records.bdc import BdcExtract
+from adapters.records.synthetic import extract
 from adapters.stores.sql import SqliteStore
 from certs.profiles import is_demo, load_certificate
 from gateway.errors import ConfigInvalid, GatewayError, SignerUnavailable
@@ -48,6 +49,7 @@ from gateway.service.ledger import Ledger
 from gateway.service.ops import Operations
 from gateway.service.partner_api import PartnerApi
 from gateway.service.releases import Releases
+from gateway.service.sealing import Sealing
 from gateway.service.signer import process
 from gateway.service.signer.authority import Authority, system_now
 from gateway.service.signer.client import SignerClient
@@ -269,10 +271,11 @@ class Application:
         await self._note_configuration()
         # (5)
         releases = Releases(self.gateway)
-        dispatcher = Dispatcher(self.gateway, releases)
+        sealing = Sealing(self.gateway, releases)
+        dispatcher = Dispatcher(self.gateway, sealing)
         self.gateway.wake = dispatcher.wake
         imports = Imports(self.gateway, {"bdc-person/1.0": BdcExtract})
-        desk = Desk(self.gateway, releases, imports, Changes(self.gateway), Queue(self.gateway, dispatcher))
+        desk = Desk(self.gateway, releases, imports, Changes(self.gateway), Queue(self.gateway, sealing))
         await self._open_control_socket(DeskApi(self.gateway, desk))
         # (6)
         if self._listen:
@@ -404,12 +407,15 @@ async def running(home: Home, *, listen: bool) -> AsyncIterator[Application]:
         await application.stop()
 
 
-async def serve(home: Home) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit code."""
+async def serve(home: Home, *, with_parent: bool = False) -> int:
+    """Serve until SIGTERM or SIGINT, or until standard input closes (``with_parent``); returns the exit code."""
     async with running(home, listen=True) as application:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, application.ended.set)
+        if with_parent:
+            parent = asyncio.create_task(process.parent_gone())
+            parent.add_done_callback(lambda _: application.ended.set())
         await application.ended.wait()
         return application.exit_code
 
@@ -462,9 +468,26 @@ def _only_known(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> Ma
     return {name: value for name, value in event.items() if name in LOG_FIELDS}
 
 
+def synthetic_extract(count: int, seed: int) -> bytes:
+    """An extract of plainly fictitious persons, fresh as of now: what the demo and the tests import."""
+    return extract(count, seed, now())
+
+
 def now() -> datetime:
     """The system clock, for commands."""
     return SystemClock().now()
+
+
+@contextlib.contextmanager
+def open_logs(home: Home) -> Iterator[ReadTx]:
+    """The home's store for offline readers: one view of what is committed, without writing, beside a gateway or not.
+
+    Raises `ConfigInvalid` when there is no database, `StoreUnavailable` when it cannot be opened as one.
+    """
+    if not home.database.is_file():
+        raise ConfigInvalid("there is no database here: run `ecluse init`, or name a home with --home")
+    with reading(home.database) as view:
+        yield view
 
 
 __all__ = [
@@ -473,6 +496,7 @@ __all__ = [
     "configure_logging",
     "kinds",
     "now",
+    "open_logs",
     "run_signer",
     "running",
     "serve",

@@ -11,7 +11,7 @@ from gateway.model.time import rfc3339
 from gateway.ports import ReadTx, Tx
 from gateway.service.calls import QueueItem, Trace, TraceStep
 from gateway.service.context import Gateway
-from gateway.service.dispatcher import Dispatcher
+from gateway.service.sealing import Sealing
 
 WAITING = ("awaiting-endorsement", "awaiting-approval")
 MOVING = ("queued", "sequenced", "sealed", "attempted", "refused")
@@ -20,8 +20,8 @@ MOVING = ("queued", "sequenced", "sealed", "attempted", "refused")
 class Queue:
     """Lists and moves lanes; never shows content."""
 
-    def __init__(self, gateway: Gateway, dispatcher: Dispatcher) -> None:
-        self._g, self._dispatcher = gateway, dispatcher
+    def __init__(self, gateway: Gateway, sealing: Sealing) -> None:
+        self._g, self._sealing = gateway, sealing
 
     async def list(self, limit: int, state: str = "") -> list[QueueItem]:
         """Releases that wait for a signature, and messages on their way; or those in one state."""
@@ -69,7 +69,7 @@ class Queue:
             gateway.ledger.record(tx, now, "release", officer.id, conversation, {"queue": step})
 
         await gateway.store.write(unit)
-        self._dispatcher.wake()
+        self._g.wake()
         return {"lane": "held" if held else "released"}
 
     async def skip(self, officer: Officer, partner: str, conversation: str) -> dict[str, str]:
@@ -86,11 +86,11 @@ class Queue:
             if lane is None or head is None or head.state != "refused":
                 raise Conflict("only a message the partner refused can be skipped")
             tx.put(msgspec.structs.replace(lane, held=False, due=None, attempts=0))
-            self._dispatcher.replace_by_void(tx, head, now)
+            self._sealing.replace_by_void(tx, head, now)
             gateway.ledger.record(tx, now, "release", officer.id, head.message_id, {"queue": "skip"})
 
         await gateway.store.write(unit)
-        self._dispatcher.wake()
+        self._g.wake()
         return {"lane": "skipped"}
 
     async def trace(self, name: str) -> Trace:

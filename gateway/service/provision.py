@@ -32,7 +32,6 @@ from gateway.model.message import DEMANDS
 from gateway.model.officer import OfficerKey
 from gateway.model.party import Assurance, KeyRecord, Partner, RecipientKind
 from gateway.model.rows import DirectoryRow, Row
-from gateway.policy.rules import load_policy
 from gateway.service.config import load_config
 from gateway.service.directory import FOUNDING, OFFICER, POLICY
 from gateway.service.home import Home

@@ -6,12 +6,20 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.model.kind import load_kind
 from gateway.policy.decide import decide
 from gateway.policy.expr import facts_of
 from gateway.policy.facts import FACTS, FactSpec
 from gateway.policy.rules import Rule, load_policy
-from tests.policy.worlds import FUSION_CENTRE, POLICY, leaving, policy_document, policy_without, world
+from tests.policy.worlds import (
+    FUSION_CENTRE,
+    NOTE,
+    NOTE_WORLD,
+    POLICY,
+    leaving,
+    policy_document,
+    policy_without,
+    world,
+)
 
 BASELINE = world()
 
@@ -213,19 +221,4 @@ def test_a_member_cannot_pass_for_an_item_of_another() -> None:
 
 def test_another_regime_is_free_of_the_bdc_rules() -> None:
     """The rules of the common database apply to its records only."""
-    schema = {
-        "x-kind": "note/1.0",
-        "x-regime": "other",
-        "x-interconnection": "allowed",
-        "x-required-to-send": ["text"],
-        "properties": {"text": {"x-class": "A"}, "birth": {"type": "array", "x-class": "A"}},
-    }
-    kind = load_kind(schema)
-    changes: dict[str, Any] = {
-        **FUSION_CENTRE,
-        "content": {"text": "invented", "birth": [{"date": "1990", "precision": "year"}]},
-        "record.kind": "note/1.0",
-        "agreement.terms.kinds": ["note/1.0"],
-        "officers.0.need_to_know": ["note"],
-    }
-    assert leaving(world(changes, of=kind)) == {"/text", "/birth/0"}
+    assert leaving(world({**FUSION_CENTRE, **NOTE_WORLD}, of=NOTE)) == {"/text", "/birth/0"}

@@ -204,6 +204,30 @@ FUSION_CENTRE: dict[str, Any] = {
     "agreement.terms.route": "other",
 }
 
+#: A kind outside the common database, for what the BDC rules leave alone.
+NOTE: RecordKind = load_kind(
+    {
+        "x-kind": "note/1.0",
+        "x-regime": "other",
+        "x-interconnection": "allowed",
+        "x-required-to-send": ["text"],
+        "properties": {
+            "text": {"x-class": "A"},
+            "birth": {"type": "array", "x-class": "A"},
+            "status": {"x-class": "X"},
+            "pre_inquiry": {"x-class": "X"},
+        },
+    }
+)
+
+#: What turns the baseline into a note's world; goes with ``of=NOTE``.
+NOTE_WORLD: dict[str, Any] = {
+    "content": {"text": "invented", "birth": [{"date": "1990", "precision": "year"}]},
+    "record.kind": NOTE.name,
+    "agreement.terms.kinds": [NOTE.name],
+    "officers.0.need_to_know": ["note"],
+}
+
 
 def world(
     changes: Mapping[str, Any] | None = None,

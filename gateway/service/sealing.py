@@ -1,0 +1,257 @@
+"""Numbers and seals: a message gets its seq and log entry (C4), then its seal under a signed head (C5).
+
+A release that is voided before its number is allotted leaves no trace at the partner; after that, a content-free
+`void` takes its place in the lane.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+import structlog
+
+from gateway.errors import PartnerFault
+from gateway.flow.change import canonical
+from gateway.flow.lifecycle import step
+from gateway.flow.outbound import Void, house
+from gateway.model.message import Envelope, ExchangeMessage
+from gateway.model.rows import (
+    CheckpointRow,
+    EndorsementRow,
+    LaneRow,
+    OutboxRow,
+)
+from gateway.model.signing import ReleaseEvidence, SealBatch, SealRequest
+from gateway.model.time import rfc3339
+from gateway.ports import ReadTx, Tx
+from gateway.service.contents import EndorsementBody, ProtocolBody, SealBody
+from gateway.service.context import Gateway
+from gateway.service.releases import Releases
+from gateway.service.slots import Slot, Slots, entry_bytes, finish, hold, outbox_row, release_row
+from gateway.wire.ct_json import CtJson
+
+log = structlog.get_logger()
+
+#: Seconds between two looks at the lanes when nothing wakes the dispatcher: due retries.
+IDLE_S = 0.5
+
+#: Days a protocol message stays deliverable.
+PROTOCOL_VALIDITY = timedelta(days=30)
+
+
+class Sealing:
+    """C4 and C5."""
+
+    def __init__(self, gateway: Gateway, releases: Releases) -> None:
+        self._g, self._releases, self._slots = gateway, releases, Slots(gateway)
+
+    # --- C4 -----------------------------------------------------------------------------------------------------
+
+    async def sequence(self, partner: str, slots: Sequence[Slot]) -> list[Slot]:
+        now = self._g.clock.now()
+        await self._g.vault.reserve(2 * len(slots))
+
+        def unit(tx: Tx) -> None:
+            for slot in slots:
+                row = tx.get(OutboxRow, slot.row.partner, slot.row.conversation, slot.row.position)
+                if row is None or row.state != "queued":
+                    continue
+                if slot.release is not None and self._voided(tx, slot, now):
+                    continue
+                self._allot(tx, row, slot, now)
+
+        await self._g.store.write(unit)
+        return await self._slots.heads(partner)
+
+    def _voided(self, tx: Tx, slot: Slot, now: datetime) -> bool:
+        """Recheck before the seq is allotted: a release voided here leaves no trace at the partner."""
+        verdict = self.recheck(tx, slot, now)
+        if verdict is None:
+            return False
+        release = release_row(tx, slot)
+        self._releases.void(tx, release, verdict, "gateway", now)
+        tx.put(msgspec.structs.replace(slot.row, state="voided"))
+        finish(tx, slot.row)
+        log.info("release.voided", release=release.id, rule=verdict.rule)
+        return True
+
+    def recheck(self, tx: ReadTx, slot: Slot, now: datetime) -> Void | None:
+        if slot.release is None or slot.body is None:
+            return None
+        officers = self._releases.officers_of(tx, slot.release.id)
+        if any(officer.suspended for officer in officers):
+            return Void((house("officer.suspended"),))
+        verdict = self._releases.recheck(tx, slot.release, slot.body, officers, now)
+        return verdict if isinstance(verdict, Void) else None
+
+    def _allot(self, tx: Tx, row: OutboxRow, slot: Slot, now: datetime) -> None:
+        lane = tx.get(LaneRow, row.partner, row.conversation)
+        seq = row.seq or (lane.next_seq if lane else 1)
+        entry = self._g.ledger.announce(
+            tx,
+            now,
+            row.partner,
+            direction="out",
+            event="message",
+            message_id=row.message_id,
+            conversation=row.conversation,
+            seq=seq,
+            message_type=row.type,
+            payload=slot.payload,
+            salt=slot.salt,
+        )
+        tx.put(msgspec.structs.replace(row, state=step("queued", "sequence"), seq=seq, entry=entry))
+        if lane is not None and seq == lane.next_seq:
+            tx.put(msgspec.structs.replace(lane, next_seq=seq + 1))
+        if slot.release is not None:
+            tx.put(msgspec.structs.replace(release_row(tx, slot), state="sequenced"))
+
+    # --- C5 -----------------------------------------------------------------------------------------------------
+
+    async def seal(self, partner: str, slots: Sequence[Slot]) -> None:
+        """Have the partner log's head signed and each message sealed under it; recheck first, refuse alone."""
+        gateway, now = self._g, self._g.clock.now()
+        origin = gateway.ledger.of_partner(partner)
+        agreement = gateway.directory.agreement(partner)
+        entry = gateway.directory.partner(partner)
+        encryption = entry.keys_for("encryption")
+        if not encryption:
+            raise PartnerFault("the partner's entry holds no encryption key", code="unknown-partner")
+        slots = await self._withdraw_voided(slots)
+        if not slots:
+            return
+        async with gateway.heads:
+            signed = (await gateway.signer.heads()).get(origin, 0)
+
+            def requests(tx: ReadTx) -> SealBatch:
+                head = gateway.ledger.head(tx, origin, signed)
+                items = [
+                    SealRequest(
+                        type=slot.row.type,
+                        cty="application/json",
+                        iat=int(now.timestamp()),
+                        exp=slot.row.exp,
+                        aud=partner,
+                        enc_kid=encryption[0].kid,
+                        suite=agreement.terms.suites[0],
+                        sig_profile=agreement.terms.signature_profiles[0],
+                        jti=slot.row.message_id,
+                        conv=slot.row.conversation,
+                        seq=slot.row.seq,
+                        mode=gateway.config.mode,
+                        agreement=agreement.sha256,
+                        payload=slot.payload,
+                        entry=entry_bytes(tx, origin, slot.row.entry),
+                        entry_index=slot.row.entry,
+                        inclusion=gateway.ledger.inclusion(tx, origin, slot.row.entry, head.size),
+                        body_salt=slot.salt,
+                        evidence=self._evidence(tx, slot, canonical(entry)),
+                    )
+                    for slot in slots
+                ]
+                return SealBatch(head, tuple(items))
+
+            batch = await gateway.store.read(requests)
+            result = await gateway.signer.seal(batch)
+            refused = [
+                (slot, answer) for slot, answer in zip(slots, result.results, strict=True) if not answer.jws
+            ]
+            await gateway.vault.reserve(4 * len(refused) + 4)
+
+            def unit(tx: Tx) -> None:
+                tx.put(CheckpointRow(origin, batch.checkpoint.size, result.checkpoint, now))
+                for slot, answer in zip(slots, result.results, strict=True):
+                    row = outbox_row(tx, slot)
+                    if answer.jws:
+                        seal = gateway.vault.seal(row.key, SealBody(answer.jws))
+                        tx.insert(seal)
+                        tx.put(msgspec.structs.replace(row, state="sealed", seal=seal.id))
+                        if slot.release is not None:
+                            tx.put(msgspec.structs.replace(release_row(tx, slot), state="sealed"))
+                for slot, answer in refused:
+                    log.error(
+                        "signer.refused", message=slot.row.message_id, code=answer.code, detail=answer.detail
+                    )
+                    self.withdraw(tx, slot, Void((house(f"signer.{answer.code}"),)), now)
+
+            await gateway.store.write(unit)
+
+    async def _withdraw_voided(self, slots: Sequence[Slot]) -> list[Slot]:
+        now = self._g.clock.now()
+        await self._g.vault.reserve(4 * len(slots) + 4)
+
+        def unit(tx: Tx) -> list[Slot]:
+            going = []
+            for slot in slots:
+                verdict = self.recheck(tx, slot, now)
+                if verdict is None:
+                    going.append(slot)
+                else:
+                    self.withdraw(tx, slot, verdict, now)
+            return going
+
+        return await self._g.store.write(unit)
+
+    def _evidence(self, tx: ReadTx, slot: Slot, partner: bytes) -> ReleaseEvidence | None:
+        if slot.body is None or slot.release is None:
+            return None
+        rows = sorted(
+            tx.select(EndorsementRow, {"release": slot.release.id}), key=lambda row: row.act != "request"
+        )
+        return ReleaseEvidence(
+            statement=slot.body.statement,
+            endorsements=tuple(self._g.vault.open(tx, row.body, EndorsementBody).jws for row in rows),
+            decision=slot.body.document,
+            records=(slot.body.record,),
+            partner=partner,
+        )
+
+    def withdraw(self, tx: Tx, slot: Slot, verdict: Void, now: datetime) -> None:
+        """Void a message whose seq is allotted. If the signer refuses even a void, only a person can help the lane."""
+        if slot.release is not None:
+            self._releases.void(tx, release_row(tx, slot), verdict, "gateway", now)
+        log.info("release.withdrawn", conversation=slot.row.conversation, seq=slot.row.seq, rule=verdict.rule)
+        if slot.row.type == "void":
+            hold(tx, slot.row)
+        else:
+            self.replace_by_void(tx, outbox_row(tx, slot), now)
+
+    def replace_by_void(self, tx: Tx, row: OutboxRow, now: datetime) -> None:
+        """Put a content-free `void` into the slot of a message: it says that a number was withdrawn, never why.
+
+        Two reserved data keys may be used up.
+        """
+        message_id = self._g.ids.uuid()
+        envelope = Envelope(
+            format="ct-exchange-json/1.0",
+            type="void",
+            mode=self._g.config.mode,
+            message_id=message_id,
+            conversation=row.conversation,
+            sender=self._g.org,
+            recipient=row.partner,
+            created=rfc3339(now),
+            language=self._g.config.language,
+        )
+        payload = CtJson().render(ExchangeMessage(envelope)).payload
+        key = self._g.vault.fresh(now)
+        body = self._g.vault.seal(key, ProtocolBody(payload, self._g.ids.blind()))
+        tx.insert(key.row, body)
+        tx.put(
+            msgspec.structs.replace(
+                row,
+                message_id=message_id,
+                release="",
+                type="void",
+                state="queued",
+                key=key.id,
+                body=body.id,
+                entry=-1,
+                seal="",
+                receipt="",
+                attempts=0,
+                exp=int((now + PROTOCOL_VALIDITY).timestamp()),
+            )
+        )

@@ -1,0 +1,120 @@
+"""The head of a lane: which messages are next, what each needs, and how its rows end."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from gateway.errors import AuditBroken
+from gateway.model.rows import EntryRow, LaneRow, OutboxRow, ReleaseRow
+from gateway.ports import ReadTx, Tx
+from gateway.service.contents import ProtocolBody, ReleaseBody
+from gateway.service.context import Gateway
+from gateway.service.vault import keys_of
+
+#: States in which a message still has a way to go.
+MOVING = ("queued", "sequenced", "sealed", "attempted")
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """One message at the head of its lane, with what it takes to seal or send it."""
+
+    row: OutboxRow
+    payload: bytes
+    salt: bytes
+    release: ReleaseRow | None
+    body: ReleaseBody | None
+
+
+class Slots:
+    """Reads the heads of lanes."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._g = gateway
+
+    async def heads(self, partner: str) -> list[Slot]:
+        """Contiguous runs from the heads of the due lanes, as many as one batch takes."""
+        limit, now = self._g.config.delivery.batch_messages, self._g.clock.now()
+
+        def rows(tx: ReadTx) -> list[OutboxRow]:
+            found: list[OutboxRow] = []
+            for lane in due_lanes(tx, now, partner):
+                found += tx.select(
+                    OutboxRow,
+                    {
+                        "partner": partner,
+                        "conversation": lane.conversation,
+                        "state": MOVING,
+                    },
+                    order="position",
+                    limit=limit - len(found),
+                )
+                if len(found) >= limit:
+                    break
+            return found
+
+        chosen = await self._g.store.read(rows)
+        await self._g.vault.unlock(
+            await self._g.store.read(lambda tx: keys_of(tx, [row.key for row in chosen]))
+        )
+        slots = await self._g.store.read(lambda tx: [self._slot(tx, row) for row in chosen])
+        taken: list[Slot] = []
+        size = 0
+        for slot in slots:
+            size += len(slot.payload)
+            if taken and size > self._g.config.delivery.batch_bytes:
+                break
+            taken.append(slot)
+        return taken
+
+    def _slot(self, tx: ReadTx, row: OutboxRow) -> Slot:
+        if not row.release:
+            body = self._g.vault.open(tx, row.body, ProtocolBody)
+            return Slot(row, body.payload, body.salt, None, None)
+        release = tx.get(ReleaseRow, row.release)
+        content = self._g.vault.open(tx, row.body, ReleaseBody)
+        return Slot(row, content.payload, content.salt, release, content)
+
+
+def due_lanes(tx: ReadTx, now: datetime, partner: str | None = None) -> list[LaneRow]:
+    """Lanes with work that is due, the most urgent first, then the one that has waited longest."""
+    where: dict[str, object] = {"held": False} if partner is None else {"held": False, "partner": partner}
+    lanes = tx.select(LaneRow, where, at_least=("queued", 1))
+    due = [lane for lane in lanes if lane.due is None or lane.due <= now]
+    return sorted(due, key=lambda lane: (-lane.priority, lane.due or now, lane.conversation))
+
+
+def outbox_row(tx: ReadTx, slot: Slot) -> OutboxRow:
+    row = tx.get(OutboxRow, slot.row.partner, slot.row.conversation, slot.row.position)
+    if row is None:
+        raise AuditBroken("an outbox row is gone")
+    return row
+
+
+def release_row(tx: ReadTx, slot: Slot) -> ReleaseRow:
+    row = tx.get(ReleaseRow, slot.row.release)
+    if row is None:
+        raise AuditBroken("a release is gone")
+    return row
+
+
+def entry_bytes(tx: ReadTx, origin: str, position: int) -> bytes:
+    row = tx.get(EntryRow, origin, position)
+    if row is None:
+        raise AuditBroken("a log entry is gone", diagnostic={"log": origin, "index": position})
+    return row.entry
+
+
+def finish(tx: Tx, row: OutboxRow) -> None:
+    """One message of the lane is finished: the lane starts afresh."""
+    lane = tx.get(LaneRow, row.partner, row.conversation)
+    if lane is not None:
+        tx.put(msgspec.structs.replace(lane, queued=lane.queued - 1, attempts=0, due=None))
+
+
+def hold(tx: Tx, row: OutboxRow) -> None:
+    """Stop a lane until a person has looked at it."""
+    lane = tx.get(LaneRow, row.partner, row.conversation)
+    if lane is not None:
+        tx.put(msgspec.structs.replace(lane, held=True))

@@ -379,8 +379,9 @@ _idempotency = _wide(
     _text("key", key=True),
     _text("officer", key=True),
     _text("op"),
-    _text("params_sha256"),
-    _blob("response"),
+    _text("params"),
+    _text("key_id"),
+    _text("body"),
     _instant("at"),
 )
 Index("idempotency_by_time", _idempotency.c.at)

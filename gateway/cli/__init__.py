@@ -1,1 +1,53 @@
-"""The command line: one file per group of commands."""
+"""The command line: one file per group of commands, a client of the running gateway.
+
+Importing this package is cheap: what a command needs is imported when it runs.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import typer
+from typer.exceptions import TyperException
+
+from gateway.cli import (
+    agreement,
+    audit,
+    ca,
+    change,
+    inbox,
+    officer,
+    partner,
+    policy,
+    queue,
+    record,
+    release,
+    server,
+)
+from gateway.cli.shared import USAGE, complain
+
+app = typer.Typer(
+    name="ecluse",
+    help="Exchange gateway: nothing leaves without being levelled, checked, approved and recorded.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for module in (server, release, inbox, queue, record, change, officer, partner, agreement, audit, policy, ca):
+    module.register(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code (see `gateway.cli.shared`)."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = app(args=words, prog_name="ecluse", standalone_mode=False)
+    except TyperException as usage:
+        complain("--json" in words, "usage", usage.format_message(), {})
+        return USAGE
+    except typer.Abort:
+        return USAGE
+    return code if isinstance(code, int) else 0
+
+
+__all__ = ["app", "main"]

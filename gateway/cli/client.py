@@ -50,8 +50,11 @@ class DeskClient:
     ) -> None:
         self._session, self.org, self.identity, self._key = session, org, identity, idempotency_key
 
-    async def call(self, operation: str, params: Params, wanted: type[T] | Any) -> Any:
-        """One operation: endorse exactly these bytes, send them, decode the answer. Raises the gateway's error."""
+    async def call(self, operation: str, params: Params, wanted: type[T] | Any, *, once: bool = False) -> Any:
+        """One operation: endorse exactly these bytes, send them, decode the answer. Raises the gateway's error.
+
+        ``once``: under an idempotency key, repeating this very call gets the first answer and has no second effect.
+        """
         from gateway.service.app import now
 
         raw = msgspec.json.encode(params)
@@ -66,7 +69,7 @@ class DeskClient:
             officer=self.identity.officer,
         )
         headers = {"Authorization": f"Ecluse-Call {endorsement}", "Content-Type": "application/json"}
-        if self._key:
+        if self._key and once:
             headers["Idempotency-Key"] = f"{self._key}/{operation}"
         try:
             async with self._session.post(

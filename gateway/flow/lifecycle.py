@@ -19,7 +19,7 @@ State = Literal[
     "sealed",  # C5
     "attempted",  # at least one POST was started: the partner may have it
     "delivered",  # C6: receipt says accepted
-    "refused",  # C6: receipt says refused
+    "refused",  # C6: receipt says refused; its number is still free there, so a person resends or skips
     "withdrawn",  # voided after its seq was allotted: a `void` carries the number
     "voided",  # voided before: no trace at the partner
     "cancelled",
@@ -38,7 +38,7 @@ TABLE: dict[State, dict[Event, State]] = {
     "attempted": {"attempt": "attempted", "accept": "delivered", "refuse": "refused", "void": "withdrawn"},
     "rejected": {},
     "delivered": {},
-    "refused": {},
+    "refused": {"attempt": "attempted", "void": "withdrawn"},
     "withdrawn": {},
     "voided": {},
     "cancelled": {},

@@ -81,5 +81,5 @@ def load_kind(schema: Mapping[str, Any]) -> RecordKind:
         )
     except (KeyError, AttributeError, msgspec.ValidationError):
         raise PolicyInvalid(
-            "a record kind must mark every property with its export class, and itself with kind, regime and interconnection"
+            "a record kind must mark every property with its export class, and itself with its regime"
         ) from None

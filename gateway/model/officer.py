@@ -47,6 +47,10 @@ class Officer(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
             (key for key in self.keys if key.kid == kid and not key.revoked and not self.suspended), None
         )
 
+    def needs_to_know(self, kind: str) -> bool:
+        """Whether a record kind is within the officer's need to know, named with or without its version."""
+        return kind in self.need_to_know or kind.partition("/")[0] in self.need_to_know
+
     def clearance_rank(self, now: Instant, levels: LevelTable) -> int:
         """The rank the officer may see at ``now``; 0 (unclassified) without a clearance or after its end."""
         if self.clearance is None or now >= self.clearance.until:

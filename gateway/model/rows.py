@@ -285,13 +285,17 @@ class NonceRow(Row, frozen=True):
 
 
 class IdempotencyRow(Row, frozen=True):
-    """The answer already given for a key, so that repeating a command has no second effect."""
+    """The answer already given for a key, so that repeating a command has no second effect.
+
+    ``params`` is a blind index of the parameters and the answer is a body: both may hold content.
+    """
 
     key: str
     officer: str
     op: str
-    params_sha256: str
-    response: bytes
+    params: str
+    key_id: str
+    body: str
     at: Instant
 
 

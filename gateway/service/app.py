@@ -9,11 +9,11 @@ import os
 import resource
 import signal
 import socket
+import sqlite3
 import ssl
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
-from typing import Any
 
 import msgspec
 import structlog
@@ -27,12 +27,15 @@ from adapters.keys.file import read_bytes, read_private_pem, replace_file
 from adapters.partners.exchange import ExchangeTransport
 from adapters.records.bdc import BdcExtract
 from adapters.records.synthetic import extract
+from adapters.stores.database import connect
 from adapters.stores.sql import SqliteStore
+from adapters.stores.units import View
 from certs.profiles import is_demo, load_certificate
-from gateway.errors import ConfigInvalid, GatewayError, SignerUnavailable
+from gateway.errors import ConfigInvalid, GatewayError, StoreUnavailable
 from gateway.model.kind import RecordKind, load_kind
 from gateway.model.party import KeyRecord, Partner
 from gateway.policy.levels import default_levels
+from gateway.ports import ReadTx
 from gateway.service.changes import Changes
 from gateway.service.config import LoadedConfig, load_config
 from gateway.service.context import Gateway
@@ -46,6 +49,7 @@ from gateway.service.intake import Intake
 from gateway.service.keeper import Keeper
 from gateway.service.lanes import Queue
 from gateway.service.ledger import Ledger
+from gateway.service.logs import configure_logging
 from gateway.service.ops import Operations
 from gateway.service.partner_api import PartnerApi
 from gateway.service.releases import Releases
@@ -55,6 +59,7 @@ from gateway.service.signer.authority import Authority, system_now
 from gateway.service.signer.client import SignerClient
 from gateway.service.signer.keys import SignerKeys
 from gateway.service.signer.trust import TrustFile
+from gateway.service.signer_child import SignerProcess
 from gateway.service.tls import (
     TlsEvidence,
     TlsFiles,
@@ -73,9 +78,6 @@ log = structlog.get_logger()
 
 #: Exit code when the store or the proof is broken (the outside contract's "audit broken").
 EXIT_AUDIT_BROKEN = 4
-
-#: Seconds a signer may take from start to its first answer.
-SIGNER_START_S = 10.0
 
 RECORD_KINDS = ("records/bdc-person/1.0.json",)
 
@@ -125,61 +127,6 @@ def run_signer(home: Home) -> None:
         load_signer_keys(home), trust, kinds=kinds(), levels=default_levels(), now=system_now
     )
     asyncio.run(process.serve(authority, home.signer_socket, ready=lambda: print("ready", flush=True)))
-
-
-class SignerProcess:
-    """The child that holds the keys. It ends when this process ends, and is started again when it dies."""
-
-    def __init__(self, home: Home) -> None:
-        self._home = home
-        self._process: asyncio.subprocess.Process | None = None
-        self._watch: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Start and wait until it serves; raises `SignerUnavailable`."""
-        await self._spawn()
-        self._watch = asyncio.create_task(self._restart())
-
-    async def _spawn(self) -> None:
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "gateway.cli",
-            "signer",
-            "--home",
-            str(self._home.path),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        if self._process.stdout is None:
-            raise SignerUnavailable("the signer has no output")
-        try:
-            async with asyncio.timeout(SIGNER_START_S):
-                line = await self._process.stdout.readline()
-        except TimeoutError:
-            line = b""
-        if line.strip() != b"ready":
-            raise SignerUnavailable("the signer did not start")
-
-    async def _restart(self) -> None:
-        while self._process is not None:
-            await self._process.wait()
-            log.error("signer.ended", code=self._process.returncode)
-            await asyncio.sleep(0.1)
-            with contextlib.suppress(SignerUnavailable):
-                await self._spawn()
-
-    async def stop(self) -> None:
-        """Close its pipe and wait for its end."""
-        if self._watch is not None:
-            self._watch.cancel()
-        if self._process is not None and self._process.returncode is None:
-            if self._process.stdin is not None:
-                self._process.stdin.close()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), 5)
-            if self._process.returncode is None:
-                self._process.kill()
 
 
 # --- the gateway -----------------------------------------------------------------------------------------------------
@@ -312,12 +259,8 @@ class Application:
         await runner.setup()
         self._runners.append(runner)
         path = self.home.control_socket
-        path.unlink(missing_ok=True)
-        before = os.umask(0o177)
-        try:
+        with process.private_socket(path):
             await web.UnixSite(runner, str(path)).start()
-        finally:
-            os.umask(before)
 
     async def _open_listeners(self) -> None:
         config = self._loaded.config
@@ -341,6 +284,7 @@ class Application:
             max_connections=config.inbound.connections,
         )
         api.evidence = self._listener.evidence
+        self.gateway.drop = self._listener.drop
         operations = Operations(self.gateway)
         ops_runner = web.AppRunner(operations.application(), access_log=None, keepalive_timeout=10)
         await ops_runner.setup()
@@ -420,54 +364,6 @@ async def serve(home: Home, *, with_parent: bool = False) -> int:
         return application.exit_code
 
 
-def configure_logging() -> None:
-    """JSON lines on standard error, and only fields of the allow-list: no content can slip in by accident."""
-    structlog.configure(
-        processors=[
-            _only_known,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper("iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-
-
-#: Fields a log record may carry. Ids are random or public names of organisations; nothing personal is among them.
-LOG_FIELDS = frozenset(
-    [
-        "event",
-        "partner",
-        "message",
-        "release",
-        "code",
-        "detail",
-        "rule",
-        "seq",
-        "conversation",
-        "attempts",
-        "messages",
-        "reason",
-        "error",
-        "log",
-        "index",
-        "signed",
-        "stored",
-        "partner_port",
-        "operations_port",
-        "note",
-        "size",
-        "operation",
-        "limit",
-        "class",
-    ]
-)
-
-
-def _only_known(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    return {name: value for name, value in event.items() if name in LOG_FIELDS}
-
-
 def synthetic_extract(count: int, seed: int) -> bytes:
     """An extract of plainly fictitious persons, fresh as of now: what the demo and the tests import."""
     return extract(count, seed, now())
@@ -486,8 +382,19 @@ def open_logs(home: Home) -> Iterator[ReadTx]:
     """
     if not home.database.is_file():
         raise ConfigInvalid("there is no database here: run `ecluse init`, or name a home with --home")
-    with reading(home.database) as view:
-        yield view
+    connection = None
+    try:
+        connection = connect(home.database)
+        connection.execute("PRAGMA query_only=on")
+        connection.execute("BEGIN")
+    except (sqlite3.Error, StoreUnavailable):
+        if connection is not None:
+            connection.close()
+        raise StoreUnavailable("the database cannot be opened") from None
+    try:
+        yield View(connection)
+    finally:
+        connection.close()
 
 
 __all__ = [

@@ -41,10 +41,7 @@ class Changes:
         """The statement to sign for this change, and the document in its one form. Nothing is stored."""
         require_change_role(officer)
         decoded = decode_document(kind, document)
-        if isinstance(decoded, bytes):
-            exact = self._exact(kind, decoded)
-        else:
-            exact = canonical(decoded)
+        exact = self._exact(kind, decoded) if isinstance(decoded, bytes) else canonical(decoded)
         change = Change(
             v=1,
             id=self._g.ids.uuid(),
@@ -155,6 +152,8 @@ class Changes:
 
         await gateway.store.write(unit)
         await gateway.reload_directory()
+        if change.kind == "partner":
+            gateway.drop(change.target)  # it comes back if the new entry still lets it in
         gateway.wake()
         return applied
 

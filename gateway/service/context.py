@@ -35,6 +35,7 @@ class Gateway:
     directory: Directory
     fatal: Callable[[str], None]
     wake: Callable[[], None] = field(default=lambda: None)  # tells the dispatcher that a lane has work
+    drop: Callable[[str], object] = field(default=lambda _org: None)  # ends a partner's open connections
     heads: asyncio.Lock = field(
         default_factory=asyncio.Lock
     )  # one head after another: proofs start at the last

@@ -33,6 +33,7 @@ from gateway.service.imports import Imports
 from gateway.service.lanes import Queue
 from gateway.service.releases import Drafted, Releases, Why
 from gateway.service.vault import keys_of
+from gateway.wire.ct_json import CtJson
 
 #: Most rows one page may ask for.
 MAX_PAGE = 500
@@ -128,7 +129,7 @@ class Desk:
     async def records_show(self, officer: Officer, params: calls.Named) -> calls.RecordView:
         """The record within the officer's own clearance and need to know; the read is an entry (LED art. 25)."""
         row, record = await self._releases.record(params.id)
-        if record.kind not in officer.need_to_know:
+        if not officer.needs_to_know(record.kind):
             raise RoleMissing("this kind of record is outside your need to know")
         now, levels = self._g.clock.now(), self._g.levels
         sources = {label.pointer: label.source for label in record.labels}
@@ -184,7 +185,7 @@ class Desk:
     async def release_show(self, officer: Officer, params: calls.Named) -> calls.ReleaseView:
         shown = (await self._releases.show([params.id]))[0]
         record = msgspec.json.decode(shown.body.record, type=CanonicalRecord)
-        if record.kind not in officer.need_to_know:
+        if not officer.needs_to_know(record.kind):
             raise RoleMissing("this kind of record is outside your need to know")
         released = set(shown.body.decision.released)
         labels = [
@@ -249,6 +250,12 @@ class Desk:
             raise NotFound("there is no message of this id")
         await self._g.vault.unlock(keys)
         body = await self._g.store.read(lambda tx: self._g.vault.open(tx, found[0].body, InboundBody))
+        message = CtJson().parse(body.payload)
+        now, levels = self._g.clock.now(), self._g.levels
+        if message.label is not None and not officer.may_see(message.label, now, levels):
+            raise RoleMissing("your clearance does not reach this message")
+        if not all(officer.needs_to_know(part.kind) for part in message.records):
+            raise RoleMissing("this kind of record is outside your need to know")
         await self._read(officer, found[0].message_id, "inbox")
         return calls.InboxView(_inbox_item(found[0]), body.payload, found[0].receipt)
 

@@ -27,6 +27,7 @@ from gateway.ports import Tx
 from gateway.service.context import Gateway
 from gateway.service.desk import Desk, Operation
 from gateway.service.problems import desk_problem
+from gateway.service.vault import keys_of
 from gateway.wire.endorse import CALL_WINDOW, verify_call
 
 log = structlog.get_logger()
@@ -77,13 +78,9 @@ class DeskApi:
         officer = await self._officer(request, name, raw, operation)
         # (5)
         key = request.headers.get("Idempotency-Key", "")
-        params_sha256 = hashlib.sha256(raw).hexdigest()
-        if key:
-            first = await self._g.store.read(lambda tx: tx.get(IdempotencyRow, key, officer.id))
-            if first is not None:
-                if (first.op, first.params_sha256) != (name, params_sha256):
-                    raise Conflict("the idempotency key was used for another call")
-                return _json(first.response)
+        blind = (await self._g.signer.index([raw]))[0] if key else ""
+        if key and (first := await self._first_answer(key, officer, name, blind)) is not None:
+            return _json(first)
         # (6)
         try:
             params = msgspec.json.decode(raw or b"{}", type=operation.params, strict=True)
@@ -95,9 +92,29 @@ class DeskApi:
         # (7)
         body = msgspec.json.encode(await operation.call(officer, params))
         if key:
-            row = IdempotencyRow(key, officer.id, name, params_sha256, body, self._g.clock.now())
-            await self._g.store.write(lambda tx: tx.put(row))
+            await self._keep_answer(key, officer, name, blind, body)
         return _json(body)
+
+    async def _first_answer(self, key: str, officer: Officer, name: str, blind: str) -> bytes | None:
+        row = await self._g.store.read(lambda tx: tx.get(IdempotencyRow, key, officer.id))
+        if row is None:
+            return None
+        if (row.op, row.params) != (name, blind):
+            raise Conflict("the idempotency key was used for another call")
+        await self._g.vault.unlock(await self._g.store.read(lambda tx: keys_of(tx, [row.key_id])))
+        return await self._g.store.read(lambda tx: self._g.vault.open(tx, row.body, bytes))
+
+    async def _keep_answer(self, key: str, officer: Officer, name: str, blind: str, answer: bytes) -> None:
+        now = self._g.clock.now()
+        await self._g.vault.reserve()
+
+        def unit(tx: Tx) -> None:
+            fresh = self._g.vault.fresh(now)
+            body = self._g.vault.seal(fresh, answer)
+            tx.insert(fresh.row, body)
+            tx.put(IdempotencyRow(key, officer.id, name, blind, fresh.id, body.id, now))
+
+        await self._g.store.write(unit)
 
     async def _officer(self, request: web.Request, name: str, raw: bytes, operation: Operation) -> Officer:
         authorization = request.headers.get("Authorization", "")

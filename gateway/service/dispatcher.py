@@ -21,6 +21,7 @@ from gateway.flow.change import canonical, digest
 from gateway.flow.lifecycle import step
 from gateway.flow.outbound import Void
 from gateway.model.rows import (
+    HeldRow,
     LaneRow,
     OutboxRow,
     ReceiptRow,
@@ -36,6 +37,9 @@ from gateway.wire.receipt import ReceiptItem, VerifiedReceipt, verify_receipt
 from gateway.wire.seal import read_seal
 
 log = structlog.get_logger()
+
+#: Codes that say our bytes are wrong: sending them again would not help, a person must look.
+OUR_FAULT = frozenset({"malformed", "schema-violation", "too-large"})
 
 #: Seconds between two looks at the lanes when nothing wakes the dispatcher: due retries.
 IDLE_S = 0.5
@@ -176,7 +180,7 @@ class Dispatcher:
             await self._back_off([slot], None)
             return
         if answer is not None:
-            await self._settle([slot], self._verify(slot.row.partner, answer, [slot]))
+            await self._settle([slot], *self._verify(slot.row.partner, answer, [slot]))
             log.warning("release.delivered-then-voided", message=slot.row.message_id, rule=verdict.rule)
             return
         await self._g.vault.reserve()
@@ -206,7 +210,7 @@ class Dispatcher:
         try:
             batch = frame(await self._g.store.read(sealed))
             answer = await self._g.transport.deliver(batch, to=entry)
-            receipt = self._verify(partner, answer, slots)
+            receipt, witness = self._verify(partner, answer, slots)
         except KeyError:
             await self._hold_all(slots, "partner-key-gone")
         except Unavailable as away:
@@ -214,19 +218,35 @@ class Dispatcher:
             await self._back_off(slots, away.retry_after)
         except PartnerFault as fault:
             log.error("delivery.refused", partner=partner, code=fault.code, messages=len(slots))
-            await self._back_off(slots, None)
+            await self._refused_whole(partner, slots, fault)
         else:
-            await self._settle(slots, receipt)
+            await self._settle(slots, receipt, witness)
+
+    async def _refused_whole(self, partner: str, slots: Sequence[Slot], fault: PartnerFault) -> None:
+        """The partner refused the POST, not a message of it: find the message, or wait for a mended directory."""
+        lanes: dict[str, list[Slot]] = {}
+        for slot in slots:
+            lanes.setdefault(slot.row.conversation, []).append(slot)
+        if len(lanes) > 1:
+            for lane in lanes.values():
+                await self._post(partner, lane)
+        elif fault.code in OUR_FAULT:
+            await self._hold_all(slots, fault.code)
+        else:
+            await self._back_off(slots, None)
 
     # --- C6 -----------------------------------------------------------------------------------------------------
 
-    def _verify(self, partner: str, answer: bytes, slots: Sequence[Slot]) -> VerifiedReceipt:
+    def _verify(
+        self, partner: str, answer: bytes, slots: Sequence[Slot]
+    ) -> tuple[VerifiedReceipt, HeldRow | None]:
+        """The receipt answers for every message of the batch, and its checkpoint is the partner's; both or neither."""
         entry = self._g.directory.partner(partner)
         try:
             token = answer.decode("ascii")
         except UnicodeDecodeError:
             raise SignatureInvalid("the receipt is not a compact JWS") from None
-        return verify_receipt(
+        receipt = verify_receipt(
             token,
             entry.keys_for("receipt"),
             now=self._g.clock.now(),
@@ -234,13 +254,13 @@ class Dispatcher:
             aud=self._g.org,
             sent=[(slot.row.message_id, digest(slot.payload)) for slot in slots],
         )
+        return receipt, held_row(entry, self._g.org, receipt.statement.checkpoint, self._g.clock.now())
 
-    async def _settle(self, slots: Sequence[Slot], receipt: VerifiedReceipt) -> None:
+    async def _settle(self, slots: Sequence[Slot], receipt: VerifiedReceipt, witness: HeldRow | None) -> None:
         """C6: the receipt, its log entry and every message's end in one commit."""
         gateway, now = self._g, self._g.clock.now()
         statement = receipt.statement
         partner = slots[0].row.partner
-        witness = held_row(gateway.directory.partner(partner), gateway.org, statement.checkpoint, now)
         await gateway.vault.reserve(4 * len(slots) + 4)
 
         def unit(tx: Tx) -> None:
@@ -279,8 +299,11 @@ class Dispatcher:
                 tx.put(msgspec.structs.replace(release_row(tx, slot), state="delivered"))
             finish(tx, row)
             return
-        if item.outcome == "not-processed" or item.code == "out-of-order":
+        if item.outcome == "not-processed":
             self._later(tx, row, now)
+            return
+        if item.code == "out-of-order":
+            self._rewind(tx, row, item.expected, now)
             return
         # Refused for itself: its number is still free at the partner, so the lane waits for a person (queue skip).
         log.error("message.refused", message=row.message_id, code=item.code or "")
@@ -288,6 +311,26 @@ class Dispatcher:
         if slot.release is not None:
             tx.put(msgspec.structs.replace(release_row(tx, slot), state="refused", reason=item.code or ""))
         hold(tx, row)
+
+    def _rewind(self, tx: Tx, row: OutboxRow, expected: int, now: datetime) -> None:
+        """The partner expects an earlier number: send again from there, the same seals. A later one is for a person:
+        its number was taken by a message that we believed withdrawn."""
+        if expected > row.seq:
+            log.error("lane.number-taken", conversation=row.conversation, seq=row.seq, index=expected)
+            hold(tx, row)
+            return
+        where: dict[str, object] = {
+            "partner": row.partner,
+            "conversation": row.conversation,
+            "state": "delivered",
+        }
+        lost = [one for one in tx.select(OutboxRow, where) if one.seq >= expected]
+        tx.put(*(msgspec.structs.replace(one, state="attempted") for one in lost))
+        lane = tx.get(LaneRow, row.partner, row.conversation)
+        if lane is not None and lost:
+            log.warning("lane.rewound", conversation=row.conversation, seq=expected, messages=len(lost))
+            tx.put(msgspec.structs.replace(lane, queued=lane.queued + len(lost)))
+        self._later(tx, row, now)
 
     # --- later --------------------------------------------------------------------------------------------------
 

@@ -85,6 +85,9 @@ class Queue:
             head = _head(tx, partner, conversation)
             if lane is None or head is None or head.state != "refused":
                 raise Conflict("only a message the partner refused can be skipped")
+            release = tx.get(ReleaseRow, head.release)
+            if release is not None:
+                self._sealing.void_release(tx, release, now)
             tx.put(msgspec.structs.replace(lane, held=False, due=None, attempts=0))
             self._sealing.replace_by_void(tx, head, now)
             gateway.ledger.record(tx, now, "release", officer.id, head.message_id, {"queue": "skip"})

@@ -137,7 +137,7 @@ class HeldFinding(msgspec.Struct, frozen=True):
 
 def held_heads(tx: ReadTx, org: str) -> list[HeldRow]:
     """Every head of a partner's log about us, by partner and size. Raises `AuditBroken` when it cannot be read."""
-    rows = []
+    rows: list[HeldRow] = []
     for partner in _partners(tx):
         rows += _rows(tx, HeldRow, partner_origin(partner.org, org), "size")
     return rows

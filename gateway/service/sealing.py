@@ -22,6 +22,7 @@ from gateway.model.rows import (
     EndorsementRow,
     LaneRow,
     OutboxRow,
+    ReleaseRow,
 )
 from gateway.model.signing import ReleaseEvidence, SealBatch, SealRequest
 from gateway.model.time import rfc3339
@@ -217,6 +218,10 @@ class Sealing:
             hold(tx, slot.row)
         else:
             self.replace_by_void(tx, outbox_row(tx, slot), now)
+
+    def void_release(self, tx: Tx, release: ReleaseRow, now: datetime) -> None:
+        """A person gave up a message that the partner refused."""
+        self._releases.void(tx, release, Void((house("queue.skipped"),)), "gateway", now)
 
     def replace_by_void(self, tx: Tx, row: OutboxRow, now: datetime) -> None:
         """Put a content-free `void` into the slot of a message: it says that a number was withdrawn, never why.

@@ -229,7 +229,7 @@ class ExchangeStoreContract:
 
     async def test_get_wants_the_whole_key(self, store: ExchangeStore) -> None:
         """An unknown key is None; a part of a key is a mistake, not a search."""
-        await store.write(lambda tx: tx.insert(IdempotencyRow("k", "o", "op", "d", b"", NOW)))
+        await store.write(lambda tx: tx.insert(IdempotencyRow("k", "o", "op", "d", "", "", NOW)))
         assert await store.read(lambda tx: tx.get(IdempotencyRow, "k", "other")) is None
         with pytest.raises(LocalFault):
             await store.read(lambda tx: tx.get(IdempotencyRow, "k"))

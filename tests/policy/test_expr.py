@@ -11,6 +11,7 @@ from gateway.policy.context import Context
 from gateway.policy.expr import (
     MAX_DEPTH,
     FactUnreadable,
+    Node,
     Reading,
     compile_condition,
     facts_of,
@@ -183,6 +184,12 @@ def test_a_fact_is_read_once_in_one_reading() -> None:
     spec = FactSpec("turning", "release", int, lambda ctx, field: next(answers))
     reading = Reading(CTX)
     assert (reading.value(spec), reading.value(spec)) == (1, 1)
+
+
+def test_a_node_of_no_operator_is_refused() -> None:
+    """A node that is none of the fifteen cannot be compiled into an answer."""
+    with pytest.raises(PolicyInvalid):
+        compile_condition(Node())
 
 
 JSON = st.recursive(

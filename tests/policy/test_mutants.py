@@ -66,9 +66,9 @@ WORLDS: dict[str, list[tuple[Context, Decision]]] = {}
 for row in TABLE:
     for ctx in (spoken(row), near_miss(row)):
         WORLDS.setdefault(row["rule"], []).append((ctx, decide(POLICY, ctx)))
-EMPTY = world(
-    {"content": {}}, of=msgspec.structs.replace(KIND, required=frozenset())
-)  # what `release.permit` refuses
+# What `release.permit` refuses: nothing is left, and nothing was required.
+FREE = world(of=msgspec.structs.replace(KIND, required=frozenset()))
+EMPTY = msgspec.structs.replace(FREE, record=msgspec.structs.replace(FREE.record, content={}))
 WORLDS["release.permit"] = [(EMPTY, decide(POLICY, EMPTY))]
 EVERY_WORLD = [pair for pairs in WORLDS.values() for pair in pairs]
 

@@ -117,8 +117,7 @@ def officers_lift_approvers(ctx: Context) -> int:
 @fact("officers.without_need_to_know", int)
 def officers_without_need_to_know(ctx: Context) -> int:
     """Officers whose need-to-know names neither the kind nor this version of it."""
-    names = {ctx.kind.name, ctx.kind.name.partition("/")[0]}
-    return sum(names.isdisjoint(officer.need_to_know) for officer in ctx.officers)
+    return sum(not officer.needs_to_know(ctx.kind.name) for officer in ctx.officers)
 
 
 @fact("officers.clearance", int)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,17 +85,23 @@ async def serve(authority: Authority, socket: Path, *, ready: Callable[[], None]
         except OSError:
             ended.set()  # the trust file cannot be written: sign nothing more
 
-    socket.unlink(missing_ok=True)
+    with private_socket(socket):
+        server = await asyncio.start_unix_server(connection, path=str(socket))
+    ready()
+    watcher = asyncio.create_task(parent_gone())
+    await asyncio.wait({watcher, asyncio.create_task(ended.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    server.close()
+
+
+@contextlib.contextmanager
+def private_socket(path: Path) -> Iterator[None]:
+    """Make way for a socket at this path, and let it be born with mode 0600."""
+    path.unlink(missing_ok=True)
     before = os.umask(0o177)
     try:
-        server = await asyncio.start_unix_server(connection, path=str(socket))
+        yield
     finally:
         os.umask(before)
-    async with server:
-        ready()
-        watcher = asyncio.create_task(parent_gone())
-        await asyncio.wait({watcher, asyncio.create_task(ended.wait())}, return_when=asyncio.FIRST_COMPLETED)
-    socket.unlink(missing_ok=True)
 
 
 async def parent_gone() -> None:

@@ -1,0 +1,172 @@
+"""`ecluse change`: what widens release is proposed by one person and approved by another."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from gateway.cli.shared import BYTES_DIFFER, Acting, Answer, acting, group, read_file, table
+from gateway.errors import LocalFault, NotFound, RequestInvalid
+
+if TYPE_CHECKING:
+    from gateway.model.signing import Change
+    from gateway.service.calls import ChangeView
+
+commands = group("Two-person changes of officers, partners, agreements and policy.")
+
+ChangeId = Annotated[str, typer.Argument(metavar="CHANGE")]
+
+
+async def propose(on: Acting, kind: str, target: str, document: Any) -> Answer:
+    """Draft, check, sign and send a proposal of ``document``: a struct, builtins, or its bytes.
+
+    (1) the gateway drafts the statement; (2) it must be ours, for this kind and target, and name exactly the document
+    meant; (3) sign and send. Under an idempotency key, a proposal already made is shown, not made again.
+    """
+    from gateway.flow.change import canonical, read_change
+    from gateway.service.calls import ChangeDraft, ChangeView, DraftChange, Named, ProposeChange
+
+    meant = document if isinstance(document, bytes) else canonical(document)
+    # (1)
+    params = DraftChange(kind, target, meant)
+    draft: ChangeDraft = await on.desk.call("changes/draft", params, ChangeDraft, once=True)
+    # (2)
+    change = read_change(draft.statement)
+    named = (change.home, change.kind, change.target, change.proposer)
+    if named != (on.desk.org, kind, target, on.desk.identity.officer):
+        raise LocalFault("the gateway drafted another change: nothing was signed", code=BYTES_DIFFER)
+    _require_document(change, draft.document)
+    if _builtins(draft.document) != _builtins(meant):
+        raise LocalFault("the gateway drafted another document: nothing was signed", code=BYTES_DIFFER)
+    if on.repeatable:
+        try:
+            return _answer(await on.desk.call("changes/show", Named(change.id), ChangeView))
+        except NotFound:
+            pass
+    # (3)
+    signature = on.desk.sign_change("propose", draft.statement)
+    sent = ProposeChange(draft.statement, draft.document, signature)
+    return _answer(await on.desk.call("changes/propose", sent, ChangeView))
+
+
+def _require_document(change: "Change", document: bytes) -> None:
+    from gateway.flow.change import digest
+
+    if change.after_sha256 != digest(document):
+        raise LocalFault("the statement names another document than the one shown", code=BYTES_DIFFER)
+
+
+def _builtins(raw: bytes) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise RequestInvalid("the document is not JSON") from None
+
+
+def _answer(view: "ChangeView") -> Answer:
+    applied = view.state == "applied"
+    line = f"change {view.id} of {view.kind} {view.target}: {view.state}"
+    hint = "" if applied else f"a second security officer approves it: ecluse change approve {view.id}"
+    return Answer(_summary(view), [line, hint] if hint else [line])
+
+
+def _summary(view: "ChangeView") -> dict[str, Any]:
+    return {
+        "id": view.id,
+        "state": view.state,
+        "kind": view.kind,
+        "target": view.target,
+        "proposer": view.proposer,
+        "proposed_at": view.proposed_at,
+    }
+
+
+@acting(commands, "propose")
+async def propose_file(
+    on: Acting,
+    kind: Annotated[str, typer.Argument(help="officer, partner, agreement, agreement-revoke, policy, embargo-lift")],
+    target: Annotated[str, typer.Argument(help="Id of what is changed.")],
+    file: Annotated[Path, typer.Argument(help="The new document.")],
+) -> Answer:
+    """Propose a change; one that only narrows is in force at once."""
+    return await propose(on, kind, target, read_file(file))
+
+
+@acting(commands, "approve")
+async def approve(on: Acting, change: ChangeId) -> Answer:
+    """Approve a proposal after its statement was checked against the document here. Takes a second person.
+
+    \b
+    (1) statement and document belong together, for this organisation; (2) the proposer is another officer;
+    (3) sign and send.
+    """
+    from gateway.flow.change import read_change
+    from gateway.service.calls import ApproveChange, ChangeView, Named
+
+    view: ChangeView = await on.desk.call("changes/show", Named(change), ChangeView)
+    if on.repeatable and view.state == "applied":
+        return _answer(view)
+    # (1)
+    statement = read_change(view.statement)
+    _require_document(statement, view.document)
+    named = (statement.id, statement.home, statement.kind, statement.target, statement.proposer)
+    if named != (view.id, on.desk.org, view.kind, view.target, view.proposer):
+        raise LocalFault("the statement is of another change than the one shown", code=BYTES_DIFFER)
+    # (2)
+    if statement.proposer == on.desk.identity.officer:
+        raise RequestInvalid("a change is approved by another officer than its proposer")
+    # (3)
+    signature = on.desk.sign_change("approve", view.statement)
+    applied: ChangeView = await on.desk.call("changes/approve", ApproveChange(view.id, signature), ChangeView)
+    shown = _answer(applied)
+    return Answer({**shown.document, "before_sha256": statement.before_sha256, "after_sha256": statement.after_sha256,
+                   "document": _builtins(view.document)}, [*_shown(view, statement), *shown.text])  # fmt: skip
+
+
+def _shown(view: "ChangeView", statement: "Change") -> list[str]:
+    return [
+        f"{view.kind} {view.target}, proposed by {view.proposer} at {view.proposed_at:%Y-%m-%dT%H:%M:%SZ}",
+        f"widens release: {'yes' if statement.widening else 'no'}",
+        f"before  sha256 {statement.before_sha256 or '(nothing)'}",
+        f"after   sha256 {statement.after_sha256}",
+        msgspec.json.format(view.document, indent=2).decode(errors="replace"),
+    ]
+
+
+@acting(commands, "show")
+async def show(on: Acting, change: ChangeId) -> Answer:
+    """Show a proposal: what it changes, and its document."""
+    from gateway.flow.change import read_change
+    from gateway.service.calls import ChangeView, Named
+
+    view: ChangeView = await on.desk.call("changes/show", Named(change), ChangeView)
+    statement = read_change(view.statement)
+    _require_document(statement, view.document)
+    document = {**_summary(view), "statement": statement, "document": _builtins(view.document)}
+    return Answer(document, [f"{view.id}: {view.state}", *_shown(view, statement)])
+
+
+@acting(commands, "reject")
+async def reject(on: Acting, change: ChangeId) -> Answer:
+    """Close a proposal without applying it."""
+    from gateway.service.calls import Named
+
+    done: dict[str, str] = await on.desk.call("changes/reject", Named(change), dict[str, str], once=True)
+    return Answer({"id": change, "state": done[change]}, [f"change {change}: rejected"])
+
+
+@acting(commands, "list")
+async def list_changes(
+    on: Acting,
+    state: Annotated[str, typer.Option("--state", help="proposed, applied or rejected")] = "",
+    after: Annotated[str, typer.Option("--after")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=500)] = 100,
+) -> Answer:
+    """List changes."""
+    from gateway.service.calls import ChangeView, Page
+
+    found: list[ChangeView] = await on.desk.call("changes/list", Page(after, limit, state), list[ChangeView])
+    rows = [(one.id, one.state, one.kind, one.target, one.proposer, one.proposed_at) for one in found]
+    columns = ("change", "state", "kind", "target", "proposer", "proposed")
+    return Answer({"changes": [_summary(one) for one in found]}, [table(columns, rows)])

@@ -1,0 +1,186 @@
+"""`ecluse record`: local records in, looked at, purged; `ecluse embargo`: what blocks everything about a subject."""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from gateway.cli.shared import DONE, NEGATIVE, Acting, Answer, acting, group, read_file, table, terminal
+from gateway.errors import RequestInvalid
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+commands = group("Local records: import an extract, look at what is here, purge.")
+embargoes = group("Embargoes: one officer places one at once, two lift it.")
+
+#: One call: well inside the gateway's limit of 16 MiB, and small enough that its commit is short.
+CHUNK_BYTES = 4 * 1024 * 1024
+CHUNK_LINES = 500
+
+Record = Annotated[str, typer.Argument(metavar="RECORD", help="Handle or entity id.")]
+Authority = Annotated[Path, typer.Option("--authority", help="The magistrate's signed document.")]
+After = Annotated[str, typer.Option("--after", help="Last id of the page before.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=500)]
+
+
+class Chunk(NamedTuple):
+    """Some whole lines; ``oversized`` when a line is too long to be sent at all."""
+
+    first_line: int
+    lines: bytes
+    oversized: bool = False
+
+
+def chunks(path: Path, *, most_bytes: int = CHUNK_BYTES, most_lines: int = CHUNK_LINES) -> Iterator[Chunk]:
+    """The file in whole lines, numbered from 1; memory stays at one chunk. Raises `RequestInvalid`."""
+    number, first, held, size = 0, 1, [], 0
+    try:
+        with path.open("rb") as file:
+            while line := file.readline(most_bytes + 1):
+                number += 1
+                oversized = len(line) > most_bytes
+                if held and (oversized or size + len(line) > most_bytes or len(held) == most_lines):
+                    yield Chunk(first, b"".join(held))
+                    held, size = [], 0
+                if oversized:
+                    while line and not line.endswith(b"\n"):
+                        line = file.readline(most_bytes)
+                    yield Chunk(number, b"", oversized=True)
+                    continue
+                if not held:
+                    first = number
+                held.append(line)
+                size += len(line)
+    except OSError:
+        raise RequestInvalid("a file that the command names cannot be read") from None
+    if held:
+        yield Chunk(first, b"".join(held))
+
+
+@acting(commands, "import")
+async def import_files(
+    on: Acting,
+    kind: Annotated[str, typer.Argument(help="Record kind, such as bdc-person/1.0.")],
+    files: Annotated[list[Path], typer.Argument(help="Extract files that you hand over.")],
+) -> Answer:
+    """Import extract files. Good lines land, bad ones are named; repeating an import changes nothing."""
+    from gateway.service.calls import ImportChunk, Imported
+
+    totals = dict.fromkeys(("new", "changed", "unchanged", "unlabelled"), 0)
+    bad: list[dict[str, Any]] = []
+    sizes = [_size(path) for path in files]
+    with _progress(on) as progress:
+        task = progress.add_task("import", total=sum(sizes)) if progress else None
+        for path in files:
+            for chunk in chunks(path):
+                if chunk.oversized:
+                    bad.append(_bad(path, chunk.first_line, "", "line.size", "a line is larger than the limit"))
+                    continue
+                params = ImportChunk(kind, chunk.first_line, chunk.lines)
+                landed: Imported = await on.desk.call("records/import", params, Imported)
+                for name in totals:
+                    totals[name] += getattr(landed, name)
+                bad += [_bad(path, one.line, one.pointer, one.rule, one.detail) for one in landed.bad]
+                if progress and task is not None:
+                    progress.advance(task, len(chunk.lines))
+    text: list[Any] = [", ".join(f"{count} {name}" for name, count in totals.items()) + f", {len(bad)} bad lines"]
+    if bad:
+        rows = [(one["file"], one["line"], one["pointer"], one["rule"], one["detail"]) for one in bad]
+        text.append(table(("file", "line", "field", "rule", "what is wrong"), rows))
+    return Answer({**totals, "bad": bad}, text, NEGATIVE if bad else DONE)
+
+
+def _bad(path: Path, line: int, pointer: str, rule: str, detail: str) -> dict[str, Any]:
+    return {"file": str(path), "line": line, "pointer": pointer, "rule": rule, "detail": detail}
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        raise RequestInvalid("a file that the command names cannot be read") from None
+
+
+def _progress(on: Acting) -> "Progress | nullcontext[None]":
+    """A bar over bytes on standard error, for people only."""
+    console = terminal(stderr=True)
+    if on.place.json_out or not console.is_terminal:
+        return nullcontext()
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=console
+    )
+
+
+@acting(commands, "list")
+async def list_records(on: Acting, after: After = "", limit: Limit = 100) -> Answer:
+    """List records by handle; no content."""
+    from gateway.service.calls import Page, RecordSummary
+
+    found = await on.desk.call("records/list", Page(after, limit), list[RecordSummary])
+    rows = [(one.handle, one.kind, one.version, one.extracted_at, one.imported_at) for one in found]
+    return Answer({"records": found}, [table(("record", "kind", "version", "extracted", "imported"), rows)])
+
+
+@acting(commands, "show")
+async def show_record(on: Acting, record: Record) -> Answer:
+    """Show a record's fields, as far as your clearance and need to know reach. Looking is logged."""
+    from gateway.service.calls import Named, RecordView
+
+    view: RecordView = await on.desk.call("records/show", Named(record), RecordView)
+    rows = [(field.pointer, field.export_class, field.level or "unlabelled", field.label_source, field.value)
+            for field in view.fields]  # fmt: skip
+    text = [
+        f"{view.handle}  {view.kind}  {view.entity_id}  extracted {view.extracted_at:%Y-%m-%dT%H:%M:%SZ}",
+        table(("field", "class", "level", "label from", "value"), rows),
+    ]
+    if view.hidden:
+        text.append(f"{view.hidden} fields lie above your clearance and are not shown")
+    return Answer(view, text)
+
+
+@acting(commands, "purge")
+async def purge(on: Acting) -> Answer:
+    """Destroy imported records that are older than the configured days and that no open release rests on."""
+    from gateway.service.calls import Empty
+
+    done: dict[str, int] = await on.desk.call("records/purge", Empty(), dict[str, int])
+    return Answer(done, [f"{done['purged']} record versions destroyed"])
+
+
+@acting(embargoes, "add")
+async def add_embargo(
+    on: Acting, subject: Annotated[str, typer.Argument(help="Record handle or entity id.")], authority: Authority
+) -> Answer:
+    """Place an embargo on a subject, at once: nothing about it leaves, and what waits is voided."""
+    from gateway.service.calls import PlaceEmbargo
+
+    params = PlaceEmbargo(subject, read_file(authority))
+    placed: dict[str, str] = await on.desk.call("embargoes/add", params, dict[str, str], once=True)
+    return Answer(placed, [f"embargo {placed['embargo']} in force"])
+
+
+@acting(embargoes, "lift")
+async def lift_embargo(
+    on: Acting, embargo: Annotated[str, typer.Argument(metavar="EMBARGO")], authority: Authority
+) -> Answer:
+    """Propose to lift an embargo; a second officer approves it with `ecluse change approve`."""
+    from gateway.cli.change import propose
+    from gateway.flow.change import digest
+
+    document = {"embargo": embargo, "authority_sha256": digest(read_file(authority))}
+    return await propose(on, "embargo-lift", embargo, document)
+
+
+@acting(embargoes, "list")
+async def list_embargoes(on: Acting, after: After = "", limit: Limit = 100) -> Answer:
+    """List embargoes; whom they protect is not shown."""
+    from gateway.service.calls import EmbargoItem, Page
+
+    found = await on.desk.call("embargoes/list", Page(after, limit), list[EmbargoItem])
+    rows = [(one.id, one.placed_at, one.placed_by, one.lifted_at or "in force") for one in found]
+    return Answer({"embargoes": found}, [table(("embargo", "placed", "by", "lifted"), rows)])

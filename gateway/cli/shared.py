@@ -1,0 +1,325 @@
+"""What every command has in common: options, who acts, the one answer, and the one mapper from errors to exit codes.
+
+Exit codes: 0 done; 1 denied, voided, or a check that found something; 2 wrong usage, input, role, id or
+configuration; 3 something does not answer; 4 the audit is broken.
+
+With ``--json`` exactly one JSON document goes to standard output, errors included; everything else, logs and questions
+too, goes to standard error.
+"""
+
+import inspect
+import os
+import sys
+import unicodedata
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+
+import msgspec
+import typer
+
+from gateway.errors import (
+    AuditBroken,
+    GatewayError,
+    GuardRefused,
+    LocalFault,
+    MalformedMessage,
+    PartnerFault,
+    RequestInvalid,
+    SchemaViolation,
+    Unavailable,
+    UnknownPartner,
+)
+from gateway.service.home import Home
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from gateway.cli.client import DeskClient
+
+T = TypeVar("T")
+Body = TypeVar("Body", bound=Callable[..., Any])
+
+DONE, NEGATIVE, USAGE, UNAVAILABLE, BROKEN = range(5)
+
+#: Code of the refusal to sign when the gateway shows other bytes than its statement names.
+BYTES_DIFFER = "bytes-differ"
+
+#: Columns of text where no terminal tells its width: wide enough that no id is broken.
+WIDTH = 200
+
+#: Bytes of a document that a command reads whole; the largest real one (a policy) has some 100 KB.
+MAX_DOCUMENT = 4 * 1024 * 1024
+
+HomeDir = Annotated[
+    Path, typer.Option("--home", envvar="ECLUSE_HOME", help="Folder of the organisation.", show_default=True)
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+ActingAs = Annotated[str, typer.Option("--as", envvar="ECLUSE_OFFICER", help="Officer who acts.")]
+OfficerKeyFile = Annotated[
+    Path | None,
+    typer.Option("--officer-key", envvar="ECLUSE_OFFICER_KEY", help="The officer's private key; never sent."),
+]
+Repeatable = Annotated[
+    str, typer.Option("--idempotency-key", help="Repeating the command under this key acts once.")
+]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a command runs, and how it answers."""
+
+    home: Home
+    json_out: bool
+
+
+@dataclass(frozen=True)
+class Acting:
+    """A command that an officer runs against a home's desk."""
+
+    place: Place
+    desk: "DeskClient"
+    repeatable: bool  # under an idempotency key: what is done already is reported, not refused
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command says: one document for machines, lines and tables for people, and the exit code."""
+
+    document: Any
+    text: "Sequence[RenderableType]" = ()
+    code: int = DONE
+
+
+# --- registering commands --------------------------------------------------------------------------------------------
+
+
+def group(help_text: str) -> typer.Typer:
+    """A group of commands."""
+    return typer.Typer(help=help_text, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+def local(app: typer.Typer, name: str, *, hidden: bool = False) -> Callable[[Body], Body]:
+    """Register ``body(place, ...) -> Answer``: a command that needs no officer. Adds ``--home`` and ``--json``."""
+
+    def register(body: Body) -> Body:
+        def command(home: Path, json_out: bool, **given: Any) -> None:
+            answer(json_out, lambda: body(Place(Home(home), json_out), **given))
+
+        _expose(app, name, body, command, {}, hidden=hidden)
+        return body
+
+    return register
+
+
+def acting(app: typer.Typer, name: str) -> Callable[[Body], Body]:
+    """Register ``async body(acting, ...) -> Answer``: a command of an officer.
+
+    Adds ``--home --json --as --officer-key --idempotency-key``; without officer and key nothing is sent.
+    """
+    options = {
+        "officer": (ActingAs, ""),
+        "officer_key": (OfficerKeyFile, None),
+        "idempotency_key": (Repeatable, ""),
+    }
+
+    def register(body: Body) -> Body:
+        def command(
+            home: Path,
+            json_out: bool,
+            officer: str,
+            officer_key: Path | None,
+            idempotency_key: str,
+            **given: Any,
+        ) -> None:
+            place = Place(Home(home), json_out)
+            answer(
+                json_out,
+                lambda: _as_officer(place, officer, officer_key, idempotency_key, lambda on: body(on, **given)),
+            )
+
+        _expose(app, name, body, command, options, hidden=False)
+        return body
+
+    return register
+
+
+def _as_officer(
+    place: Place,
+    officer: str,
+    key_file: Path | None,
+    idempotency_key: str,
+    body: Callable[[Acting], Awaitable[Answer]],
+) -> Answer:
+    if not officer or key_file is None:
+        raise RequestInvalid("this command is an officer's: name the officer with --as and the key with --officer-key")
+    place.home.require()
+
+    import asyncio
+
+    from gateway.cli.client import Identity, desk
+    from gateway.service.app import configure_logging
+    from gateway.service.provision import read_officer_key
+
+    configure_logging()
+    identity = Identity(officer, read_officer_key(key_file))
+
+    async def run() -> Answer:
+        async with desk(place.home.path, identity, idempotency_key) as client:
+            return await body(Acting(place, client, bool(idempotency_key)))
+
+    return asyncio.run(run())
+
+
+def _expose(
+    app: typer.Typer,
+    name: str,
+    body: Callable[..., Any],
+    command: Callable[..., None],
+    options: dict[str, tuple[Any, Any]],
+    *,
+    hidden: bool,
+) -> None:
+    """Give ``command`` the parameters of ``body`` but its first, and the common options, for typer to read."""
+    own = list(inspect.signature(body).parameters.values())[1:]
+    common = {"home": (HomeDir, Path("ecluse-home")), "json_out": (Json, False), **options}
+    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + [
+        inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for option, (annotation, default) in common.items()
+    ]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    command.__doc__ = inspect.getdoc(body)
+    command.__name__ = body.__name__
+    app.command(name, hidden=hidden)(command)
+
+
+# --- answering -------------------------------------------------------------------------------------------------------
+
+
+def exit_code(error: GatewayError) -> int:
+    """The exit code of an error that ended a command.
+
+    Unavailable 3, AuditBroken 4. A signature, statement or guard that does not hold is a negative answer: 1. Input
+    that cannot be read, an unknown id, a missing role, a state that does not allow it: 2.
+    """
+    if isinstance(error, Unavailable):
+        return UNAVAILABLE
+    if isinstance(error, AuditBroken):
+        return BROKEN
+    if isinstance(error, MalformedMessage | SchemaViolation | UnknownPartner):
+        return USAGE
+    if isinstance(error, PartnerFault | GuardRefused) or error.code == BYTES_DIFFER:
+        return NEGATIVE
+    return USAGE if isinstance(error, LocalFault) else UNAVAILABLE
+
+
+def answer(json_out: bool, produce: Callable[[], Answer]) -> NoReturn:
+    """Run a command and print its answer, or its error in one line; ends with its exit code, never with a trace."""
+    try:
+        given = produce()
+    except GatewayError as error:
+        complain(json_out, error.code, error.detail, error.diagnostic)
+        raise typer.Exit(exit_code(error)) from None
+    except (typer.Exit, typer.Abort):
+        raise
+    except Exception as defect:
+        complain(json_out, "internal", "the command met something unforeseen", {"class": type(defect).__name__})
+        raise typer.Exit(UNAVAILABLE) from None
+    if json_out:
+        emit(given.document)
+    else:
+        console = terminal()
+        for piece in given.text:
+            console.print(visible(piece) if isinstance(piece, str) else piece)
+    raise typer.Exit(given.code)
+
+
+def complain(json_out: bool, code: str, detail: str, diagnostic: Any) -> None:
+    """One error: a line on standard error, or with ``--json`` the document."""
+    if json_out:
+        emit({"error": {"code": code, "detail": detail, "diagnostic": dict(diagnostic)}})
+        return
+    where = ", ".join(f"{name} {value}" for name, value in dict(diagnostic).items() if value != "")
+    print(f"error: {code}: {detail}{f' ({where})' if where else ''}", file=sys.stderr)
+
+
+def emit(document: Any) -> None:
+    """The one JSON document of a command; bytes as base64."""
+    sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+    sys.stdout.flush()
+
+
+def terminal(*, stderr: bool = False) -> "Console":
+    """Where people read. Text is printed as it is: no markup, nothing highlighted, ids never broken."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else WIDTH
+    return Console(file=stream, markup=False, highlight=False, soft_wrap=True, width=width, emoji=False)
+
+
+def visible(text: str) -> str:
+    """Text with controls and invisible characters spelled out: nothing from outside can steer a terminal, or turn the
+    reading direction under an approver's eyes."""
+    return "".join(
+        sign if sign == "\n" or unicodedata.category(sign) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else f"\\u{ord(sign):04x}"
+        for sign in text
+    )
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> "RenderableType":
+    """Rows for people; an empty one says so."""
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(*columns, title=title or None, box=None, pad_edge=False, title_justify="left", header_style="bold")
+    for row in rows:
+        drawn.add_row(*(Text(visible(str(cell)), overflow="fold") for cell in row))
+    return drawn if drawn.row_count else f"{title or 'list'}: nothing"
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def read_file(path: Path, *, limit: int = MAX_DOCUMENT) -> bytes:
+    """A file the user named; raises `RequestInvalid` when it cannot be read or is larger than ``limit`` bytes."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(limit + 1)
+    except OSError:
+        raise RequestInvalid("a file that the command names cannot be read") from None
+    if len(raw) > limit:
+        raise RequestInvalid("a file that the command names is too large", diagnostic={"limit": limit})
+    return raw
+
+
+def read_document(path: Path, wanted: type[T]) -> T:
+    """A JSON document of a closed type; raises `RequestInvalid` naming the member, never a value."""
+    try:
+        return msgspec.json.decode(read_file(path), type=wanted)
+    except msgspec.ValidationError as error:
+        member = str(error).rpartition(" - at ")[2].strip("`") if " - at " in str(error) else "$"
+        raise RequestInvalid("a document does not follow its schema", diagnostic={"field": member}) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise RequestInvalid("a file that the command names is not JSON") from None
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write or replace a public document; raises `RequestInvalid`. Private keys are never written through here."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(data)
+        beside.replace(path)
+    except OSError:
+        raise RequestInvalid("a file that the command names cannot be written") from None
+
+
+def written(document: Any, out: Path | None) -> Answer:
+    """A document as the answer, or in a file when one is named."""
+    raw = msgspec.json.format(msgspec.json.encode(document), indent=2)
+    if out is None:
+        return Answer(document, [raw.decode()])
+    write_file(out, raw + b"\n")
+    return Answer({"written": str(out)}, [f"written: {out}"])

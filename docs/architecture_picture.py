@@ -1,4 +1,4 @@
-"""Draw the house from the import contracts, so that the picture and the rule cannot disagree.
+"""Draw the house from the import contracts and the life of a message from its table, so that page and rule agree.
 
 ``python docs/architecture_picture.py``           print the picture
 ``python docs/architecture_picture.py --write``   put it between the markers of ``docs/architecture.md``
@@ -15,9 +15,14 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # run as a script, before the package is installed
+
+from gateway.flow import lifecycle  # noqa: E402
 PAGE = ROOT / "docs" / "architecture.md"
 BEGIN = "<!-- picture: written by `make docs` from the import contracts -->"
 END = "<!-- end of picture -->"
+LIFE_BEGIN = "<!-- life of a message: written by `make docs` from gateway/flow/lifecycle.py -->"
+LIFE_END = "<!-- end of life -->"
 
 
 def contracts() -> list[dict[str, Any]]:
@@ -43,13 +48,20 @@ def picture() -> str:
     return f"```text\n{house}\n```\n\nBesides the layers, the same check holds:\n\n{others}"
 
 
+def life() -> str:
+    """The life of a message out as a fenced Mermaid state diagram."""
+    return f"```mermaid\n{lifecycle.picture()}```"
+
+
 def redrawn(page: str) -> str:
-    """``page`` with the text between the markers replaced by the present picture."""
-    head, found_begin, rest = page.partition(BEGIN)
-    _, found_end, tail = rest.partition(END)
-    if not (found_begin and found_end):
-        raise SystemExit(f"{PAGE.relative_to(ROOT)}: the picture's markers are missing")
-    return f"{head}{BEGIN}\n\n{picture()}\n\n{END}{tail}"
+    """``page`` with the text between the markers replaced by the present pictures."""
+    for begin, drawn, end in ((BEGIN, picture(), END), (LIFE_BEGIN, life(), LIFE_END)):
+        head, found_begin, rest = page.partition(begin)
+        _, found_end, tail = rest.partition(end)
+        if not (found_begin and found_end):
+            raise SystemExit(f"{PAGE.relative_to(ROOT)}: the picture's markers are missing")
+        page = f"{head}{begin}\n\n{drawn}\n\n{end}{tail}"
+    return page
 
 
 def main(arguments: list[str]) -> int:

@@ -6,3 +6,11 @@ from pathlib import Path
 
 #: Third-party vectors and schemas, kept beside the checkout and never inside it.
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference"
+
+#: Longer values name no test: keys are made at test time, and two workers must collect the same names.
+LONGEST_ID = 24
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """The argument's name instead of a long value; pytest numbers those that repeat."""
+    return argname if isinstance(val, str | bytes) and len(val) > LONGEST_ID else None

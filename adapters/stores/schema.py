@@ -374,7 +374,7 @@ _nonces = _narrow(
 )
 Index("nonces_by_until", _nonces.c.until)
 
-_idempotency = _wide(
+_idempotency = _narrow(
     "idempotency",
     _text("key", key=True),
     _text("officer", key=True),

@@ -33,8 +33,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (server, release, inbox, queue, record, change, officer, partner, agreement, audit, policy, ca):
-    module.register(app)
+for commands in (server.commands, release.commands, queue.tracing):
+    app.add_typer(commands)
+for name, commands in {
+    "record": record.commands,
+    "embargo": record.embargoes,
+    "inbox": inbox.commands,
+    "message": inbox.messages,
+    "queue": queue.commands,
+    "change": change.commands,
+    "officer": officer.commands,
+    "partner": partner.commands,
+    "agreement": agreement.commands,
+    "policy": policy.commands,
+    "audit": audit.commands,
+    "founding": server.founding,
+    "config": server.config,
+    "ca": ca.commands,
+}.items():
+    app.add_typer(commands, name=name)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -85,7 +85,9 @@ def _summary(view: "ChangeView") -> dict[str, Any]:
 @acting(commands, "propose")
 async def propose_file(
     on: Acting,
-    kind: Annotated[str, typer.Argument(help="officer, partner, agreement, agreement-revoke, policy, embargo-lift")],
+    kind: Annotated[
+        str, typer.Argument(help="officer, partner, agreement, agreement-revoke, policy, embargo-lift")
+    ],
     target: Annotated[str, typer.Argument(help="Id of what is changed.")],
     file: Annotated[Path, typer.Argument(help="The new document.")],
 ) -> Answer:

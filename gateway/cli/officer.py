@@ -22,7 +22,9 @@ OfficerId = Annotated[str, typer.Argument(metavar="OFFICER")]
 
 
 @local(commands, "key")
-def key(place: Place, out: Annotated[Path, typer.Option("--out", help="File for the private key.")]) -> Answer:
+def key(
+    place: Place, out: Annotated[Path, typer.Option("--out", help="File for the private key.")]
+) -> Answer:
     """Make an officer's key pair. The private key goes to a new file, mode 0600; the public record is printed."""
     from gateway.service.provision import new_officer_key
 
@@ -53,7 +55,9 @@ async def list_officers(on: Acting) -> Answer:
         )
         for one in found
     ]
-    return Answer({"officers": found}, [table(("officer", "state", "roles", "clearance", "need to know"), rows)])
+    return Answer(
+        {"officers": found}, [table(("officer", "state", "roles", "clearance", "need to know"), rows)]
+    )
 
 
 @acting(commands, "clear")

@@ -36,7 +36,8 @@ class Chunk(NamedTuple):
 
 def chunks(path: Path, *, most_bytes: int = CHUNK_BYTES, most_lines: int = CHUNK_LINES) -> Iterator[Chunk]:
     """The file in whole lines, numbered from 1; memory stays at one chunk. Raises `RequestInvalid`."""
-    number, first, held, size = 0, 1, [], 0
+    number, first, size = 0, 1, 0
+    held: list[bytes] = []
     try:
         with path.open("rb") as file:
             while line := file.readline(most_bytes + 1):
@@ -77,7 +78,9 @@ async def import_files(
         for path in files:
             for chunk in chunks(path):
                 if chunk.oversized:
-                    bad.append(_bad(path, chunk.first_line, "", "line.size", "a line is larger than the limit"))
+                    bad.append(
+                        _bad(path, chunk.first_line, "", "line.size", "a line is larger than the limit")
+                    )
                     continue
                 params = ImportChunk(kind, chunk.first_line, chunk.lines)
                 landed: Imported = await on.desk.call("records/import", params, Imported)
@@ -86,7 +89,9 @@ async def import_files(
                 bad += [_bad(path, one.line, one.pointer, one.rule, one.detail) for one in landed.bad]
                 if progress and task is not None:
                     progress.advance(task, len(chunk.lines))
-    text: list[Any] = [", ".join(f"{count} {name}" for name, count in totals.items()) + f", {len(bad)} bad lines"]
+    text: list[Any] = [
+        ", ".join(f"{count} {name}" for name, count in totals.items()) + f", {len(bad)} bad lines"
+    ]
     if bad:
         rows = [(one["file"], one["line"], one["pointer"], one["rule"], one["detail"]) for one in bad]
         text.append(table(("file", "line", "field", "rule", "what is wrong"), rows))
@@ -112,7 +117,11 @@ def _progress(on: Acting) -> "Progress | nullcontext[None]":
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     return Progress(
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=console
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=console,
     )
 
 
@@ -154,7 +163,9 @@ async def purge(on: Acting) -> Answer:
 
 @acting(embargoes, "add")
 async def add_embargo(
-    on: Acting, subject: Annotated[str, typer.Argument(help="Record handle or entity id.")], authority: Authority
+    on: Acting,
+    subject: Annotated[str, typer.Argument(help="Record handle or entity id.")],
+    authority: Authority,
 ) -> Answer:
     """Place an embargo on a subject, at once: nothing about it leaves, and what waits is voided."""
     from gateway.service.calls import PlaceEmbargo

@@ -119,7 +119,7 @@ def acting(app: typer.Typer, name: str) -> Callable[[Body], Body]:
     Adds ``--home --json --as --officer-key --idempotency-key``; without officer and key nothing is sent.
     """
     options = {
-        "officer": (ActingAs, ""),
+        "acting_as": (ActingAs, ""),
         "officer_key": (OfficerKeyFile, None),
         "idempotency_key": (Repeatable, ""),
     }
@@ -128,7 +128,7 @@ def acting(app: typer.Typer, name: str) -> Callable[[Body], Body]:
         def command(
             home: Path,
             json_out: bool,
-            officer: str,
+            acting_as: str,
             officer_key: Path | None,
             idempotency_key: str,
             **given: Any,
@@ -136,7 +136,9 @@ def acting(app: typer.Typer, name: str) -> Callable[[Body], Body]:
             place = Place(Home(home), json_out)
             answer(
                 json_out,
-                lambda: _as_officer(place, officer, officer_key, idempotency_key, lambda on: body(on, **given)),
+                lambda: _as_officer(
+                    place, acting_as, officer_key, idempotency_key, lambda on: body(on, **given)
+                ),
             )
 
         _expose(app, name, body, command, options, hidden=False)
@@ -153,7 +155,9 @@ def _as_officer(
     body: Callable[[Acting], Awaitable[Answer]],
 ) -> Answer:
     if not officer or key_file is None:
-        raise RequestInvalid("this command is an officer's: name the officer with --as and the key with --officer-key")
+        raise RequestInvalid(
+            "this command is an officer's: name the officer with --as and the key with --officer-key"
+        )
     place.home.require()
 
     import asyncio
@@ -225,7 +229,9 @@ def answer(json_out: bool, produce: Callable[[], Answer]) -> NoReturn:
     except (typer.Exit, typer.Abort):
         raise
     except Exception as defect:
-        complain(json_out, "internal", "the command met something unforeseen", {"class": type(defect).__name__})
+        complain(
+            json_out, "internal", "the command met something unforeseen", {"class": type(defect).__name__}
+        )
         raise typer.Exit(UNAVAILABLE) from None
     if json_out:
         emit(given.document)
@@ -264,7 +270,9 @@ def visible(text: str) -> str:
     """Text with controls and invisible characters spelled out: nothing from outside can steer a terminal, or turn the
     reading direction under an approver's eyes."""
     return "".join(
-        sign if sign == "\n" or unicodedata.category(sign) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else f"\\u{ord(sign):04x}"
+        sign
+        if sign == "\n" or unicodedata.category(sign) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
+        else f"\\u{ord(sign):04x}"
         for sign in text
     )
 
@@ -274,7 +282,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(*columns, title=title or None, box=None, pad_edge=False, title_justify="left", header_style="bold")
+    drawn = Table(
+        *columns, title=title or None, box=None, pad_edge=False, title_justify="left", header_style="bold"
+    )
     for row in rows:
         drawn.add_row(*(Text(visible(str(cell)), overflow="fold") for cell in row))
     return drawn if drawn.row_count else f"{title or 'list'}: nothing"

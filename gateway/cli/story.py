@@ -38,7 +38,7 @@ def show(result: dict[str, Any], stage: Stage) -> None:
     console.print(f"\n[bold red]DENY[/] to {denied['partner']}, under a valid agreement:")
     for reason in denied["reasons"]:
         console.print(f"  {reason['rule']}: {reason['source_kind']}, {escape(reason['article'])}")
-    for name, side in (("ours", "local"), ("the partner's", "partner")):
+    for name, side in (("our", "local"), ("the partner's", "partner")):
         audit = result["audit"][side]
         state = "verified" if audit["verified"] else "BROKEN"
         console.print(f"Logs of {name} home: {state}, {audit['size']} entries.")

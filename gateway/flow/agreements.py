@@ -8,6 +8,7 @@ from datetime import datetime
 import msgspec
 
 from gateway.errors import RequestInvalid
+from gateway.flow.change import read_as
 from gateway.model.agreement import AgreementState, SignedAgreement
 from gateway.model.party import KeyRecord, Partner
 from gateway.wire.agreement import verify_agreement
@@ -33,10 +34,7 @@ def agreement_state(
     Raises `RequestInvalid` when it is not between us and a known partner, `SignatureInvalid` for a bad signature; a
     missing signature is a value of the state.
     """
-    try:
-        parties = msgspec.json.decode(b64url_decode(signed.terms), type=_Parties).parties
-    except msgspec.MsgspecError:
-        raise RequestInvalid("the agreement's terms do not follow their schema") from None
+    parties = read_as(b64url_decode(signed.terms), _Parties, "agreement's terms").parties
     theirs = next((party for party in parties if party != ours), "")
     if ours not in parties or theirs not in partners:
         raise RequestInvalid("the agreement is not between this organisation and a partner in the directory")

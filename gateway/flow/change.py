@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import rfc8785
@@ -21,18 +21,42 @@ from gateway.model.signing import Change
 from gateway.model.time import parse_rfc3339
 from gateway.wire.endorse import VerifiedChange, verify_change
 
+T = TypeVar("T")
+
 #: The acts of a change, in the order in which its endorsements stand.
 ACTS: tuple[Literal["propose", "approve"], ...] = ("propose", "approve")
 
 
 def canonical(value: Any) -> bytes:
-    """RFC 8785 bytes of a struct or builtin: what we hash, never what we verify a payload with."""
-    return rfc8785.dumps(msgspec.to_builtins(value))
+    """RFC 8785 bytes of a struct or builtin: what we hash, never what we verify a payload with.
+
+    Raises `RequestInvalid` for what has no such form, such as an integer beyond 2**53.
+    """
+    try:
+        return rfc8785.dumps(msgspec.to_builtins(value))
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError):
+        raise RequestInvalid("a value has no canonical JSON form") from None
 
 
 def digest(raw: bytes) -> str:
     """Lower-case hex SHA-256."""
     return hashlib.sha256(raw).hexdigest()
+
+
+def read_as(raw: bytes, wanted: type[T], what: str) -> T:
+    """The typed document in these bytes; raises `RequestInvalid`, naming ``what``, for any others."""
+    try:
+        return msgspec.json.decode(raw, type=wanted)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # the three that bytes can cause
+        raise RequestInvalid(f"the {what} does not follow its schema") from None
+
+
+def read_exact(raw: bytes, wanted: type[T], what: str) -> T:
+    """As `read_as`, and the bytes are the document's own RFC 8785 form: no member twice, nothing beside it."""
+    document = read_as(raw, wanted, what)
+    if canonical(document) != raw:
+        raise RequestInvalid(f"the {what} is not in its one form")
+    return document
 
 
 class Founding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,14 +87,12 @@ def verify_founding(signed: SignedFounding, *, now: datetime) -> Founding:
     with keys it names; (4) they come from two persons, both security officers, neither an operator.
     """
     # (1)
-    try:
-        founding = msgspec.json.decode(signed.document, type=Founding)
-    except msgspec.MsgspecError:
-        raise RequestInvalid("the founding document does not follow its schema") from None
+    founding = read_as(signed.document, Founding, "founding document")
     # (2)
     officers = {officer.id: officer for officer in founding.officers}
-    if len(officers) != len(founding.officers):
-        raise RequestInvalid("the founding document names an officer twice")
+    persons = {officer.person for officer in founding.officers}
+    if not len(officers) == len(persons) == len(founding.officers):
+        raise RequestInvalid("the founding document names an officer or a person twice")
     # (3)
     found = verify_endorsements(signed.document, signed.endorsements, officers, now=now)
     # (4)
@@ -120,8 +142,9 @@ def verify_trust_change(
     """Check one change against the state before it.
 
     (1) the statement decodes, is for this home, and its start time has come; (2) it was made against the document in
-    force and names exactly this new one; (3) every endorsement over its exact bytes verifies; (4) two persons, both
-    security officers, or one where the change only narrows; (5) the proposal is by the proposer it names.
+    force and names exactly this new one, which is in its one form; (3) every endorsement over its exact bytes
+    verifies; (4) two persons, both security officers, or one where the change only narrows; (5) the proposal is by
+    the proposer it names.
     Raises `Conflict` when the state has moved on, `RoleMissing` or `SignatureInvalid` when a signature is short.
     """
     # (1)
@@ -135,6 +158,9 @@ def verify_trust_change(
         raise Conflict("the change was made against a document that is no longer in force")
     if change.after_sha256 != digest(document):
         raise Conflict("the change names another document than the one given")
+    decoded = decode_document(change.kind, document)
+    if not isinstance(decoded, bytes) and canonical(decoded) != document:
+        raise RequestInvalid(f"the {change.kind} document is not in its one form")
     # (3)
     found = verify_endorsements(statement, endorsements, officers, now=now)
     # (4)
@@ -152,7 +178,7 @@ def narrows(kind: str, before: Officer | Partner | None, document: bytes) -> boo
     """Whether a change can only release less: one person's word is enough for it (the kill switch).
 
     Revoking an agreement, suspending an officer, taking away roles or keys, stopping a partner, revoking its keys.
-    Everything that is not plainly one of these widens.
+    Everything that is not plainly one of these widens; so does taking away the role of operator, which forbids others.
     """
     if kind == "agreement-revoke":
         return True
@@ -169,6 +195,7 @@ def narrows(kind: str, before: Officer | Partner | None, document: bytes) -> boo
         return (
             keys
             and set(after.roles) <= set(before.roles)
+            and ("operator" in after.roles) == ("operator" in before.roles)
             and after.suspended >= before.suspended
             and same == before
         )
@@ -185,13 +212,7 @@ def narrows(kind: str, before: Officer | Partner | None, document: bytes) -> boo
 
 def read_change(statement: bytes) -> Change:
     """Decode a change statement; raises `RequestInvalid`, and for bytes that are not their own RFC 8785 form too."""
-    try:
-        change = msgspec.json.decode(statement, type=Change)
-    except msgspec.MsgspecError:
-        raise RequestInvalid("the change statement does not follow its schema") from None
-    if canonical(change) != statement:
-        raise RequestInvalid("the change statement is not in its one form")
-    return change
+    return read_exact(statement, Change, "change statement")
 
 
 def decode_document(kind: str, document: bytes) -> Officer | Partner | SignedAgreement | bytes:
@@ -203,9 +224,4 @@ def decode_document(kind: str, document: bytes) -> Officer | Partner | SignedAgr
         "agreement-revoke": SignedAgreement,
     }
     wanted = types.get(kind)
-    if wanted is None:
-        return document
-    try:
-        return msgspec.json.decode(document, type=wanted)
-    except msgspec.MsgspecError:
-        raise RequestInvalid(f"the {kind} document does not follow its schema") from None
+    return document if wanted is None else read_as(document, wanted, f"{kind} document")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.audit.entry import parse_partner_entry
 from gateway.errors import Conflict, NotFound
 from gateway.model.officer import Officer
 from gateway.model.rows import EndorsementRow, InboxRow, LaneRow, OutboxRow, ReceiptRow, ReleaseRow
@@ -12,6 +13,7 @@ from gateway.ports import ReadTx, Tx
 from gateway.service.calls import QueueItem, Trace, TraceStep
 from gateway.service.context import Gateway
 from gateway.service.sealing import Sealing
+from gateway.service.slots import entry_bytes
 
 WAITING = ("awaiting-endorsement", "awaiting-approval")
 MOVING = ("queued", "sequenced", "sealed", "attempted", "refused")
@@ -122,7 +124,8 @@ class Queue:
         queued = next(iter(tx.select(OutboxRow, {"message_id": release.message_id})), None)
         if queued is not None and queued.entry >= 0:
             log = self._g.ledger.of_partner(release.partner)
-            steps.append(TraceStep("", "sequenced and sealed", "gateway", log, queued.entry))
+            entry = parse_partner_entry(entry_bytes(tx, log, queued.entry))
+            steps.append(TraceStep(rfc3339(entry.at), "sequenced and sealed", "gateway", log, queued.entry))
         receipt = tx.get(ReceiptRow, queued.receipt) if queued is not None and queued.receipt else None
         if receipt is not None:
             steps.append(TraceStep(rfc3339(receipt.at), "receipt verified", release.partner))

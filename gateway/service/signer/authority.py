@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Literal, TypeVar
+from typing import Literal
 
 import msgspec
 
@@ -29,7 +29,8 @@ from gateway.errors import (
     RoleMissing,
     SignatureInvalid,
 )
-from gateway.flow.change import canonical, digest
+from gateway.flow.change import canonical, digest, read_as, read_exact
+from gateway.flow.outbound import DEFAULT_VALIDITY_DAYS
 from gateway.guard import guard, guard_protocol
 from gateway.model.agreement import AgreementState
 from gateway.model.decision import DecisionDocument, Statement
@@ -55,10 +56,14 @@ from gateway.wire.endorse import verify_endorsement
 from gateway.wire.receipt import read_statement, sign_receipt
 from gateway.wire.seal import SealHeader, sign_seal
 
-T = TypeVar("T")
-
 #: How far the gateway's clock may lie from the signer's, in seconds (T: skew of +-300 s everywhere).
 MAX_SKEW_S = 300
+
+#: Longest life of a message, in seconds from its seal: what it is when nothing shorter is agreed, and the skew.
+MAX_VALIDITY_S = DEFAULT_VALIDITY_DAYS * 86_400 + MAX_SKEW_S
+
+#: The one content type of a seal: every format of this version is JSON. A free member could carry anything out.
+CONTENT_TYPE = "application/json"
 
 
 class Authority:
@@ -80,14 +85,17 @@ class Authority:
     def checkpoint(self, request: CheckpointRequest) -> bytes:
         """Sign the next head of a log.
 
-        (1) the origin is one of our logs; (2) it is consistent with the last head signed for it (RFC 9162 §2.1.4.2);
-        (3) the new head is durable here; (4) sign it as a C2SP checkpoint.
+        (1) the origin is one of our logs, and the head that of a log with entries; (2) it is consistent with the last
+        head signed for it (RFC 9162 §2.1.4.2); (3) the new head is durable here; (4) sign it as a C2SP checkpoint.
         """
         # (1)
         org = self.trust.trust.org
         logs = {master_origin(org), *(partner_origin(org, partner) for partner in self.trust.trust.partners)}
         if request.origin not in logs:
             raise RequestInvalid("the log is not one of this organisation's")
+        head = Checkpoint(request.origin, request.size, request.root)
+        if not head.size:
+            raise RequestInvalid("an empty log has no head to sign")
         # (2)
         known = self.trust.heads.get(request.origin)
         if known is not None:
@@ -101,7 +109,7 @@ class Authority:
         # (3)
         self.trust.advance(request)
         # (4)
-        return sign(Checkpoint(request.origin, request.size, request.root), log_key_name(org), self.keys.log)
+        return sign(head, log_key_name(org), self.keys.log)
 
     # --- seals --------------------------------------------------------------------------------------------------
 
@@ -119,7 +127,8 @@ class Authority:
     def _seal_one(self, item: SealRequest, head: CheckpointRequest, note: bytes) -> str:
         """Seal one message, or raise.
 
-        (1) its type has a row of demands, its times are sane, its addressee is a partner that is not stopped;
+        (1) its type has a row of demands, its times and content type are sane, its addressee is a partner that is not
+        stopped;
         (2) the agreement it names is in force between us, with this suite and signature profile;
         (3) the log entry announces exactly this message and these bytes, and stands under the head just signed;
         (4) what its class demands holds: decision, endorsements of two persons, guard; a protocol message has only
@@ -133,8 +142,11 @@ class Authority:
             raise RequestInvalid("the message type has no row of demands")
         if partner is None or partner.stopped:
             raise NotFound("the addressee is not a partner in force")
-        if abs(item.iat - now.timestamp()) > MAX_SKEW_S or item.exp <= now.timestamp():
-            raise RequestInvalid("the seal would be issued at another time, or expired")
+        at = now.timestamp()
+        if abs(item.iat - at) > MAX_SKEW_S or not at < item.exp <= at + MAX_VALIDITY_S:
+            raise RequestInvalid("the seal would be issued at another time, be expired, or never expire")
+        if item.cty != CONTENT_TYPE:
+            raise RequestInvalid("the content type is not the one of this version's formats")
         # (2)
         agreement = self.trust.agreement(item.agreement, now=now)
         self._check_agreement(agreement, item, now)
@@ -153,7 +165,7 @@ class Authority:
                 sender=self.trust.trust.org,
                 recipient=item.aud,
             )
-            self._require_key(item, partner)
+            self._require_key(item, partner, now)
         else:
             self._check_release(item, item.evidence, partner, agreement, demands.officers, now)
         # (5)
@@ -183,9 +195,14 @@ class Authority:
         )
         return sign_seal(header, item.payload, self.keys.message)
 
-    def _require_key(self, item: SealRequest, partner: Partner) -> None:
-        if item.enc_kid not in {key.kid for key in partner.keys_for("encryption")}:
-            raise RequestInvalid("the encryption key is not one of the addressee's")
+    def _require_key(self, item: SealRequest, partner: Partner, now: datetime) -> None:
+        if not any(
+            (key.kid, key.alg) == (item.enc_kid, item.suite)
+            and (key.not_before is None or key.not_before <= now)
+            and (key.not_after is None or now < key.not_after)
+            for key in partner.keys_for("encryption")
+        ):
+            raise RequestInvalid("the encryption key is not one of the addressee's for this suite, now")
 
     def _check_agreement(self, agreement: AgreementState, item: SealRequest, now: datetime) -> None:
         terms = agreement.terms
@@ -228,27 +245,31 @@ class Authority:
     ) -> None:
         """What people decided must be what is about to leave.
 
-        (1) the statement binds payload, decision, partner entry and message, and has not expired; (2) the decision is
-        for this message, addressee and agreement; (3) every endorsement holds, by as many persons as the class
-        demands, the requester among them, lifted fields approved by a lift approver, each cleared for the label;
-        (4) the guard accepts the bytes under the agreement's ceiling; (5) they will be encrypted to this addressee.
+        (1) the statement binds payload, decision, partner entry and message, it has not expired, and the seal will not
+        outlive it; (2) the decision is for this message, addressee and agreement, and about these records; (3) every
+        endorsement holds, by as many persons as the class demands, the requester among them, lifted fields approved by
+        a lift approver, each cleared for the label; (4) the guard accepts the bytes under the agreement's ceiling;
+        (5) they will be encrypted to this addressee.
         """
         # (1)
-        statement = _decode(evidence.statement, Statement)
-        bound = {
-            statement.payload_sha256: digest(item.payload),
-            statement.decision_sha256: digest(evidence.decision),
-            statement.partner_keys: digest(evidence.partner),
-            statement.message_id: item.jti,
-        }
-        if any(stated != actual for stated, actual in bound.items()) or statement.attachments:
+        statement = read_exact(evidence.statement, Statement, "statement given as evidence")
+        bound = (
+            (statement.payload_sha256, digest(item.payload)),
+            (statement.decision_sha256, digest(evidence.decision)),
+            (statement.partner_keys, digest(evidence.partner)),
+            (statement.message_id, item.jti),
+        )
+        if any(stated != actual for stated, actual in bound) or statement.attachments:
             raise SignatureInvalid("what the officers signed is not what would be sealed")
         if digest(canonical(partner)) != statement.partner_keys:
             raise Conflict("the partner's entry has changed since the approval")
-        if parse_rfc3339(statement.not_after) <= now:
+        not_after = parse_rfc3339(statement.not_after)
+        if not_after <= now:
             raise Conflict("the approval has expired")
+        if item.exp > not_after.timestamp():
+            raise SignatureInvalid("the seal would outlive what the officers signed")
         # (2)
-        decision = _decode(evidence.decision, DecisionDocument)
+        decision = read_as(evidence.decision, DecisionDocument, "decision given as evidence")
         envelope = decision.envelope
         same = (
             envelope.type == item.type
@@ -259,14 +280,17 @@ class Authority:
             and envelope.recipient == item.aud == decision.partner
             and decision.agreement_sha256 == item.agreement
         )
-        if not same or not decision.records:
+        if not same:
             raise SignatureInvalid("the decision is about another message")
+        records = [digest(raw) for raw in evidence.records]
+        if not records or records != [record.record_sha256 for record in decision.records]:
+            raise SignatureInvalid("the decision is about other records")
         # (3)
         self._check_officers(statement, evidence, decision, officers, now, self._label(evidence, decision))
         # (4)
         pseudonyms = {}
         for raw in evidence.records:
-            record = _decode(raw, CanonicalRecord)
+            record = read_as(raw, CanonicalRecord, "record given as evidence")
             wanted = Pseudonym(item.aud, agreement.terms.series, record.kind, record.entity_id)
             pseudonyms[digest(raw)] = self.keys.pseudonym(wanted)
         guard(
@@ -279,7 +303,7 @@ class Authority:
             kinds=self._kinds,
         )
         # (5)
-        self._require_key(item, partner)
+        self._require_key(item, partner, now)
 
     def _check_officers(
         self,
@@ -318,7 +342,8 @@ class Authority:
         labels = []
         for raw, outcome in zip(evidence.records, decision.records, strict=True):
             released = {field.pointer for field in outcome.fields if field.outcome == "released"}
-            found = {entry.pointer: entry.label for entry in _decode(raw, CanonicalRecord).labels}
+            record = read_as(raw, CanonicalRecord, "record given as evidence")
+            found = {entry.pointer: entry.label for entry in record.labels}
             for pointer in released:
                 label = found.get(pointer)
                 if label is None:
@@ -341,13 +366,6 @@ class Authority:
         if suite != self.keys.record("encryption").alg:
             raise LocalFault("no key of this suite is held")
         return decrypt(preamble, ciphertext, self.keys.encryption)
-
-
-def _decode(raw: bytes, wanted: type[T]) -> T:
-    try:
-        return msgspec.json.decode(raw, type=wanted)
-    except msgspec.MsgspecError:
-        raise RequestInvalid(f"the {wanted.__name__} given as evidence does not follow its schema") from None
 
 
 def _header(**members: object) -> SealHeader:

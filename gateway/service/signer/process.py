@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.errors import GatewayError, LocalFault, RequestInvalid, SignerUnavailable
+from gateway.errors import GatewayError, LocalFault, RequestInvalid, SignerUnavailable, StoreUnavailable
 from gateway.model.signing import CheckpointRequest, Pseudonym, SealBatch, TrustChange
 from gateway.service.signer.authority import Authority, system_now
 from gateway.service.signer.protocol import Answer, Call, encode, frame, read_frame, to_fault
@@ -57,12 +57,12 @@ def answer(table: dict[str, Operation], raw: bytes) -> bytes:
             raise RequestInvalid("the signer has no such operation")
         wanted, function = table[call.op]
         result = Answer(None, encode(function(msgspec.msgpack.decode(call.body, type=wanted))))
+    except (OSError, StoreUnavailable):
+        raise
     except GatewayError as refusal:
         result = Answer(to_fault(refusal))
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         result = Answer(to_fault(RequestInvalid("the request does not follow its schema")))
-    except OSError:
-        raise
     except Exception as error:  # a defect, or hostile input that found one: refuse, name the class, go on
         print(f'{{"event":"signer.defect","class":"{type(error).__name__}"}}', file=sys.stderr, flush=True)
         result = Answer(to_fault(LocalFault("the signer refused a request it could not handle")))
@@ -82,7 +82,7 @@ async def serve(authority: Authority, socket: Path, *, ready: Callable[[], None]
                 await writer.drain()
         except (SignerUnavailable, ConnectionError, asyncio.CancelledError):
             writer.close()
-        except OSError:
+        except (OSError, StoreUnavailable):
             ended.set()  # the trust file cannot be written: sign nothing more
 
     with private_socket(socket):

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from gateway import errors
-from gateway.errors import GatewayError, SignerUnavailable
+from gateway.errors import GatewayError, SignerUnavailable, Unavailable
 
 #: Largest frame, in bytes: a seal batch of 8 MiB of payloads, their records and proofs, with room to spare.
 MAX_FRAME = 64 * 1024 * 1024
@@ -74,6 +74,8 @@ def from_fault(fault: Fault) -> GatewayError:
     kind = FAULTS.get(fault.kind, GatewayError)
     if kind is errors.OutOfOrder:
         return errors.OutOfOrder(fault.detail, expected=int(fault.diagnostic.get("expected", 0)))
+    if issubclass(kind, Unavailable):
+        return kind(fault.detail)
     error = GatewayError.__new__(kind)
     GatewayError.__init__(error, fault.detail, code=fault.code, diagnostic=fault.diagnostic)
     return error

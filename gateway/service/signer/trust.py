@@ -54,6 +54,7 @@ class Trust(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     agreement_keys: tuple[KeyRecord, ...]
     agreements: dict[str, TrustedAgreement]  # by series
     policy_sha256: str
+    applied: tuple[str, ...] = ()  # digest of every change statement that was carried out
 
 
 class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,7 +87,7 @@ class TrustFile:
         try:
             self.trust = msgspec.json.decode(trust, type=Trust)
             self.heads = msgspec.json.decode(heads, type=dict[str, Head]) if heads else {}
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             raise ConfigInvalid("the signer's trust file is damaged") from None
         self._replace = replace
 
@@ -98,17 +99,18 @@ class TrustFile:
         raise NotFound("no agreement in force has these terms")
 
     def change(self, change: TrustChange, *, now: datetime) -> None:
-        """Apply one change: verify it against the state before it, then write, then believe it.
+        """Apply one change once.
 
-        Repeatable: a change that is in force already is done, so that a gateway which crashed after this call may
-        make it again.
+        (1) one that was carried out already is done: a gateway that crashed after this call may make it again, and
+        nobody can bring back what was approved once and has been undone since; (2) verify it against the state before
+        it; (3) write, then believe.
         """
+        # (1)
         statement = read_change(change.statement)
-        kind, target = statement.kind, statement.target
-        if kind != "agreement-revoke" and self.before(kind, target) == statement.after_sha256 == digest(
-            change.document
-        ):
+        kind, target, done = statement.kind, statement.target, digest(change.statement)
+        if done in self.trust.applied:
             return
+        # (2)
         verified = verify_trust_change(
             change.statement,
             change.document,
@@ -119,7 +121,9 @@ class TrustFile:
             narrowing=narrows(kind, self._document(kind, target), change.document),
             now=now,
         )
+        # (3)
         after = self._apply(verified.kind, verified.target, change.document, now=now)
+        after = msgspec.structs.replace(after, applied=(*after.applied, done))
         self._replace("trust.json", msgspec.json.encode(after))
         self.trust = after
 

@@ -1,0 +1,163 @@
+"""`ecluse agreement`: terms written and signed offline, then put in force by two officers."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from gateway.cli.change import propose
+from gateway.cli.partner import document_of
+from gateway.cli.shared import (
+    Acting,
+    Answer,
+    Place,
+    acting,
+    group,
+    local,
+    read_document,
+    read_file,
+    table,
+    written,
+)
+from gateway.errors import ConfigInvalid, Conflict, MalformedMessage, RequestInvalid
+from gateway.model.agreement import AgreementTerms, SignedAgreement
+
+commands = group("Exchange agreements; keys and signatures stay offline.")
+
+AgreementFile = Annotated[Path, typer.Argument(help="A signed, or half signed, agreement.")]
+Org = Annotated[str, typer.Option("--org", help="Organisation that signs.")]
+
+
+@local(commands, "key")
+def key(
+    place: Place, out: Annotated[Path, typer.Option("--out", help="Offline folder.")], org: Org
+) -> Answer:
+    """Make an agreement key: agreement.pem stays offline, agreement.json is its public record."""
+    from gateway.service.provision import new_agreement_key
+
+    if not out.is_dir():
+        raise RequestInvalid("the folder does not exist", diagnostic={"field": "out"})
+    record = new_agreement_key(out / "agreement.pem", org)
+    return written(record, out / "agreement.json")
+
+
+@local(commands, "offer")
+def offer(
+    place: Place,
+    terms: Annotated[Path, typer.Argument(help="Terms as TOML or JSON.")],
+    out: Annotated[Path, typer.Option("--out", help="The agreement, not signed yet.")],
+) -> Answer:
+    """Put terms into the exact bytes that both sides sign."""
+    from gateway.wire.agreement import read_terms
+    from gateway.wire.strict import b64url, canonical
+
+    raw = read_file(terms)
+    try:
+        text = raw.decode()
+        tree = tomllib.loads(text) if terms.suffix == ".toml" else msgspec.json.decode(raw)
+        exact = canonical(msgspec.convert(tree, AgreementTerms))
+        read_terms(exact)
+    except msgspec.ValidationError as error:
+        member = str(error).rpartition(" - at ")[2].strip("`") if " - at " in str(error) else "$"
+        raise RequestInvalid("the terms do not follow their schema", diagnostic={"field": member}) from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.DecodeError):
+        raise RequestInvalid("the terms are neither TOML nor JSON") from None
+    except MalformedMessage as fault:
+        raise RequestInvalid(fault.detail) from None
+    return written(SignedAgreement(terms=b64url(exact), signatures={}), out)
+
+
+@local(commands, "sign")
+def sign(
+    place: Place,
+    file: AgreementFile,
+    key_file: Annotated[Path, typer.Option("--key", help="The organisation's agreement key.")],
+    org: Org,
+) -> Answer:
+    """Add one side's signature to an agreement, offline. A side signs once."""
+    from gateway.service.provision import read_officer_key
+    from gateway.wire.agreement import read_terms, sign_terms
+    from gateway.wire.jws import thumbprint
+
+    signed, raw = _read(file)
+    if org not in read_terms(raw).parties:
+        raise RequestInvalid("the agreement is between other organisations", diagnostic={"field": "org"})
+    if org in signed.signatures:
+        raise Conflict("this side has signed already")
+    try:
+        private = read_officer_key(key_file)
+    except ConfigInvalid as fault:
+        raise ConfigInvalid(fault.detail.replace("an officer's key", "an agreement key")) from None
+    token = sign_terms(raw, private, f"{org}/agreement/{thumbprint(private.public_key())[:16]}")
+    both = msgspec.structs.replace(signed, signatures={**signed.signatures, org: token})
+    written(both, file)
+    return Answer(
+        {"signed_by": sorted(both.signatures)}, [f"signed by {' and '.join(sorted(both.signatures))}"]
+    )
+
+
+@acting(commands, "add")
+async def add(on: Acting, file: AgreementFile) -> Answer:
+    """Propose an agreement that both sides signed."""
+    from gateway.wire.agreement import read_terms
+
+    signed, raw = _read(file)
+    return await propose(on, "agreement", read_terms(raw).series, signed)
+
+
+@acting(commands, "revoke")
+async def revoke(on: Acting, series: Annotated[str, typer.Argument(metavar="SERIES")]) -> Answer:
+    """Revoke the agreement in force of a series, at once: nothing more leaves under it."""
+    return await propose(on, "agreement-revoke", series, document_of(on.place.home, "agreement", series))
+
+
+@local(commands, "show")
+def show(
+    place: Place,
+    what: Annotated[str, typer.Argument(metavar="FILE|SERIES", help="A file, or a series in force.")],
+) -> Answer:
+    """Show the terms and which sides signed. The signatures are verified when the agreement is added, not here."""
+    from gateway.flow.change import digest
+    from gateway.wire.agreement import read_terms
+
+    if Path(what).is_file():
+        signed, raw = _read(Path(what))
+    else:
+        signed, raw = _parts(
+            msgspec.json.decode(document_of(place.home, "agreement", what), type=SignedAgreement)
+        )
+    terms = read_terms(raw)
+    document = {"sha256": digest(raw), "signed_by": sorted(signed.signatures), "terms": terms}
+    text = [
+        f"{terms.series} version {terms.version}, terms sha256 {digest(raw)}",
+        f"signed by: {', '.join(sorted(signed.signatures)) or 'nobody'}",
+        msgspec.json.format(raw, indent=2).decode(),
+    ]
+    return Answer(document, text)
+
+
+@acting(commands, "list")
+async def list_agreements(on: Acting) -> Answer:
+    """List agreements in force."""
+    from gateway.service.calls import Page
+
+    found = await on.desk.call("agreements/list", Page(), list[dict[str, Any]])
+    rows = [
+        (one["partner"], one["terms"]["series"], one["terms"]["version"], one["terms"]["not_before"],
+         one["terms"]["not_after"], one["sha256"])
+        for one in found
+    ]  # fmt: skip
+    columns = ("partner", "series", "version", "from", "until", "terms sha256")
+    return Answer({"agreements": found}, [table(columns, rows)])
+
+
+def _read(file: Path) -> tuple[SignedAgreement, bytes]:
+    return _parts(read_document(file, SignedAgreement))
+
+
+def _parts(signed: SignedAgreement) -> tuple[SignedAgreement, bytes]:
+    from gateway.wire.strict import b64url_decode
+
+    return signed, b64url_decode(signed.terms)

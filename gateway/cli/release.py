@@ -1,0 +1,370 @@
+"""`ecluse preview`, `disclose`, `approve`, `reject`: officers sign here, and only what they were shown."""
+
+import base64
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import msgspec
+import typer
+
+from gateway.cli.shared import (
+    BYTES_DIFFER,
+    DONE,
+    NEGATIVE,
+    Acting,
+    Answer,
+    acting,
+    group,
+    table,
+    terminal,
+    visible,
+    write_file,
+)
+from gateway.errors import Conflict, LocalFault, RequestInvalid, RoleMissing
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from gateway.model.decision import DecisionDocument, FieldOutcome, Reason, Statement
+    from gateway.service.calls import DecisionView, ReleaseView
+
+commands = group("Releases.")
+
+Record = Annotated[str, typer.Argument(metavar="RECORD", help="Handle or entity id.")]
+Partners = Annotated[str, typer.Option("--to", help="Partners, separated by commas.")]
+Purpose = Annotated[str, typer.Option("--purpose", help="Purpose, as the agreement names it.")]
+Reason_ = Annotated[str, typer.Option("--reason", help="Why; stays inside.")]
+
+#: States after an approval: an approver who repeats a command under one idempotency key finds the release there.
+APPROVED = ("queued", "sequenced", "sealed", "attempted", "delivered")
+
+
+# --- preview ---------------------------------------------------------------------------------------------------------
+
+
+@acting(commands, "preview")
+async def preview(
+    on: Acting,
+    record: Record,
+    to: Partners,
+    purpose: Purpose,
+    basis: Annotated[str, typer.Option("--basis", help="Legal basis; default: the agreement's.")] = "",
+    payload: Annotated[
+        Path | None, typer.Option("--bytes", help="Write what one partner would get, marked.")
+    ] = None,
+) -> Answer:
+    """Show what each partner would get, and why not the rest. Nothing is prepared; looking is logged.
+
+    Exit code 1 when a partner would be denied. The file of --bytes is marked as a preview and refused everywhere.
+    """
+    from gateway.service.calls import DecisionView, Disclose
+
+    partners = _partners(to)
+    if payload is not None and len(partners) != 1:
+        raise RequestInvalid(
+            "the bytes of one partner can be written: name one with --to", diagnostic={"field": "to"}
+        )
+    params = Disclose(record, partners, purpose, basis)
+    views: list[DecisionView] = await on.desk.call("releases/preview", params, list[DecisionView])
+    if payload is not None and views[0].payload:
+        marked = {"preview": True, "payload_base64": base64.b64encode(views[0].payload).decode()}
+        write_file(payload, msgspec.json.encode(marked) + b"\n")
+    denied = [view.partner for view in views if view.effect != "PERMIT"]
+    document = {"preview": True, "partners": [_decision(view) for view in views]}
+    return Answer(document, [_matrix(views), *_denials(views)], NEGATIVE if denied else DONE)
+
+
+def _matrix(views: Sequence["DecisionView"]) -> "RenderableType":
+    """Field by partner; a reason is said once where all partners share it."""
+    outcomes = {view.partner: {field.pointer: field for field in view.fields} for view in views}
+    pointers = list(dict.fromkeys(field.pointer for view in views for field in view.fields))
+    rows = []
+    for pointer in pointers:
+        found = [outcomes[view.partner].get(pointer) for view in views]
+        cells = [field.outcome if field else "-" for field in found]
+        reasons = dict.fromkeys((field.rule, field.source_kind, field.article) for field in found if field)
+        rows.append((pointer, *cells, *("\n".join(column) for column in zip(*reasons, strict=True))))
+    return table(
+        ("field", *(view.partner for view in views), "rule", "source", "article"), rows, title="preview"
+    )
+
+
+# --- disclose --------------------------------------------------------------------------------------------------------
+
+
+@acting(commands, "disclose")
+async def disclose(
+    on: Acting,
+    record: Record,
+    to: Partners,
+    purpose: Purpose,
+    basis: Annotated[str, typer.Option("--basis", help="Legal basis.")],
+    justification: Annotated[str, typer.Option("--justification", help="Why (LED art. 25); stays inside.")],
+    conversation: Annotated[str, typer.Option("--conversation", help="Continue this conversation.")] = "",
+    lift: Annotated[
+        list[str] | None, typer.Option("--lift", help="Class C field to unlock; repeatable.")
+    ] = None,
+    lift_reason: Annotated[
+        list[str] | None, typer.Option("--lift-reason", help="Why, one for each --lift.")
+    ] = None,
+) -> Answer:
+    """Prepare a release of one record to each partner and sign it as requester; an approver decides.
+
+    \b
+    (1) the gateway decides and freezes the bytes; (2) the statement must name exactly the bytes shown, this release
+    and you; (3) sign all statements at once and send. Exit code 1 when any partner is denied.
+    """
+    from gateway.model.request import Lift
+    from gateway.service.calls import DecisionView, Disclose, Endorsed
+
+    if len(lift or ()) != len(lift_reason or ()):
+        raise RequestInvalid("each --lift needs its own --lift-reason", diagnostic={"field": "lifts"})
+    lifts = tuple(Lift(*pair) for pair in zip(lift or (), lift_reason or (), strict=True))
+    # (1)
+    params = Disclose(record, _partners(to), purpose, basis, justification, conversation, lifts)
+    views: list[DecisionView] = await on.desk.call("releases/prepare", params, list[DecisionView], once=True)
+    prepared = [view for view in views if view.release]
+    # (2)
+    for view in prepared:
+        _require_prepared(view, on.desk.identity.officer)
+    # (3)
+    waiting = [view for view in prepared if not on.repeatable or await _unsigned(on, view.release)]
+    if waiting:
+        endorsement = on.desk.endorse("request", [view.statement for view in waiting])
+        releases = tuple(view.release for view in waiting)
+        await on.desk.call("releases/endorse", Endorsed(releases, endorsement), dict[str, str])
+    denied = [view.partner for view in views if not view.release]
+    document = {
+        "releases": [
+            {**_decision(view), "state": "awaiting-approval" if view.release else "denied"} for view in views
+        ],
+        "denied": denied,
+    }
+    return Answer(document, _disclosed(prepared) + _denials(views), NEGATIVE if denied else DONE)
+
+
+async def _unsigned(on: Acting, release: str) -> bool:
+    """Whether a repeated command still has to sign: the first run may have ended in between."""
+    from gateway.service.calls import Named, ReleaseView
+
+    view: ReleaseView = await on.desk.call("releases/show", Named(release), ReleaseView)
+    return view.state == "awaiting-endorsement"
+
+
+def _require_prepared(view: "DecisionView", officer: str) -> None:
+    statement = _statement(view.statement)
+    named = (statement.release, statement.message_id, statement.requester, statement.payload_sha256)
+    if named != (view.release, view.message_id, officer, _sha256(view.payload)):
+        raise LocalFault(
+            "the statement names other bytes than those shown: nothing was signed", code=BYTES_DIFFER
+        )
+
+
+def _disclosed(prepared: Sequence["DecisionView"]) -> list["RenderableType"]:
+    text: list[RenderableType] = []
+    for view in prepared:
+        text.append(
+            f"{view.partner}: release {view.release} awaiting approval (conversation {view.conversation})"
+        )
+        text.append(_fields(view.fields))
+    return text
+
+
+# --- approve, reject -------------------------------------------------------------------------------------------------
+
+
+class Checked(NamedTuple):
+    """A release whose statement binds exactly the bytes shown; only `_checked` makes one."""
+
+    view: "ReleaseView"
+    statement: "Statement"
+    document: "DecisionDocument"
+
+
+@acting(commands, "approve")
+async def approve(
+    on: Acting,
+    releases: Annotated[list[str], typer.Argument(metavar="RELEASE...")],
+    yes: Annotated[bool, typer.Option("--yes", help="You have read them: do not ask.")] = False,
+) -> Answer:
+    """Approve releases after reading their exact bytes. Takes another person than the requester.
+
+    \b
+    (1) statement, payload and decision belong together, computed here; (2) the requester is somebody else;
+    (3) the bytes and what was withheld are shown, and you agree; (4) one signature over all statements is sent.
+    Exit code 1 when a release is voided instead, because something changed since it was prepared.
+    """
+    from gateway.service.calls import Approved, Endorsed, Named, ReleaseView
+
+    views = [await on.desk.call("releases/show", Named(one), ReleaseView) for one in dict.fromkeys(releases)]
+    done = {view.id: view.state for view in views if on.repeatable and view.state in APPROVED}
+    # (1)
+    checked = [_checked(view) for view in views if view.id not in done]
+    # (2)
+    if any(one.statement.requester == on.desk.identity.officer for one in checked):
+        raise RoleMissing("you asked for this release yourself: another person approves it")
+    # (3)
+    if checked:
+        _agree(on, checked, yes=yes)
+    # (4)
+    outcome = Approved((), {})
+    if checked:
+        endorsement = on.desk.endorse("approve", [one.view.statement for one in checked])
+        params = Endorsed(tuple(one.view.id for one in checked), endorsement)
+        outcome = await on.desk.call("releases/approve", params, Approved)
+    text: list[RenderableType] = [f"{release}: queued" for release in outcome.queued]
+    text += [f"{release}: {state} already" for release, state in done.items()]
+    for release, reasons in outcome.voided.items():
+        text += [f"{release}: VOIDED, it does not leave", *_reasons(reasons)]
+    document = {
+        "queued": outcome.queued,
+        "voided": outcome.voided,
+        "done": done,
+        "releases": [_approval(one) for one in checked],
+    }
+    return Answer(document, text, NEGATIVE if outcome.voided else DONE)
+
+
+def _checked(view: "ReleaseView") -> Checked:
+    """Bind what is shown to what is signed: every fact below is read from bytes whose digest the statement names."""
+    from gateway.model.decision import DecisionDocument
+
+    statement = _statement(view.statement)
+    named = (statement.release, statement.message_id, statement.payload_sha256, statement.decision_sha256)
+    if named != (view.id, view.message_id, _sha256(view.payload), _sha256(view.document)):
+        raise LocalFault(
+            "the statement names other bytes than those shown: nothing was signed", code=BYTES_DIFFER
+        )
+    try:
+        document = msgspec.json.decode(view.document, type=DecisionDocument)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise LocalFault("the decision shown cannot be read: nothing was signed", code=BYTES_DIFFER) from None
+    if (document.envelope.recipient, document.envelope.message_id) != (
+        document.partner,
+        statement.message_id,
+    ):
+        raise LocalFault("the decision shown is of another message: nothing was signed", code=BYTES_DIFFER)
+    return Checked(view, statement, document)
+
+
+def _agree(on: Acting, checked: Sequence[Checked], *, yes: bool) -> None:
+    """Show everything; then the officer's word. On standard error with ``--json``, where output is one document."""
+    screen = terminal(stderr=on.place.json_out)
+    if not (yes and on.place.json_out):
+        for one in checked:
+            for piece in _shown(one):
+                screen.print(visible(piece) if isinstance(piece, str) else piece)
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise RequestInvalid("nobody can be asked here: read the releases, then repeat with --yes")
+    if not typer.confirm(f"Approve {len(checked)} release(s)?", err=True):
+        raise Conflict("nothing was approved")
+
+
+def _shown(one: Checked) -> list["RenderableType"]:
+    document, handling = one.document, one.document.handling
+    return [
+        f"release {one.view.id} to {document.partner}, requested by {one.statement.requester}",
+        f"not after {one.statement.not_after}",
+        f"purpose {handling.purpose}, legal basis {handling.legal_basis}, regime {handling.regime}",
+        f"onward {handling.onward}, to be kept until {handling.retention_until}",
+        f"justification: {document.justification}",
+        *(f"lift {lift.pointer}: {lift.reason}" for lift in document.lifts),
+        f"payload, {len(one.view.payload)} bytes, sha256 {one.statement.payload_sha256} (indented for reading):",
+        readable(one.view.payload),
+        _fields([field for record in document.records for field in record.fields]),
+    ]
+
+
+def readable(payload: bytes) -> str:
+    """JSON bytes indented, every sign of them still there; anything else as a count."""
+    try:
+        return msgspec.json.format(payload, indent=2).decode()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return f"({len(payload)} bytes that are not JSON)"
+
+
+def _approval(one: Checked) -> dict[str, Any]:
+    fields = [field for record in one.document.records for field in record.fields]
+    return {
+        "release": one.view.id,
+        "partner": one.document.partner,
+        "message_id": one.statement.message_id,
+        "payload_sha256": one.statement.payload_sha256,
+        "decision_sha256": one.statement.decision_sha256,
+        "requester": one.statement.requester,
+        "released": [field.pointer for field in fields if field.outcome == "released"],
+        "withheld": [field for field in fields if field.outcome == "withheld"],
+    }
+
+
+@acting(commands, "reject")
+async def reject(
+    on: Acting, release: Annotated[str, typer.Argument(metavar="RELEASE")], reason: Reason_
+) -> Answer:
+    """Refuse a release that waits for approval."""
+    from gateway.service.calls import Ended
+
+    done: dict[str, str] = await on.desk.call(
+        "releases/reject", Ended(release, reason), dict[str, str], once=True
+    )
+    return Answer({"release": release, "state": done[release]}, [f"{release}: {done[release]}"])
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def _partners(to: str) -> tuple[str, ...]:
+    partners = tuple(dict.fromkeys(name.strip() for name in to.split(",") if name.strip()))
+    if not partners:
+        raise RequestInvalid("name at least one partner", diagnostic={"field": "to"})
+    return partners
+
+
+def _statement(raw: bytes) -> "Statement":
+    from gateway.model.decision import Statement
+    from gateway.wire.strict import read_canonical
+
+    return read_canonical(raw, Statement)
+
+
+def _sha256(raw: bytes) -> str:
+    from gateway.flow.change import digest
+
+    return digest(raw)
+
+
+def _decision(view: "DecisionView") -> dict[str, Any]:
+    """A decision for machines: never the payload, which only leaves through the signer."""
+    return {
+        "partner": view.partner,
+        "effect": view.effect,
+        "release": view.release,
+        "message_id": view.message_id,
+        "conversation": view.conversation,
+        "reasons": view.reasons,
+        "released": [field.pointer for field in view.fields if field.outcome == "released"],
+        "withheld": [field for field in view.fields if field.outcome == "withheld"],
+    }
+
+
+def _denials(views: Iterable["DecisionView"]) -> list["RenderableType"]:
+    text: list[RenderableType] = []
+    for view in views:
+        if view.effect != "PERMIT":
+            text += [f"{view.partner}: {view.effect}", *_reasons(view.reasons)]
+    return text
+
+
+def _reasons(reasons: Iterable["Reason"]) -> list[str]:
+    from gateway.policy.explain import explain
+
+    return [f"  {explain(reason, 'en')}" for reason in reasons if reason.effect != "PERMIT"]
+
+
+def _fields(fields: Iterable["FieldOutcome"]) -> "RenderableType":
+    rows = [(field.outcome, field.pointer, field.rule, field.source_kind, field.article) for field in fields]
+    return table(("outcome", "field", "rule", "source", "article"), rows)

@@ -1,0 +1,30 @@
+"""One founding for all tests of this folder; a world of its own for each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.service.world import Founded, World, found
+
+
+@pytest.fixture(scope="session")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Founded:
+    return found(tmp_path_factory.mktemp("founded"))
+
+
+@pytest_asyncio.fixture
+async def world(founded: Founded) -> AsyncIterator[World]:
+    made = await World(founded).boot()
+    yield made
+    made.close()
+
+
+@pytest_asyncio.fixture
+async def world_on_disk(founded: Founded, tmp_path: Path) -> AsyncIterator[World]:
+    made = await World(founded, folder=tmp_path).boot()
+    yield made
+    made.close()

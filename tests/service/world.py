@@ -1,0 +1,784 @@
+"""Two organisations in one process, wired from the real parts: no socket, no TLS, no process, a clock that stands.
+
+`Founded` is made once: two homes from `provision`, partners and agreements put in force by two-person changes, an
+extract imported. Each test gets a `World` over a copy of it in memory. What a kill, a signer that is away or a lost
+answer does is scripted by `Faults`, which counts every call that leaves a gateway: to its store, its signer, its
+partner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+from adapters.identities.fixed import FixedClock, SeededIds
+from adapters.records.bdc import BdcExtract
+from adapters.records.synthetic import extract, variation_of
+from adapters.stores.database import connect
+from adapters.stores.sql import SqliteStore
+from certs.ca import ca_init
+from gateway.audit.checkpoint import VerifierKey, log_key_name
+from gateway.audit.verify import LogVerdict, verify_log
+from gateway.errors import GatewayError, PartnerFault, PartnerUnreachable, SignerUnavailable, Unavailable
+from gateway.flow.change import ACTS, Founding, SignedFounding, canonical, digest
+from gateway.model.agreement import AgreementTerms, Bulk, Ceiling, ProtocolFields, SignedAgreement
+from gateway.model.officer import Clearance, Officer, Role
+from gateway.model.party import Assurance, KeyRecord, Partner
+from gateway.model.rows import InboxRow, LogRow, OutboxRow, ReleaseRow, Row
+from gateway.model.signing import CheckpointRequest, DataKey, Pseudonym, SealBatch, SealBatchResult, TrustChange
+from gateway.policy.levels import default_levels
+from gateway.ports import ReadTx, Tx
+from gateway.service import calls, provision
+from gateway.service.app import kinds, load_signer_keys
+from gateway.service.changes import Changes
+from gateway.service.config import Config, load_config
+from gateway.service.context import Gateway
+from gateway.service.desk import Desk
+from gateway.service.directory import load_directory
+from gateway.service.dispatcher import Dispatcher
+from gateway.service.home import Home
+from gateway.service.imports import Imports
+from gateway.service.intake import Intake
+from gateway.service.keeper import Keeper
+from gateway.service.lanes import Queue
+from gateway.service.ledger import Ledger
+from gateway.service.log_source import StoredLog
+from gateway.service.problems import PARTNER_STATUS
+from gateway.service.releases import Releases
+from gateway.service.sealing import Sealing
+from gateway.service.signer.authority import Authority
+from gateway.service.signer.keys import SignerKeys
+from gateway.service.signer.trust import TrustFile
+from gateway.service.vault import Vault
+from gateway.wire.agreement import sign_terms
+from gateway.wire.endorse import sign_change, sign_endorsement
+from gateway.wire.jws import thumbprint
+from gateway.wire.strict import b64url, b64url_decode
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Row)
+
+NOW = datetime(2026, 11, 21, 21, tzinfo=UTC)
+BE, FR = "bel.ocam", "fra.police-demo"
+NATION = {BE: "BEL", FR: "FRA"}
+KIND = "bdc-person/1.0"
+BASIS = "be-2024-03-29:art28"
+PURPOSE = "ct-prevention"
+SERIES = f"{BE}-{FR}"
+
+#: Persons of the extract that every world starts with.
+PERSONS = 20
+
+#: Entity ids of the clean ones: nothing in their records stands against a release to the French police.
+CLEAN = tuple(f"BDC-{number:06d}" for number in range(2, PERSONS + 1) if not variation_of(number))
+
+#: Id: organisation, person, roles, needs to know the records. The first two of each organisation found its home.
+OFFICERS: dict[str, tuple[str, str, tuple[Role, ...], bool]] = {
+    "be-requester": (BE, "anna", ("requester", "security-officer"), True),
+    "be-approver": (BE, "bert", ("approver", "lift-approver", "reviewer", "security-officer"), True),
+    "be-anna-again": (BE, "anna", ("approver", "security-officer"), True),  # a second key of the requester
+    "be-anna-and-operator": (BE, "carl", ("approver", "security-officer", "operator"), True),
+    "be-stranger": (BE, "dora", ("requester", "approver", "inbox"), False),  # no need to know
+    "fr-inbox": (FR, "emil", ("inbox", "requester", "reviewer", "security-officer"), True),
+    "fr-second": (FR, "fien", ("approver", "security-officer"), True),
+    **{
+        f"be-only-{role}": (BE, f"only-{role}", (role,), True)
+        for role in ("requester", "approver", "lift-approver", "reviewer", "security-officer", "operator", "inbox")
+    },
+}  # fmt: skip
+
+
+#: Joins later: a founding document names each person once.
+SECOND_KEY = "be-anna-again"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """An officer with the private key, as at a keyboard."""
+
+    officer: str
+    key: EllipticCurvePrivateKey
+
+    @property
+    def kid(self) -> str:
+        return thumbprint(self.key.public_key())
+
+
+# --- faults ----------------------------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """The process of one side ended here (no handler of the code under test sees it)."""
+
+    def __init__(self, org: str) -> None:
+        super().__init__(org)
+        self.org = org
+
+
+@dataclass
+class Faults:
+    """Counts the calls that leave the gateways; makes one of them fail.
+
+    Modes: ``kill-before`` and ``kill-after`` end the calling process around the call; ``away-before`` and
+    ``away-after`` raise the call's own kind of `Unavailable`, before anything happened or with only the answer lost.
+    """
+
+    calls: list[str] = field(default_factory=list)
+    at: int = -1
+    mode: str = ""
+
+    def arm(self, at: int, mode: str) -> None:
+        self.calls, self.at, self.mode = [], at, mode
+
+    async def around(
+        self, org: str, name: str, call: Callable[[], Awaitable[T]], away: Callable[[], Unavailable] | None
+    ) -> T:
+        hit = len(self.calls) == self.at
+        self.calls.append(f"{org} {name}")
+        if hit and self.mode.endswith("before"):
+            raise self._fault(org, away)
+        answer = await call()
+        if hit and self.mode.endswith("after"):
+            raise self._fault(org, away)
+        return answer
+
+    def _fault(self, org: str, away: Callable[[], Unavailable] | None) -> BaseException:
+        return Killed(org) if away is None or self.mode.startswith("kill") else away()
+
+
+class CountedStore:
+    """`ExchangeStore` whose commits can be killed, before them or between them and their acknowledgement."""
+
+    def __init__(self, org: str, store: SqliteStore, faults: Faults) -> None:
+        self._org, self.inner, self._faults = org, store, faults
+
+    async def write(self, unit: Callable[[Tx], T]) -> T:
+        return await self._faults.around(self._org, "commit", lambda: self.inner.write(unit), None)
+
+    async def read(self, unit: Callable[[ReadTx], T]) -> T:
+        return await self.inner.read(unit)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+class InProcessSigner:
+    """`ports.Signer` over an `Authority` in this process."""
+
+    def __init__(self, org: str, authority: Authority, clock: FixedClock, faults: Faults) -> None:
+        self._org, self.authority, self._clock, self._faults = org, authority, clock, faults
+
+    async def _call(self, name: str, function: Callable[[], T]) -> T:
+        async def answer() -> T:
+            return function()
+
+        def away() -> Unavailable:
+            return SignerUnavailable("the signer does not answer")
+
+        return await self._faults.around(self._org, name, answer, away)
+
+    async def keys(self) -> tuple[KeyRecord, ...]:
+        return await self._call("keys", lambda: self.authority.keys.records)
+
+    async def heads(self) -> dict[str, int]:
+        heads = self.authority.trust.heads
+        return await self._call("heads", lambda: {origin: head.size for origin, head in heads.items()})
+
+    async def data_keys(self, count: int) -> list[DataKey]:
+        return await self._call("data_keys", lambda: list(self.authority.keys.data_keys(count)))
+
+    async def unwrap(self, wrapped: Sequence[bytes]) -> list[bytes]:
+        return await self._call("unwrap", lambda: [self.authority.keys.unwrap(one) for one in wrapped])
+
+    async def index(self, values: Sequence[bytes]) -> list[str]:
+        return await self._call("index", lambda: [self.authority.keys.index(value) for value in values])
+
+    async def pseudonyms(self, wanted: Sequence[Pseudonym]) -> list[str]:
+        return await self._call("pseudonyms", lambda: [self.authority.keys.pseudonym(one) for one in wanted])
+
+    async def open(self, suite: str, preamble: bytes, ciphertext: bytes) -> bytes:
+        return await self._call("open", lambda: self.authority.open(suite, preamble, ciphertext))
+
+    async def checkpoint(self, request: CheckpointRequest) -> bytes:
+        return await self._call("checkpoint", lambda: self.authority.checkpoint(request))
+
+    async def seal(self, batch: SealBatch) -> SealBatchResult:
+        return await self._call("seal", lambda: self.authority.seal(batch))
+
+    async def receipts(self, statements: Sequence[bytes]) -> list[str]:
+        return await self._call("receipts", lambda: [self.authority.receipt(one) for one in statements])
+
+    async def change(self, change: TrustChange) -> None:
+        await self._call("change", lambda: self.authority.trust.change(change, now=self._clock.now()))
+
+
+@dataclass(frozen=True)
+class Post:
+    """One POST as the partner saw it."""
+
+    at: datetime
+    sender: str
+    batch: bytes
+    answer: str  # the receipt, or the code of the refusal
+
+
+class Loopback:
+    """`PartnerTransport` that hands a batch to the other side's `Intake`.
+
+    ``script`` holds what happens to the next POSTs: ``lost`` (never arrives), ``answer-lost`` (arrives, the answer
+    does not), ``twice`` (arrives two times), ``garbage`` (the answer is no receipt); ``pass`` is the ordinary way.
+    """
+
+    assurance = Assurance(
+        origin_signed=True, end_to_end_encrypted=True, receipt="signed", ordered=True, recall_ack=True
+    )
+
+    def __init__(self, world: World, org: str) -> None:
+        self._world, self._org = world, org
+        self.script: list[str] = []
+        self.posts: list[Post] = []
+        self.fetched: list[str] = []
+
+    async def deliver(self, batch: bytes, *, to: Partner) -> bytes:
+        return await self._world.faults.around(
+            self._org, "deliver", lambda: self._deliver(batch, to.org), _unreachable
+        )
+
+    async def fetch_receipt(self, message_id: str, *, to: Partner) -> bytes | None:
+        async def fetch() -> bytes | None:
+            self.fetched.append(message_id)
+            receipt = await self._at(to.org, lambda intake: intake.receipt(self._org, message_id))
+            return receipt.encode() if receipt is not None else None
+
+        return await self._world.faults.around(self._org, "fetch_receipt", fetch, _unreachable)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def _deliver(self, batch: bytes, to: str) -> bytes:
+        step = self.script.pop(0) if self.script else "pass"
+        if step == "lost":
+            raise _unreachable()
+        receipt = ""
+        for _ in range(2 if step == "twice" else 1):
+            receipt = await self._at(to, lambda intake: intake.accept(self._org, batch), batch)
+        if step == "answer-lost":
+            raise _unreachable()
+        return b"\xff not a receipt" if step == "garbage" else receipt.encode()
+
+    async def _at(self, to: str, call: Callable[[Intake], Awaitable[T]], batch: bytes = b"") -> T:
+        """Call the other side; its errors come back as a transport reports them, and a killed one is started again."""
+        at = self._world.clock.now()
+        try:
+            answer = await call(self._world.sides[to].intake)
+        except Killed as killed:
+            if killed.org != to:
+                raise
+            await self._world.sides[to].boot()
+            raise _unreachable() from None
+        except GatewayError as error:
+            self.posts.append(Post(at, self._org, batch, error.code))
+            if PARTNER_STATUS.get(error.code, 503) >= 500:
+                raise _unreachable() from None
+            raise PartnerFault("the partner refused the whole batch", code=error.code) from None
+        if batch:
+            self.posts.append(Post(at, self._org, batch, str(answer)))
+        return answer
+
+
+def _unreachable() -> PartnerUnreachable:
+    return PartnerUnreachable("no complete answer from the partner")
+
+
+# --- one side --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FoundedHome:
+    """A home as `Founded` made it: what a fresh copy of it starts from."""
+
+    database: Path
+    trust: bytes
+    heads: bytes
+    keys: SignerKeys
+    config: Config
+    entry: Partner  # as its partner pins it
+
+
+class Side:
+    """One organisation: what survives a kill (store, the signer's files), and the gateway that runs over it."""
+
+    def __init__(self, world: World, org: str, home: FoundedHome, store: SqliteStore) -> None:
+        self.world, self.org, self.home, self.store = world, org, home, store
+        self.files = {"trust.json": home.trust, "heads.json": home.heads}
+        self.ids = SeededIds(f"{world.seed}/{org}")
+        self.config = home.config
+        self.wire = Loopback(world, org)
+        self.ended: list[str] = []  # reasons for which this process would have ended with code 4
+
+    async def boot(self) -> None:
+        """Start the process: nothing is kept but the store and the signer's files. Refuses a store rolled back."""
+        trust = TrustFile(self.files["trust.json"], self.files["heads.json"], self.files.__setitem__)
+        authority = Authority(
+            self.home.keys, trust, kinds=kinds(), levels=default_levels(), now=self.world.clock.now
+        )
+        self.signer = InProcessSigner(self.org, authority, self.world.clock, self.world.faults)
+        self.vault = Vault(self.signer, self.ids)
+        now = self.world.clock.now()
+        self.gateway = Gateway(
+            config=self.config,
+            config_sha256="",
+            store=CountedStore(self.org, self.store, self.world.faults),
+            signer=self.signer,
+            clock=self.world.clock,
+            ids=self.ids,
+            vault=self.vault,
+            ledger=Ledger(self.org, self.vault, self.ids),
+            transport=self.wire,
+            kinds=kinds(),
+            levels=default_levels(),
+            directory=await self.store.read(lambda tx: load_directory(tx, now=now)),
+            fatal=self.ended.append,
+        )
+        await self.gateway.refuse_rollback()
+        self.releases = Releases(self.gateway)
+        self.sealing = Sealing(self.gateway, self.releases)
+        self.dispatcher = Dispatcher(self.gateway, self.sealing)
+        self.intake = Intake(self.gateway)
+        self.imports = Imports(self.gateway, {KIND: BdcExtract})
+        self.changes = Changes(self.gateway)
+        self.queue = Queue(self.gateway, self.sealing)
+        self.desk = Desk(self.gateway, self.releases, self.imports, self.changes, self.queue)
+        self.keeper = Keeper(self.gateway, self.imports)
+
+    # --- the desk ---------------------------------------------------------------------------------------------------
+
+    async def call(self, officer: str, operation: str, params: calls.Params) -> Any:
+        """One operation of the desk, as an officer in force whose role allows it."""
+        who = self.gateway.directory.officers[officer]
+        found = self.desk.operations()[operation]
+        assert set(found.roles) & set(who.roles), "the test asks for an operation the officer's roles refuse"
+        return await found.call(who, params)
+
+    def endorse(self, officer: str, act: Any, statements: Sequence[bytes]) -> str:
+        """The officer's signature over these statements."""
+        identity = self.world.officers[officer]
+        return sign_endorsement(
+            identity.key,
+            identity.kid,
+            officer=officer,
+            act=act,
+            at=self.world.clock.now(),
+            statements=statements,
+        )
+
+    async def prepare(self, record: str, conversation: str = "", to: str = "") -> calls.DecisionView:
+        """C1: one release of one record, by the requester."""
+        params = calls.Disclose(
+            record, (to or self.partner,), PURPOSE, BASIS, "synthetic case", conversation or self.ids.uuid()
+        )
+        views: list[calls.DecisionView] = await self.call("be-requester", "releases/prepare", params)
+        return views[0]
+
+    async def request(self, record: str, conversation: str = "") -> calls.DecisionView:
+        """C1 and C2."""
+        view = await self.prepare(record, conversation)
+        assert view.effect == "PERMIT", [reason.rule for reason in view.reasons]
+        token = self.endorse("be-requester", "request", [view.statement])
+        await self.call("be-requester", "releases/endorse", calls.Endorsed((view.release,), token))
+        return view
+
+    async def approve(self, *views: calls.DecisionView, officer: str = "be-approver") -> calls.Approved:
+        """C3, as one endorsement over all of them."""
+        token = self.endorse(officer, "approve", [view.statement for view in views])
+        params = calls.Endorsed(tuple(view.release for view in views), token)
+        approved: calls.Approved = await self.call(officer, "releases/approve", params)
+        return approved
+
+    async def disclose(self, *records: str, conversation: str = "") -> list[calls.DecisionView]:
+        """C1 to C3 for records of one conversation, in order."""
+        conversation = conversation or self.ids.uuid()
+        views = [await self.request(record, conversation) for record in records]
+        approved = await self.approve(*views)
+        assert not approved.voided
+        return views
+
+    async def send(self) -> None:
+        """Let the dispatcher send until nothing is due."""
+        for _ in range(50):
+            if not await self.dispatcher.send_batch(self.partner):
+                return
+        raise AssertionError("the dispatcher turns without an end")
+
+    async def change(
+        self, kind: str, target: str, document: bytes, first: str = "", second: str = ""
+    ) -> calls.ChangeView:
+        """One two-person change; a narrowing one is applied by the first person's word."""
+        first, second = first or f"{self.prefix}{self._first}", second or f"{self.prefix}{self._second}"
+        view = await self.propose(kind, target, document, first)
+        if view.state == "applied":
+            return view
+        params = calls.ApproveChange(view.id, self.sign_change(second, "approve", view.statement))
+        approved: calls.ChangeView = await self.call(second, "changes/approve", params)
+        return approved
+
+    async def propose(self, kind: str, target: str, document: bytes, officer: str) -> calls.ChangeView:
+        draft = await self.call(officer, "changes/draft", calls.DraftChange(kind, target, document))
+        signature = self.sign_change(officer, "propose", draft.statement)
+        params = calls.ProposeChange(draft.statement, draft.document, signature)
+        proposed: calls.ChangeView = await self.call(officer, "changes/propose", params)
+        return proposed
+
+    def sign_change(self, officer: str, act: Any, statement: bytes) -> str:
+        identity = self.world.officers[officer]
+        return sign_change(
+            identity.key,
+            identity.kid,
+            officer=officer,
+            act=act,
+            at=self.world.clock.now(),
+            statement=statement,
+        )
+
+    # --- looking ----------------------------------------------------------------------------------------------------
+
+    @property
+    def partner(self) -> str:
+        return FR if self.org == BE else BE
+
+    @property
+    def prefix(self) -> str:
+        return "be-" if self.org == BE else "fr-"
+
+    @property
+    def _first(self) -> str:
+        return "requester" if self.org == BE else "inbox"
+
+    @property
+    def _second(self) -> str:
+        return "approver" if self.org == BE else "second"
+
+    def rows(self, kind: type[R], **where: object) -> list[R]:
+        """Rows of the store, read at once."""
+        return _now(self.store.read(lambda tx: tx.select(kind, where or None)))
+
+    def release(self, view: calls.DecisionView) -> ReleaseRow:
+        (row,) = self.rows(ReleaseRow, id=view.release)
+        return row
+
+    def outbox(self, view: calls.DecisionView) -> OutboxRow | None:
+        """The message as it waits or went, or None before it was queued and after a void took its place."""
+        return next(iter(self.rows(OutboxRow, message_id=view.message_id)), None)
+
+    def received(self, conversation: str = "") -> list[InboxRow]:
+        """What this side accepted, by conversation and place."""
+        rows = self.rows(InboxRow, conversation=conversation) if conversation else self.rows(InboxRow)
+        return sorted(rows, key=lambda row: (row.conversation, row.seq))
+
+    def log_size(self, origin: str = "") -> int:
+        """Entries of our log about the partner, or of another."""
+        name = origin or self.gateway.ledger.of_partner(self.partner)
+        return next((row.size for row in self.rows(LogRow) if row.origin == name), 0)
+
+    def verdicts(self) -> list[LogVerdict]:
+        """The offline verifier's word on every log of this side."""
+        records = [record for record in self.home.keys.records if record.use == "log"]
+        vkeys = [VerifierKey(log_key_name(self.org), b64url_decode(record.public)) for record in records]
+
+        def read(tx: ReadTx) -> list[LogVerdict]:
+            return [verify_log(StoredLog(tx, row.origin), vkeys) for row in tx.select(LogRow)]
+
+        return _now(self.store.read(read))
+
+
+def _now(read: Awaitable[T]) -> T:
+    """The result of a read, which never waits: it can be had outside of a loop's turn."""
+    step = read.__await__()
+    try:
+        next(step)
+    except StopIteration as end:
+        value: T = end.value
+        return value
+    raise AssertionError("a read waited")
+
+
+# --- the world -------------------------------------------------------------------------------------------------------
+
+
+class World:
+    """Both sides, one clock, one script of faults."""
+
+    def __init__(self, founded: Founded, seed: str = "world", folder: Path | None = None) -> None:
+        self.seed, self.clock, self.faults = seed, FixedClock(NOW), Faults()
+        self.officers = founded.officers
+        self.sides = {
+            org: Side(self, org, home, _copy(home.database, folder / f"{org}.sqlite" if folder else None))
+            for org, home in founded.homes.items()
+        }
+
+    @property
+    def be(self) -> Side:
+        return self.sides[BE]
+
+    @property
+    def fr(self) -> Side:
+        return self.sides[FR]
+
+    async def boot(self) -> World:
+        for side in self.sides.values():
+            await side.boot()
+        return self
+
+    async def surviving(self, step: Callable[[], Awaitable[T]]) -> T | None:
+        """Do one step; a process that is killed in it is started again, and what was away is there the next time."""
+        try:
+            return await step()
+        except Killed as killed:
+            await self.sides[killed.org].boot()
+        except Unavailable:
+            pass
+        return None
+
+    def close(self) -> None:
+        for side in self.sides.values():
+            side.store.close()
+
+
+def _copy(database: Path, path: Path | None) -> SqliteStore:
+    def fatal(reason: str) -> None:
+        raise AssertionError(f"the store failed: {reason}")
+
+    source = sqlite3.connect(database)
+    target = connect(path)
+    try:
+        source.backup(target)
+    finally:
+        source.close()
+    if path is None:
+        return SqliteStore(target, target, path=None, fatal=fatal)
+    target.close()
+    path.chmod(0o600)
+    return SqliteStore.open(path, fatal=fatal)
+
+
+# --- founding --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Founded:
+    """Two founded homes, furnished; read only, shared by all tests."""
+
+    homes: dict[str, FoundedHome]
+    officers: dict[str, Identity]
+    agreement: SignedAgreement
+    agreement_keys: dict[str, Path]
+
+
+def found(folder: Path) -> Founded:
+    """Found and furnish both homes in an empty folder, at `NOW`."""
+    (folder / "officers").mkdir()
+    (folder / "offline").mkdir()
+    named = {name: _officer(folder, name) for name in OFFICERS}
+    second_key = named[SECOND_KEY][0]
+    officers = {name: identity for name, (_, identity) in named.items()}
+    keys = {org: _offline(folder, org) for org in (BE, FR)}
+    homes = {org: _home(folder, org, named, keys[org]) for org in (BE, FR)}
+    entries = {
+        org: provision.own_entry(
+            home,
+            endpoint=f"https://{org}.invalid",
+            tls_name=f"{org}.invalid",
+            recipient_kind="police" if org == FR else "other",
+            agreement_keys=(keys[org],),
+        )
+        for org, home in homes.items()
+    }
+    paths = {org: folder / "offline" / org / "agreement.pem" for org in homes}
+    agreement = sign_agreement(terms(), paths)
+    made = {
+        org: FoundedHome(
+            home.database,
+            (home.signer / "trust.json").read_bytes(),
+            b"",
+            load_signer_keys(home),
+            load_config(home.config).config,
+            entries[org],
+        )
+        for org, home in homes.items()
+    }
+    return asyncio.run(_furnish(folder, Founded(made, officers, agreement, paths), second_key))
+
+
+async def _furnish(folder: Path, founded: Founded, second_key: Officer) -> Founded:
+    """Partner entries, the agreement and a further officer by two-person changes, and an extract."""
+    furnished = folder / "furnished"
+    furnished.mkdir()
+    world = await World(founded, "founding", furnished).boot()
+    for side in world.sides.values():
+        entry = founded.homes[side.partner].entry
+        await side.change("partner", side.partner, canonical(entry))
+        await side.change("agreement", SERIES, canonical(founded.agreement))
+    await world.be.change("officer", second_key.id, canonical(second_key))
+    chunk = calls.ImportChunk(KIND, 1, extract(PERSONS, 1, NOW))
+    imported = await world.be.call("be-requester", "records/import", chunk)
+    assert (imported.new, imported.bad) == (PERSONS, ())
+    world.close()
+    homes = {
+        org: FoundedHome(
+            furnished / f"{org}.sqlite",
+            side.files["trust.json"],
+            side.files["heads.json"],
+            side.home.keys,
+            side.home.config,
+            side.home.entry,
+        )
+        for org, side in world.sides.items()
+    }
+    return Founded(homes, founded.officers, founded.agreement, founded.agreement_keys)
+
+
+def _officer(folder: Path, name: str) -> tuple[Officer, Identity]:
+    _, person, roles, knows = OFFICERS[name]
+    path = folder / "officers" / f"{name}.pem"
+    officer = Officer(
+        id=name,
+        person=f"person-{person}",
+        name=f"Zz {name} (synthetic)",
+        roles=roles,
+        keys=(provision.new_officer_key(path),),
+        clearance=Clearance("BEL", "UNCLASSIFIED", NOW + timedelta(days=300)),
+        need_to_know=(KIND,) if knows else (),
+    )
+    return officer, Identity(name, provision.read_officer_key(path))
+
+
+def _offline(folder: Path, org: str) -> KeyRecord:
+    authority = folder / "offline" / org
+    ca_init(authority, org, now=NOW, days=365, permitted=("invalid",))
+    return provision.new_agreement_key(authority / "agreement.pem", org)
+
+
+def _home(
+    folder: Path, org: str, named: dict[str, tuple[Officer, Identity]], agreement_key: KeyRecord
+) -> Home:
+    ours = [named[name] for name, (home, *_) in OFFICERS.items() if home == org and name != SECOND_KEY]
+    founding = Founding(
+        v=1,
+        org=org,
+        nation=NATION[org],
+        name=f"{org} (synthetic)",
+        profile="",
+        officers=tuple(officer for officer, _ in ours),
+        agreement_keys=(agreement_key,),
+        policy_sha256=digest(canonical(msgspec.json.decode(provision.shipped_policy()))),
+        at=msgspec.to_builtins(NOW),
+    )
+    raw = canonical(founding)
+    signatures = tuple(
+        sign_change(identity.key, identity.kid, officer=officer.id, act=act, at=NOW, statement=raw)
+        for act, (officer, identity) in zip(ACTS, ours, strict=False)
+    )
+    home = Home(folder / org)
+    provision.create_home(
+        home,
+        SignedFounding(raw, signatures),
+        CONFIG.format(org=org, nation=NATION[org]),
+        folder / "offline" / org,
+        host_names=(f"{org}.invalid",),
+        now=NOW,
+    )
+    return home
+
+
+CONFIG = """\
+mode = "test"
+
+[organisation]
+id = "{org}"
+nation = "{nation}"
+name = "{org} (synthetic)"
+
+[partner_listener]
+host = "127.0.0.1"
+port = 0
+
+[operations_listener]
+host = "127.0.0.1"
+port = 0
+
+[inbound]
+quarantine_items = 3
+
+[release]
+freshness_s = 86400
+evaluation_months = 6
+pre_inquiry_months = 6
+min_age = 12
+flagged_age = 18
+eu_states = ["BEL", "FRA", "NLD", "DEU", "LUX", "ESP"]
+domestic_handling_codes = ["H0", "H1", "H2"]
+channel_ceiling = {{ policy = "BEL", level = "UNCLASSIFIED" }}
+bdc_recipients = {{ police = "police" }}
+compilation = {{ records = 1000, level = {{ policy = "BEL", level = "RESTREINT" }} }}
+minimum_assurance = {{ origin_signed = true, receipt = "signed" }}
+"""
+
+
+def terms(**changes: object) -> AgreementTerms:
+    """The terms between the two sides; by name, some of them otherwise."""
+    agreed = AgreementTerms(
+        series=SERIES,
+        version=1,
+        parties=(BE, FR),
+        recipient_kinds={FR: "police", BE: "other"},
+        regime="BE-OCAM",
+        route="police",
+        legal_basis=BASIS,
+        purposes=(PURPOSE,),
+        kinds=(KIND,),
+        lifts=("/national_number",),
+        ceiling=Ceiling("BEL", "UNCLASSIFIED"),
+        retention_days=365,
+        onward="none",
+        suites=("hpke-mlkem768-x25519-a256gcm",),
+        signature_profiles=("classic",),
+        formats=("ct-exchange-json/1.0",),
+        languages=("fr", "nl"),
+        not_before=NOW - timedelta(hours=1),
+        not_after=NOW + timedelta(days=300),
+        protocol=ProtocolFields(
+            bodies=(BE, FR),
+            controllers=(BE, FR),
+            dpo_contacts=("dpo@ocam.invalid", "dpo@police.invalid"),
+            purposes=(PURPOSE,),
+            legal_basis=BASIS,
+            restrictions_on_rights="synthetic",
+        ),
+        minimum_assurance=Assurance(origin_signed=True, receipt="signed"),
+        bulk=Bulk(records=12, days=30),
+    )
+    return msgspec.structs.replace(agreed, **changes)
+
+
+def sign_agreement(agreed: AgreementTerms, keys: dict[str, Path]) -> SignedAgreement:
+    """Both sides' offline signatures over these terms."""
+    raw = canonical(agreed)
+    signatures = {}
+    for org, path in keys.items():
+        key = provision.read_officer_key(path)
+        signatures[org] = sign_terms(raw, key, f"{org}/agreement/{thumbprint(key.public_key())[:16]}")
+    return SignedAgreement(b64url(raw), signatures)
+
+
+@functools.cache
+def shipped_policy() -> bytes:
+    return provision.shipped_policy()

@@ -56,11 +56,11 @@ def verify(place: Place, export: Export = None, log: Log = "", key: Keys = None,
     """Verify every log from its first entry, and say where the first fault lies. Exit code 0 only when all hold.
 
     \b
-    (1) which logs: those stored, and those the signer ever signed a head of; (2) each is read whole against its
+    (1) which logs: those stored, and those of which the signer, or a note of --held, knows a head; (2) each is read whole against its
     tiles, its signed heads and the heads given with --held; (3) none is shorter than the signer's last head;
     (4) heads of partners' logs that we keep are theirs, and none of one size has a second root.
     """
-    from gateway.audit.checkpoint import VerifierKey
+    from gateway.audit.checkpoint import VerifierKey, log_key_name
 
     notes = [read_file(path) for path in held or ()]
     keys = [VerifierKey.parse(text) for text in key or ()]
@@ -74,7 +74,8 @@ def verify(place: Place, export: Export = None, log: Log = "", key: Keys = None,
         with _store(place) as tx:
             # (1)
             heads = signer_heads(place.home)
-            logs = [one for one in stored_logs(tx, org, heads) if log in ("", one.origin)]
+            claimed = [origin for origin in map(_origin, notes) if origin.startswith(f"{log_key_name(org)}/")]
+            logs = [one for one in stored_logs(tx, org, [*heads, *claimed]) if log in ("", one.origin)]
             # (2), (3)
             results = [_judge(one, keys, notes, heads.get(one.origin)) for one in logs]
             # (4)
@@ -87,10 +88,10 @@ def verify(place: Place, export: Export = None, log: Log = "", key: Keys = None,
 def _judge(
     source: "LogSource", keys: "list[VerifierKey]", held: list[bytes], head: "Head | None"
 ) -> dict[str, Any]:
-    """The verdict on one log; notes of other logs among ``held`` are left out."""
+    """The verdict on one log. Notes of other logs are left out; one that cannot be read fails every log."""
     from gateway.audit.verify import verify_log
 
-    verdict = verify_log(source, keys, held=[note for note in held if _is_of(note, source.origin)])
+    verdict = verify_log(source, keys, held=[note for note in held if _origin(note) in ("", source.origin)])
     result = _plain(verdict)
     if head is None or not result["verified"]:
         return result
@@ -103,14 +104,14 @@ def _judge(
     return result
 
 
-def _is_of(note: bytes, origin: str) -> bool:
-    """Whether a note claims to be of this log; one that nobody can read is held against every log, and fails there."""
+def _origin(note: bytes) -> str:
+    """The log a note claims to be of; empty for one that nobody can read."""
     from gateway.audit.checkpoint import parse
 
     try:
-        return parse(note).checkpoint.origin == origin
+        return parse(note).checkpoint.origin
     except AuditBroken:
-        return True
+        return ""
 
 
 def _plain(verdict: "LogVerdict") -> dict[str, Any]:
@@ -200,7 +201,9 @@ def _verify_export(
             results.append(_judge(source, keys, held, None))
         except AuditBroken:
             results.append(_unreadable(path.relative_to(folder).as_posix()))
-    return results
+    found = {result["log"] for result in results}
+    missing = {origin for origin in map(_origin, held) if origin not in found and log in ("", origin)}
+    return results + [{**_unreadable(origin), "reason": "log-missing"} for origin in sorted(missing)]
 
 
 # --- show, prove, export ---------------------------------------------------------------------------------------------
@@ -286,11 +289,11 @@ def export(place: Place, out: Out, log: Log = "") -> Answer:
 
 @contextmanager
 def _logs(place: Place, log: str) -> "Iterator[tuple[ReadTx, list[StoredLog]]]":
-    from gateway.service.log_source import signer_heads, stored_logs
+    from gateway.service.log_source import stored_logs
 
     org = _organisation(place)
     with _store(place) as tx:
-        yield tx, [one for one in stored_logs(tx, org, signer_heads(place.home)) if log in ("", one.origin)]
+        yield tx, [one for one in stored_logs(tx, org, ()) if log in ("", one.origin)]
 
 
 def _below(out: Path, origin: str) -> Path:

@@ -160,6 +160,7 @@ async def tell(stage: Stage) -> dict[str, Any]:
     await approve(stage.be, stage.officers["be-approver"], [released.release])
     received, trace = await _delivered(stage, released)
     payload = msgspec.json.decode(received.payload)
+    ours, theirs = verify_homes(stage.be, stage.fr)
     return {
         "imported": msgspec.to_builtins(imported),
         "preview": preview,
@@ -185,7 +186,7 @@ async def tell(stage: Stage) -> dict[str, Any]:
             "reasons": [msgspec.to_builtins(reason) for reason in denied.reasons],
         },
         "trace": msgspec.to_builtins(trace),
-        "audit": {"local": verify_home(stage.be), "partner": verify_home(stage.fr)},
+        "audit": {"local": ours, "partner": theirs},
     }
 
 
@@ -293,16 +294,20 @@ async def _delivered(stage: Stage, released: calls.DecisionView) -> tuple[calls.
     return view, trace
 
 
-def verify_home(home: Home) -> dict[str, Any]:
-    """`ecluse audit verify`, as its own process: offline, over the home's store."""
-    command = [sys.executable, "-m", "gateway.cli", "audit", "verify", "--json", "--home", str(home.path)]
-    done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - our own command
-    logs = msgspec.json.decode(done.stdout, type=dict[str, Any])
-    return {
-        "verified": done.returncode == 0,
-        "size": sum(log["size"] for log in logs["logs"]),
-        "logs": logs["logs"],
-    }
+def verify_homes(*homes: Home) -> list[dict[str, Any]]:
+    """`ecluse audit verify`, side by side as processes of their own: offline, over each home's store."""
+    command = [sys.executable, "-m", "gateway.cli", "audit", "verify", "--json", "--home"]
+    running = [
+        subprocess.Popen([*command, str(home.path)], stdout=subprocess.PIPE)  # noqa: S603 - our own command
+        for home in homes
+    ]
+    answers = []
+    for child in running:
+        output, _ = child.communicate()
+        logs = msgspec.json.decode(output, type=dict[str, Any])["logs"]
+        size = sum(log["size"] for log in logs)
+        answers.append({"verified": child.returncode == 0 and size > 0, "size": size, "logs": logs})
+    return answers
 
 
 __all__ = ["demo_command"]

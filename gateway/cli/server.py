@@ -63,25 +63,10 @@ def serve(
         from gateway.service import app
 
         app.configure_logging()
-        if with_parent:
-            _end_with_parent()
-        code = asyncio.run(app.serve(place))
+        code = asyncio.run(app.serve(place, with_parent=with_parent))
         return Answer({"ended": code}, (), code)
 
     answer(json_out, run)
-
-
-def _end_with_parent() -> None:
-    """Tell this process to stop once its parent's end of the pipe is gone."""
-    import signal
-    import threading
-
-    def watch() -> None:
-        while sys.stdin.buffer.read(4096):
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 @commands.command("signer", hidden=True)
@@ -89,12 +74,11 @@ def signer(home: HomeDir = DEFAULT_HOME) -> None:
     """The process that holds the keys; started by the gateway, and ends with it."""
 
     def run() -> Answer:
-        from gateway.service import app
+        from gateway.service.signer_main import run_signer
 
         place = Home(home)
         place.require()
-        app.configure_logging()
-        app.run_signer(place)
+        run_signer(place)
         return Answer({"ended": DONE})
 
     answer(False, run)

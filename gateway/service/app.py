@@ -18,12 +18,9 @@ from datetime import datetime
 import msgspec
 import structlog
 from aiohttp import web
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-import schemas
 from adapters.identities.system import SystemClock, SystemIds
-from adapters.keys.file import read_bytes, read_private_pem, replace_file
+from adapters.keys.file import replace_file
 from adapters.partners.exchange import ExchangeTransport
 from adapters.records.bdc import BdcExtract
 from adapters.records.synthetic import extract
@@ -32,8 +29,7 @@ from adapters.stores.sql import SqliteStore
 from adapters.stores.units import View
 from certs.profiles import is_demo, load_certificate
 from gateway.errors import ConfigInvalid, GatewayError, StoreUnavailable
-from gateway.model.kind import RecordKind, load_kind
-from gateway.model.party import KeyRecord, Partner
+from gateway.model.party import Partner
 from gateway.policy.levels import default_levels
 from gateway.ports import ReadTx
 from gateway.service.changes import Changes
@@ -55,11 +51,9 @@ from gateway.service.partner_api import PartnerApi
 from gateway.service.releases import Releases
 from gateway.service.sealing import Sealing
 from gateway.service.signer import process
-from gateway.service.signer.authority import Authority, system_now
 from gateway.service.signer.client import SignerClient
-from gateway.service.signer.keys import SignerKeys
-from gateway.service.signer.trust import TrustFile
 from gateway.service.signer_child import SignerProcess
+from gateway.service.signer_main import kinds
 from gateway.service.tls import (
     TlsEvidence,
     TlsFiles,
@@ -71,62 +65,12 @@ from gateway.service.tls import (
 from gateway.service.tls_listener import TlsListener, start_tls_server
 from gateway.service.tls_probe import self_probe
 from gateway.service.vault import Vault
-from gateway.wire.container import kem_private
 from gateway.wire.strict import b64url_decode
 
 log = structlog.get_logger()
 
 #: Exit code when the store or the proof is broken (the outside contract's "audit broken").
 EXIT_AUDIT_BROKEN = 4
-
-RECORD_KINDS = ("records/bdc-person/1.0.json",)
-
-
-def kinds() -> dict[str, RecordKind]:
-    """Every record kind that is shipped."""
-    return {kind.name: kind for kind in (load_kind(schemas.load_json(name)) for name in RECORD_KINDS)}
-
-
-# --- the signer process ----------------------------------------------------------------------------------------------
-
-
-def load_signer_keys(home: Home) -> SignerKeys:
-    """Read the signer's key files; a file others may read, or one that is missing, is `ConfigInvalid`."""
-    folder = home.signer / "keys"
-    message, receipt, head = (
-        read_private_pem(folder / f"{name}.pem") for name in ("message", "receipt", "log")
-    )
-    if not isinstance(message, EllipticCurvePrivateKey) or not isinstance(receipt, EllipticCurvePrivateKey):
-        raise ConfigInvalid("message and receipt keys must be P-256")
-    if not isinstance(head, Ed25519PrivateKey):
-        raise ConfigInvalid("the log key must be Ed25519")
-    records = msgspec.json.decode((home.signer / "public.json").read_bytes(), type=tuple[KeyRecord, ...])
-    return SignerKeys(
-        message=message,
-        receipt=receipt,
-        encryption=kem_private(read_bytes(folder / "encryption.bin")),
-        log=head,
-        kek=read_bytes(folder / "kek.bin"),
-        index_key=read_bytes(folder / "index.bin"),
-        pseudonym_key=read_bytes(folder / "pseudonym.bin"),
-        records=records,
-    )
-
-
-def run_signer(home: Home) -> None:
-    """The signer process: load keys and trust, serve the socket until the parent's pipe closes."""
-
-    def replace(name: str, data: bytes) -> None:
-        replace_file(home.signer / name, data)
-
-    heads = home.signer / "heads.json"
-    trust = TrustFile(
-        (home.signer / "trust.json").read_bytes(), heads.read_bytes() if heads.exists() else b"", replace
-    )
-    authority = Authority(
-        load_signer_keys(home), trust, kinds=kinds(), levels=default_levels(), now=system_now
-    )
-    asyncio.run(process.serve(authority, home.signer_socket, ready=lambda: print("ready", flush=True)))
 
 
 # --- the gateway -----------------------------------------------------------------------------------------------------
@@ -401,7 +345,6 @@ __all__ = [
     "Application",
     "GatewayError",
     "configure_logging",
-    "kinds",
     "now",
     "open_logs",
     "run_signer",

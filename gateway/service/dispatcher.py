@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -122,7 +123,7 @@ class Dispatcher:
             await self._sealing.seal(partner, [slot for slot in slots if slot.row.state == "sequenced"])
             slots = await self._slots.heads(partner)
         # (3)
-        slots = await self._attempt([slot for slot in slots if slot.row.state in ("sealed", "attempted")])
+        slots = await self._attempt(_sealed_runs(slots))
         if not slots:
             return True
         # (4), (5)
@@ -346,12 +347,12 @@ class Dispatcher:
     def _later(self, tx: Tx, row: OutboxRow, now: datetime, retry_after: float | None = None) -> None:
         """Durable back-off in the lane's row: exponential with full jitter, bounded, never before Retry-After."""
         lane = tx.get(LaneRow, row.partner, row.conversation)
-        if lane is None:
-            return
+        if lane is None or (lane.due is not None and lane.due > now):
+            return  # the lane waits already: one failed batch is one failure
         delivery = self._g.config.delivery
         most = min(delivery.backoff_most_s, delivery.backoff_first_s * 2 ** min(lane.attempts, 20))
         wait = max(retry_after or 0.0, random.uniform(most / 2, most))  # noqa: S311 - spreads retries, guards nothing
-        due = now + timedelta(seconds=round(wait))
+        due = now + timedelta(seconds=math.ceil(wait))  # whole seconds: never sooner, never at once
         tx.put(msgspec.structs.replace(lane, attempts=lane.attempts + 1, due=due))
 
     async def _hold_all(self, slots: Sequence[Slot], reason: str) -> None:
@@ -362,3 +363,16 @@ class Dispatcher:
                 hold(tx, slot.row)
 
         await self._g.store.write(unit)
+
+
+def _sealed_runs(slots: Sequence[Slot]) -> list[Slot]:
+    """What may leave now: of each lane the run from its head, up to the first message that has no seal yet (a `void`
+    that took a place a moment ago). Nothing goes ahead of what stands before it."""
+    going: list[Slot] = []
+    stuck: set[str] = set()
+    for slot in slots:
+        if slot.row.state not in ("sealed", "attempted"):
+            stuck.add(slot.row.conversation)
+        elif slot.row.conversation not in stuck:
+            going.append(slot)
+    return going

@@ -96,7 +96,11 @@ class Intake:
         return await self.signed(receipt)
 
     async def receipt(self, org: str, message_id: str) -> str | None:
-        """The stored receipt of a message this partner sent, or None when we do not have the message."""
+        """The stored receipt of a message this partner sent, or None when we do not have the message.
+
+        Raises `UnknownPartner` for a partner that is stopped, whose connection may outlast the stop.
+        """
+        self._g.directory.partner(org)
         row = await self._g.store.read(lambda tx: tx.get(InboxRow, org, message_id))
         return await self.signed(row.receipt) if row is not None else None
 

@@ -6,7 +6,7 @@ Nothing here is trusted, so rows are handed out as they are stored; what cannot 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 import msgspec
@@ -88,16 +88,16 @@ def _unreadable() -> AuditBroken:
 # --- what there is to verify, and with what --------------------------------------------------------------------------
 
 
-def stored_logs(tx: ReadTx, org: str, heads: dict[str, Head]) -> list[StoredLog]:
-    """Every log there should be: ours by name, those listed, and those the signer ever signed a head of.
+def stored_logs(tx: ReadTx, org: str, known: Iterable[str]) -> list[StoredLog]:
+    """Every log there should be: the master log, those listed, and those ``known`` from elsewhere by their origin.
 
-    A log that somebody removed whole is still in the last of these.
+    A log that somebody removed whole is still known to the signer, or to who holds a head of it.
     """
     try:
         listed = {row.origin for row in tx.select(LogRow)}
     except Exception:
         raise _unreadable() from None
-    return [StoredLog(tx, origin) for origin in sorted({master_origin(org), *listed, *heads})]
+    return [StoredLog(tx, origin) for origin in sorted({master_origin(org), *listed, *known})]
 
 
 def signer_heads(home: Home) -> dict[str, Head]:

@@ -15,7 +15,7 @@ from typing import Literal
 
 import aiohttp
 
-from gateway.cli.demo import READY_S, start_gateway, stop_gateway, wait_ready
+from gateway.cli.demo import start_gateway, stop_gateway, wait_ready
 from gateway.cli.staging import Stage
 from gateway.service.config import load_config
 from gateway.service.home import Home
@@ -28,6 +28,12 @@ VICTIMS: tuple[Victim, ...] = ("be-gateway", "fr-gateway", "be-signer", "fr-sign
 
 #: Seconds between two looks at the processes.
 LOOK_S = 0.02
+
+#: How long one question to a gateway may take.
+ANSWER = aiohttp.ClientTimeout(total=2)
+
+#: Seconds a gateway may stay away, kills while it starts included.
+AWAY_S = 60.0
 
 #: Seconds from the moment that messages flow to a kill, on the average: about what one batch takes on its way.
 DELAY_S = 0.3
@@ -88,15 +94,14 @@ class Gateways:
 
     async def watch(self) -> None:
         """Start again whatever ended, and note how long it was away. Runs until cancelled."""
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
-            while True:
-                for side in self._homes:
-                    self._revive(side)
-                    if side in self._ended and await self._ready(session, side):
-                        self._record.back_after_s.append(time.monotonic() - self._ended.pop(side))
-                    elif time.monotonic() - self._ended.get(side, time.monotonic()) > 2 * READY_S:
-                        raise Broken(f"the {side} gateway does not come back")
-                await asyncio.sleep(LOOK_S)
+        while True:
+            for side in self._homes:
+                self._revive(side)
+                if side in self._ended and await self._ready(side):
+                    self._record.back_after_s.append(time.monotonic() - self._ended.pop(side))
+                elif time.monotonic() - self._ended.get(side, time.monotonic()) > AWAY_S:
+                    raise Broken(f"the {side} gateway does not come back")
+            await asyncio.sleep(LOOK_S)
 
     def _revive(self, side: Side) -> None:
         child = self._children[side]
@@ -111,25 +116,34 @@ class Gateways:
         self._ended.setdefault(side, time.monotonic())
         self._children[side] = start_gateway(self._homes[side])
 
-    async def _ready(self, session: aiohttp.ClientSession, side: Side) -> bool:
-        return await self._ask(session, side, "readyz") is not None
+    async def _ready(self, side: Side) -> bool:
+        return await self._ask(side, "readyz") is not None
 
-    async def _ask(self, session: aiohttp.ClientSession, side: Side, what: str) -> str | None:
+    async def _ask(self, side: Side, what: str) -> str | None:
+        """One page of a gateway's operations listener; None while there is none."""
         port = load_config(self._homes[side].config).config.operations_listener.port
         try:
-            async with session.get(f"http://127.0.0.1:{port}/{what}") as answer:
+            async with (
+                aiohttp.ClientSession(timeout=ANSWER) as session,
+                session.get(f"http://127.0.0.1:{port}/{what}") as answer,
+            ):
                 return await answer.text() if answer.status == 200 else None
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
 
     async def queued(self) -> int | None:
         """Messages approved and not delivered, as the sender's metrics say; None while it does not answer."""
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=0.5)) as session:
-            text = await self._ask(session, "be", "metrics")
-        for line in (text or "").splitlines():
+        for line in (await self._ask("be", "metrics") or "").splitlines():
             if line.startswith("ecluse_queued_messages "):
                 return int(float(line.split()[1]))
         return None
+
+    async def settled(self) -> None:
+        """Wait until both gateways are ready, and their signers answer them."""
+        while True:
+            if all([await self._ready(side) for side in self._homes]):
+                return
+            await asyncio.sleep(LOOK_S)
 
     async def drained(self) -> None:
         """Wait until everything approved is delivered."""
@@ -193,6 +207,7 @@ async def kill_all(gateways: Gateways, gate: Gate, record: Record, chance: Rando
     chance.shuffle(turns)
     for victim in turns:
         if chance.randrange(DURING_RECOVERY):
+            await gateways.settled()
             await gate.flows(gate.approved)
         await asyncio.sleep(chance.expovariate(1 / DELAY_S))
         record.under_way.append(await gateways.queued() or 0)

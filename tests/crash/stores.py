@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gateway.audit.checkpoint import partner_origin
 from gateway.audit.entry import parse_partner_entry
-from gateway.cli.demo import verify_home
 from gateway.cli.staging import BE, FR, Stage
 from gateway.errors import GatewayError
 from gateway.flow.change import digest
 from gateway.model.rows import (
     BodyRow,
     EntryRow,
+    HeldRow,
     InboxRow,
     KeyRow,
     LogRow,
@@ -29,9 +33,10 @@ from gateway.model.rows import (
     ReservationRow,
 )
 from gateway.ports import ReadTx
-from gateway.service.app import load_signer_keys, open_logs
+from gateway.service.app import open_logs
 from gateway.service.contents import InboundBody, ReceiptBody, ReleaseBody
 from gateway.service.home import Home
+from gateway.service.signer_main import load_signer_keys
 from gateway.service.vault import NONCE_BYTES
 from gateway.wire.receipt import verify_receipt
 from tests.crash.verdict import Crossing, Facts, HomeFacts, Received, Sent
@@ -58,8 +63,8 @@ def gather(
             quarantined=fr.count(QuarantineRow) + be.count(QuarantineRow),
             reserved=be.count(ReservationRow),
             undone={state: count for state, count in states.items() if state not in ("delivered", DRAFT)},
-            sender=_home(stage.be, be, receipts_in, partner_origin(BE, FR)),
-            partner=_home(stage.fr, fr, receipts_out, partner_origin(FR, BE)),
+            sender=_home(stage.be, be, fr, receipts_in, partner_origin(BE, FR)),
+            partner=_home(stage.fr, fr, be, receipts_out, partner_origin(FR, BE)),
         )
         figures = {
             "attempts": sum(row.attempts for row in be.select(OutboxRow)),
@@ -135,14 +140,25 @@ def _received(stage: Stage, tx: ReadTx) -> tuple[Received, ...]:
     )
 
 
-def _home(home: Home, tx: ReadTx, receipts: tuple[str, ...], origin: str) -> HomeFacts:
+def _home(home: Home, tx: ReadTx, other: ReadTx, receipts: tuple[str, ...], origin: str) -> HomeFacts:
     crossings: list[Crossing] = []
     for row in tx.select(EntryRow, {"origin": origin}):
         entry = parse_partner_entry(row.entry)
         crossings.append((entry.direction, entry.event, entry.message_id))
-    verdict: dict[str, Any] = verify_home(home)
-    verified = (
-        {str(log["origin"]): int(log["size"]) for log in verdict["logs"]} if verdict["verified"] else {}
-    )
     sizes = {row.origin: row.size for row in tx.select(LogRow)}
-    return HomeFacts(receipts, tuple(crossings), sizes, verified)
+    witnessed = [row.note for row in other.select(HeldRow, {"origin": origin})]
+    return HomeFacts(receipts, tuple(crossings), sizes, _verified(home, witnessed))
+
+
+def _verified(home: Home, witnessed: Sequence[bytes]) -> dict[str, int]:
+    """`ecluse audit verify`, held against every head that the other side ever got: the size of each log, or nothing."""
+    command = [sys.executable, "-m", "gateway.cli", "audit", "verify", "--json", "--home", str(home.path)]
+    with tempfile.TemporaryDirectory() as folder:
+        for number, note in enumerate(witnessed):
+            path = Path(folder) / f"{number}.note"
+            path.write_bytes(note)
+            command += ["--held", str(path)]
+        done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode != 0:
+        return {}
+    return {str(log["log"]): int(log["size"]) for log in msgspec.json.decode(done.stdout)["logs"]}

@@ -9,7 +9,6 @@ partner.
 from __future__ import annotations
 
 import asyncio
-import functools
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -34,11 +33,17 @@ from gateway.model.agreement import AgreementTerms, Bulk, Ceiling, ProtocolField
 from gateway.model.officer import Clearance, Officer, Role
 from gateway.model.party import Assurance, KeyRecord, Partner
 from gateway.model.rows import InboxRow, LogRow, OutboxRow, ReleaseRow, Row
-from gateway.model.signing import CheckpointRequest, DataKey, Pseudonym, SealBatch, SealBatchResult, TrustChange
+from gateway.model.signing import (
+    CheckpointRequest,
+    DataKey,
+    Pseudonym,
+    SealBatch,
+    SealBatchResult,
+    TrustChange,
+)
 from gateway.policy.levels import default_levels
 from gateway.ports import ReadTx, Tx
 from gateway.service import calls, provision
-from gateway.service.app import kinds, load_signer_keys
 from gateway.service.changes import Changes
 from gateway.service.config import Config, load_config
 from gateway.service.context import Gateway
@@ -58,10 +63,13 @@ from gateway.service.sealing import Sealing
 from gateway.service.signer.authority import Authority
 from gateway.service.signer.keys import SignerKeys
 from gateway.service.signer.trust import TrustFile
+from gateway.service.signer_main import kinds, load_signer_keys
 from gateway.service.vault import Vault
 from gateway.wire.agreement import sign_terms
+from gateway.wire.container import Preamble, decrypt, deframe, encrypt, pack, split, unpack
 from gateway.wire.endorse import sign_change, sign_endorsement
 from gateway.wire.jws import thumbprint
+from gateway.wire.seal import SealHeader, read_seal, sign_seal
 from gateway.wire.strict import b64url, b64url_decode
 
 T = TypeVar("T")
@@ -245,6 +253,7 @@ class Loopback:
     def __init__(self, world: World, org: str) -> None:
         self._world, self._org = world, org
         self.script: list[str] = []
+        self.batches: list[bytes] = []  # every batch that left, whether it arrived or not
         self.posts: list[Post] = []
         self.fetched: list[str] = []
 
@@ -265,6 +274,7 @@ class Loopback:
         """Nothing is open."""
 
     async def _deliver(self, batch: bytes, to: str) -> bytes:
+        self.batches.append(batch)
         step = self.script.pop(0) if self.script else "pass"
         if step == "lost":
             raise _unreachable()
@@ -467,9 +477,9 @@ class Side:
     def _second(self) -> str:
         return "approver" if self.org == BE else "second"
 
-    def rows(self, kind: type[R], **where: object) -> list[R]:
+    def rows(self, row: type[R], /, **where: object) -> list[R]:
         """Rows of the store, read at once."""
-        return _now(self.store.read(lambda tx: tx.select(kind, where or None)))
+        return _now(self.store.read(lambda tx: tx.select(row, where or None)))
 
     def release(self, view: calls.DecisionView) -> ReleaseRow:
         (row,) = self.rows(ReleaseRow, id=view.release)
@@ -518,7 +528,7 @@ class World:
     """Both sides, one clock, one script of faults."""
 
     def __init__(self, founded: Founded, seed: str = "world", folder: Path | None = None) -> None:
-        self.seed, self.clock, self.faults = seed, FixedClock(NOW), Faults()
+        self.founded, self.seed, self.clock, self.faults = founded, seed, FixedClock(NOW), Faults()
         self.officers = founded.officers
         self.sides = {
             org: Side(self, org, home, _copy(home.database, folder / f"{org}.sqlite" if folder else None))
@@ -568,6 +578,50 @@ def _copy(database: Path, path: Path | None) -> SqliteStore:
     target.close()
     path.chmod(0o600)
     return SqliteStore.open(path, fatal=fatal)
+
+
+# --- what travels ----------------------------------------------------------------------------------------------------
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A sealed message as its addressee reads it."""
+
+    preamble: bytes
+    jws: str
+    header: SealHeader
+    payload: bytes
+    size: int
+
+
+def opened(world: World, batch: bytes) -> list[Opened]:
+    """The messages of a batch, with the addressee's key."""
+    found = []
+    for sealed in deframe(batch):
+        preamble, line, ciphertext = split(sealed)
+        parts = unpack(decrypt(line, ciphertext, world.sides[preamble.aud].home.keys.encryption))
+        found.append(Opened(line, parts.jws, read_seal(parts.jws), parts.payload, len(sealed)))
+    return found
+
+
+def reseal(
+    world: World,
+    like: Opened,
+    payload: bytes | None = None,
+    *,
+    key: EllipticCurvePrivateKey | None = None,
+    **changes: object,
+) -> bytes:
+    """A message like another with some of its header otherwise, sealed by its sender (or with another key)."""
+    content = like.payload if payload is None else payload
+    header = msgspec.structs.replace(like.header, payload_sha256=digest(content), **changes)
+    sender = world.sides[like.header.iss]
+    jws = sign_seal(header, content, key or sender.home.keys.message)
+    preamble = Preamble(
+        v=1, suite=header.suite, iss=header.iss, aud=header.aud, jti=header.jti, enc_kid=header.enc_kid
+    )
+    addressee = world.sides[like.header.aud].home.entry
+    (public,) = addressee.keys_for("encryption")
+    return encrypt(preamble, pack(jws, content), public)
 
 
 # --- founding --------------------------------------------------------------------------------------------------------
@@ -777,8 +831,3 @@ def sign_agreement(agreed: AgreementTerms, keys: dict[str, Path]) -> SignedAgree
         key = provision.read_officer_key(path)
         signatures[org] = sign_terms(raw, key, f"{org}/agreement/{thumbprint(key.public_key())[:16]}")
     return SignedAgreement(b64url(raw), signatures)
-
-
-@functools.cache
-def shipped_policy() -> bytes:
-    return provision.shipped_policy()

@@ -54,6 +54,7 @@ MESSAGE_ID = "5f0c7f0e-6a0e-4a53-9d57-0f3c1c2b7a11"
 CONVERSATION = "c1b0e3a4-1d5b-4a0e-8a5a-2b9f6f1f7d20"
 OTHER_ID = "0a0c7f0e-6a0e-4a53-9d57-0f3c1c2b7a99"
 ORIGIN = f"ecluse/{OURS}/partner/{POLICE}"
+NEIGHBOUR = "fra.neighbour-demo"
 
 # --- people ----------------------------------------------------------------------------------------------------------
 
@@ -61,9 +62,17 @@ ORIGIN = f"ecluse/{OURS}/partner/{POLICE}"
 KEYS = {
     name: ec.generate_private_key(ec.SECP256R1())
     for name in (
-        *("be-requester", "be-approver", "be-second-key", "be-both", "be-operator", "be-reader", "be-suspended"),
+        *(
+            "be-requester",
+            "be-approver",
+            "be-second-key",
+            "be-both",
+            "be-operator",
+            "be-reader",
+            "be-suspended",
+        ),
         *("be-revoked", "be-expired", "be-uncleared", "be-security", "be-guardian", "stranger"),
-        *(OURS, POLICE, "message", "receipt"),
+        *(OURS, POLICE, NEIGHBOUR, "message", "receipt"),
     )
 }
 LOG_KEY = Ed25519PrivateKey.generate()
@@ -103,7 +112,11 @@ def people() -> dict[str, Officer]:
 
 def _agreement_key(org: str) -> KeyRecord:
     return KeyRecord(
-        kid=f"{org}/agreement", use="agreement", alg="ES256", public=spki(KEYS[org].public_key()), typ=(AGREEMENT_TYP,)
+        kid=f"{org}/agreement",
+        use="agreement",
+        alg="ES256",
+        public=spki(KEYS[org].public_key()),
+        typ=(AGREEMENT_TYP,),
     )
 
 
@@ -112,7 +125,9 @@ def signer_keys() -> SignerKeys:
     """The private half of our directory entry."""
     message, receipt = (
         msgspec.structs.replace(
-            key_record(use, key=KEYS[use], kid=f"{OURS}/{use}"), x5t=CERTIFICATE, not_after=NOW + timedelta(days=90)
+            key_record(use, key=KEYS[use], kid=f"{OURS}/{use}"),
+            x5t=CERTIFICATE,
+            not_after=NOW + timedelta(days=90),
         )
         for use in ("message", "receipt")
     )
@@ -136,8 +151,9 @@ def partner(**changes: Any) -> Partner:
 
 
 def neighbour() -> Partner:
-    """Another partner in force, with the same keys: only its name is another."""
-    return partner(org="fra.neighbour-demo", name="Voisin de démonstration")
+    """Another partner in force, with an agreement key of its own."""
+    keys = (encryption_record(), _agreement_key(NEIGHBOUR))
+    return partner(org=NEIGHBOUR, name="Voisin de démonstration", keys=keys)
 
 
 def signed_agreement(*sides: str, **terms: Any) -> SignedAgreement:
@@ -180,7 +196,7 @@ def trust(**changes: Any) -> Trust:
         nation="BEL",
         profile="demo",
         officers=people(),
-        partners={POLICE: partner(), neighbour().org: neighbour()},
+        partners={POLICE: partner(), NEIGHBOUR: neighbour()},
         agreement_keys=(_agreement_key(OURS),),
         agreements={"be-fr-police": trusted(signed)},
         policy_sha256=POLICY.sha256,
@@ -322,7 +338,7 @@ def protocol(type: str = "ping", *, payload: Edit | None = None) -> SealBatch:
     envelope = msgspec.convert(
         {
             "format": "ct-exchange-json/1.0",
-            "type": type,
+            "type": "ping",
             "mode": "operational",
             "message_id": MESSAGE_ID,
             "conversation": CONVERSATION,
@@ -333,7 +349,7 @@ def protocol(type: str = "ping", *, payload: Edit | None = None) -> SealBatch:
         },
         Envelope,
     )
-    body = CtJson().render(ExchangeMessage(envelope)).payload
+    body = put("type", type)(CtJson().render(ExchangeMessage(envelope)).payload)
     return _logged(payload(body) if payload else body, honest(), None, {}, type)
 
 

@@ -1,0 +1,68 @@
+"""The signer process's own wiring: key files and trust, and nothing that knows a network or a database."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+import schemas
+from adapters.keys.file import read_bytes, read_private_pem, replace_file
+from gateway.errors import ConfigInvalid
+from gateway.model.kind import RecordKind, load_kind
+from gateway.model.party import KeyRecord
+from gateway.policy.levels import default_levels
+from gateway.service.home import Home
+from gateway.service.signer import process
+from gateway.service.signer.authority import Authority, system_now
+from gateway.service.signer.keys import SignerKeys
+from gateway.service.signer.trust import TrustFile
+from gateway.wire.container import kem_private
+
+RECORD_KINDS = ("records/bdc-person/1.0.json",)
+
+
+def kinds() -> dict[str, RecordKind]:
+    """Every record kind that is shipped."""
+    return {kind.name: kind for kind in (load_kind(schemas.load_json(name)) for name in RECORD_KINDS)}
+
+
+def load_signer_keys(home: Home) -> SignerKeys:
+    """Read the signer's key files; a file others may read, or one that is missing, is `ConfigInvalid`."""
+    folder = home.signer / "keys"
+    message, receipt, head = (
+        read_private_pem(folder / f"{name}.pem") for name in ("message", "receipt", "log")
+    )
+    if not isinstance(message, EllipticCurvePrivateKey) or not isinstance(receipt, EllipticCurvePrivateKey):
+        raise ConfigInvalid("message and receipt keys must be P-256")
+    if not isinstance(head, Ed25519PrivateKey):
+        raise ConfigInvalid("the log key must be Ed25519")
+    records = msgspec.json.decode((home.signer / "public.json").read_bytes(), type=tuple[KeyRecord, ...])
+    return SignerKeys(
+        message=message,
+        receipt=receipt,
+        encryption=kem_private(read_bytes(folder / "encryption.bin")),
+        log=head,
+        kek=read_bytes(folder / "kek.bin"),
+        index_key=read_bytes(folder / "index.bin"),
+        pseudonym_key=read_bytes(folder / "pseudonym.bin"),
+        records=records,
+    )
+
+
+def run_signer(home: Home) -> None:
+    """The signer process: load keys and trust, serve the socket until the parent's pipe closes."""
+
+    def replace(name: str, data: bytes) -> None:
+        replace_file(home.signer / name, data)
+
+    heads = home.signer / "heads.json"
+    trust = TrustFile(
+        (home.signer / "trust.json").read_bytes(), heads.read_bytes() if heads.exists() else b"", replace
+    )
+    authority = Authority(
+        load_signer_keys(home), trust, kinds=kinds(), levels=default_levels(), now=system_now
+    )
+    asyncio.run(process.serve(authority, home.signer_socket, ready=lambda: print("ready", flush=True)))

@@ -1,0 +1,258 @@
+"""Commands that need no gateway: founding a home, agreements, authorities, officers' keys, sealed messages, chunks."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.cli import staging
+from gateway.cli.record import chunks
+from gateway.cli.staging import BE, CONFIG, FR, Ports
+from gateway.model.officer import Officer, OfficerKey
+from gateway.model.party import Assurance, KeyRecord, Partner
+from gateway.wire.container import Preamble, encrypt, kem_public_bytes, pack
+from gateway.wire.seal import sign_seal
+from gateway.wire.strict import b64url
+from tests.cli.conftest import Run, written
+from tests.wire import parties
+
+
+def officer_file(ecluse: Run, folder: Path, name: str) -> Path:
+    """An officer with a fresh key, as the document the founding takes."""
+    said = ecluse("officer", "key", "--out", folder / f"{name}.pem", "--json")
+    assert said.code == 0
+    assert (folder / f"{name}.pem").stat().st_mode & 0o777 == 0o600
+    key = msgspec.convert(said.document, OfficerKey)
+    officer = Officer(name, f"person-{name}", f"Zz {name}", ("requester", "security-officer"), (key,))
+    return written(folder / f"{name}.json", officer)
+
+
+def test_a_home_is_founded_by_two(ecluse: Run, tmp_path: Path) -> None:
+    """Authority, keys, founding document, two signatures, init, config check, own entry: each step by command; with one
+    signature init refuses, and a third signature is refused."""
+    assert ecluse("ca", "init", tmp_path / "ca", "--org", BE, "--demo", "--json").code == 0
+    first, second = (officer_file(ecluse, tmp_path, name) for name in ("be-one", "be-two"))
+    assert ecluse("agreement", "key", "--out", tmp_path, "--org", BE, "--json").code == 0
+    document = tmp_path / "founding.json"
+    made = ecluse("founding", "new", "--org", BE, "--nation", "BEL", "--name", "Zz (synthetic)", "--demo",
+                  "--officer", first, "--officer", second, "--agreement-key", tmp_path / "agreement.json",
+                  "--out", document, "--json")  # fmt: skip
+    assert made.code == 0, made.out
+    config = tmp_path / "gateway.toml"
+    config.write_text(CONFIG.format(org=BE, nation="BEL", title="Zz", ports=Ports(1, 2)))
+    home = tmp_path / "home"
+    init = ("init", "--home", home, "--founding", document, "--config", config, "--authority", tmp_path / "ca",
+            "--host", "localhost", "--json")  # fmt: skip
+
+    def sign(name: str) -> int:
+        key = tmp_path / f"{name}.pem"
+        return ecluse("founding", "sign", document, "--as", name, "--officer-key", key, "--json").code
+
+    assert sign("be-one") == 0
+    assert (ecluse(*init).code, home.exists()) == (2, False)
+    assert sign("be-two") == 0
+    assert sign("be-two") == 2
+    said = ecluse(*init)
+    assert said.code == 0, said.out
+    assert ecluse(*init).code == 2
+    checked = ecluse("config", "check", "--home", home, "--json")
+    assert checked.document["sha256"] == hashlib.sha256(config.read_bytes()).hexdigest()
+    entry = tmp_path / "entry.json"
+    exported = ecluse("partner", "export", "--home", home, "--endpoint", "https://localhost:1", "--tls-name",
+                      "localhost", "--recipient-kind", "other", "--out", entry, "--json")  # fmt: skip
+    assert exported.code == 0
+    partner = msgspec.json.decode(entry.read_bytes(), type=Partner)
+    assert {key.use for key in partner.keys} == {
+        "message", "receipt", "tls-server", "tls-client", "log", "encryption", "agreement",
+    }  # fmt: skip
+
+
+def test_a_configuration_error_names_the_member(ecluse: Run, tmp_path: Path) -> None:
+    """An unknown member is exit code 2 with its path, and never its value."""
+    (tmp_path / "gateway.toml").write_text(
+        CONFIG.format(org=BE, nation="BEL", title="Zz", ports=Ports(1, 2)) + "\nlistn = 'Zzemo'\n"
+    )
+    said = ecluse("config", "check", "--home", tmp_path, "--json")
+    assert (said.code, said.document["error"]["code"]) == (2, "config-invalid")
+    assert "Zzemo" not in said.out + said.err
+    assert tomllib.loads(CONFIG.format(org=BE, nation="BEL", title="Zz", ports=Ports(1, 2)))
+
+
+def test_an_agreement_is_signed_by_each_side_once(ecluse: Run, tmp_path: Path) -> None:
+    """Offer, both signatures, show: the digest never moves; a stranger and a second signature are refused; what
+    results verifies with both public records."""
+    from gateway.model.agreement import SignedAgreement
+    from gateway.service.app import now
+    from gateway.wire.agreement import verify_agreement
+    from gateway.wire.strict import b64url_decode
+
+    records = {}
+    for org in (BE, FR):
+        folder = tmp_path / "offline" / org
+        folder.mkdir(parents=True)
+        assert ecluse("agreement", "key", "--out", folder, "--org", org, "--json").code == 0
+        records[org] = (msgspec.json.decode((folder / "agreement.json").read_bytes(), type=KeyRecord),)
+    like = Partner(FR, "FRA", "Zz", "police", (), "", "", (), (), Assurance())
+    whole = staging._agreement(tmp_path, FR, "police", "police", like, now(), 100)
+    terms = tmp_path / "terms.json"
+    terms.write_bytes(b64url_decode(whole.terms))
+    agreement = tmp_path / "agreement.json"
+    assert ecluse("agreement", "offer", terms, "--out", agreement, "--json").code == 0
+    digest = ecluse("agreement", "show", agreement, "--json").document["sha256"]
+
+    def sign(org: str, key: str) -> int:
+        path = tmp_path / "offline" / key / "agreement.pem"
+        return ecluse("agreement", "sign", agreement, "--key", path, "--org", org, "--json").code
+
+    assert [sign(BE, BE), sign(BE, BE), sign("deu.nobody", FR), sign(FR, FR)] == [0, 2, 2, 0]
+    shown = ecluse("agreement", "show", agreement, "--json").document
+    assert (shown["sha256"], shown["signed_by"]) == (digest, [BE, FR])
+    signed = msgspec.json.decode(agreement.read_bytes(), type=SignedAgreement)
+    state = verify_agreement(signed, records, ours=BE, theirs=FR, now=now())
+    assert (state.signed_ours, state.signed_theirs) == (True, True)
+
+
+def test_terms_that_nobody_could_sign_are_refused(ecluse: Run, tmp_path: Path) -> None:
+    """Terms without their members: exit code 2, the member named, nothing written."""
+    terms = tmp_path / "terms.toml"
+    terms.write_text('series = "Zzemo"\n')
+    said = ecluse("agreement", "offer", terms, "--out", tmp_path / "out.json", "--json")
+    assert (said.code, said.document["error"]["code"]) == (2, "request-invalid")
+    assert not (tmp_path / "out.json").exists()
+    assert "Zzemo" not in said.out
+
+
+def test_an_authority_issues_and_revokes(ecluse: Run, tmp_path: Path) -> None:
+    """A certificate for a key, its serial revoked, an unknown serial refused; every answer one document."""
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    folder, key, out = tmp_path / "ca", tmp_path / "key.pem", tmp_path / "leaf.pem"
+    public = ec.generate_private_key(ec.SECP256R1()).public_key()
+    key.write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    assert ecluse("ca", "init", folder, "--org", FR, "--demo", "--json").code == 0
+    assert ecluse("ca", "init", folder, "--org", FR, "--demo", "--json").code == 2
+    issue = (
+        "ca",
+        "issue",
+        folder,
+        "tls-server",
+        "--org",
+        FR,
+        "--key",
+        key,
+        "--out",
+        out,
+        "--name",
+        "localhost",
+    )
+    issued = ecluse(*issue, "--days", 5, "--json")
+    assert issued.code == 0, issued.out
+    assert ecluse("ca", "revoke", folder, issued.document["serial"], "--json").code == 0
+    assert ecluse("ca", "revoke", folder, "ff", "--json").document["error"]["code"] == "not-found"
+    assert ecluse("ca", "revoke", folder, "zz", "--json").document["error"]["code"] == "request-invalid"
+
+
+def sealed_message(folder: Path, payload: bytes = b'{"note":"synthetic"}') -> Path:
+    """One sealed message for the keys of the wire tests, and the folder that opens it."""
+    header = parties.seal_header(payload)
+    jws = sign_seal(header, payload, parties.KEY)
+    preamble = Preamble(1, header.suite, header.iss, header.aud, header.jti, header.enc_kid)
+    record = KeyRecord(
+        kid="enc-1", use="encryption", alg=header.suite, public=b64url(kem_public_bytes(parties.KEM_SEED))
+    )
+    path = folder / "message.sealed"
+    path.write_bytes(encrypt(preamble, pack(jws, payload), record))
+    keys = folder / "keys"
+    keys.mkdir()
+    (keys / "encryption.bin").write_bytes(parties.KEM_SEED)
+    sender = Partner(
+        parties.OURS, "BEL", "Zz", "police", (parties.key_record("message"),), "", "", (), (), Assurance()
+    )
+    written(keys / "partner.json", sender)
+    return path
+
+
+AT = "2026-11-21T21:00:00Z"
+
+
+def test_a_message_opens_offline(ecluse: Run, tmp_path: Path) -> None:
+    """With our seed and the sender's entry, header and exact payload are shown, exit code 0."""
+    path = sealed_message(tmp_path)
+    said = ecluse("message", "open", path, "--keys", tmp_path / "keys", "--at", AT, "--json")
+    assert said.code == 0, said.out
+    assert base64.b64decode(said.document["payload_base64"]) == b'{"note":"synthetic"}'
+    assert said.document["header"]["jti"] == parties.MESSAGE_ID
+
+
+@pytest.mark.parametrize(
+    ("flaw", "code"),
+    [("ciphertext", "malformed"), ("sender", "signature-invalid"), ("time", "signature-invalid")],
+)
+def test_a_message_that_does_not_hold_is_a_negative_answer(
+    ecluse: Run, tmp_path: Path, flaw: str, code: str
+) -> None:
+    """A changed byte, another sender's keys, keys not valid at the time: exit code 1 and the reason's code."""
+    path = sealed_message(tmp_path)
+    if flaw == "ciphertext":
+        path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1]))
+    elif flaw == "sender":
+        other = parties.key_record("message", key=parties.OTHER_KEY)
+        sender = Partner(parties.OURS, "BEL", "Zz", "police", (other,), "", "", (), (), Assurance())
+        written(tmp_path / "keys" / "partner.json", sender)
+    at = "2020-01-01T00:00:00Z" if flaw == "time" else AT
+    said = ecluse("message", "open", path, "--keys", tmp_path / "keys", "--at", at, "--json")
+    assert (said.code, said.document["verified"], said.document["error"]["code"]) == (1, False, code)
+
+
+LINES = st.lists(st.binary(max_size=12).map(lambda line: line.replace(b"\n", b"")), max_size=30)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lines=LINES, ended=st.booleans(), most_bytes=st.integers(13, 40), most_lines=st.integers(1, 5))
+def test_chunks_are_the_file_in_whole_lines(
+    tmp_path: Path, lines: list[bytes], ended: bool, most_bytes: int, most_lines: int
+) -> None:
+    """Chunks joined are the file; each starts at the line number it says, ends with its line and keeps both limits."""
+    raw = b"\n".join(lines) + (b"\n" if ended else b"")
+    path = tmp_path / "lines"
+    path.write_bytes(raw)
+    found = list(chunks(path, most_bytes=most_bytes, most_lines=most_lines))
+    assert b"".join(chunk.lines for chunk in found) == raw
+    number = 1
+    for chunk in found:
+        assert chunk.first_line == number
+        assert 0 < len(chunk.lines) <= most_bytes
+        assert len(chunk.lines.splitlines(keepends=True)) >= 1
+        count = chunk.lines.count(b"\n") + (not chunk.lines.endswith(b"\n"))
+        assert count <= most_lines
+        number += count
+
+
+def test_a_line_too_long_to_send_is_named_and_left_out(tmp_path: Path) -> None:
+    """The line between two good ones is reported under its own number; both neighbours keep theirs."""
+    path = tmp_path / "lines"
+    path.write_bytes(b"one\n" + b"x" * 100 + b"\nthree\n")
+    found = [(chunk.first_line, chunk.lines, chunk.oversized) for chunk in chunks(path, most_bytes=10)]
+    assert found == [(1, b"one\n", False), (2, b"", True), (3, b"three\n", False)]
+
+
+def test_a_key_is_never_overwritten(ecluse: Run, tmp_path: Path) -> None:
+    """A second key to the same file is refused with exit code 2, and the first stays."""
+    path = tmp_path / "officer.pem"
+    assert ecluse("officer", "key", "--out", path, "--json").code == 0
+    before = path.read_bytes()
+    said = ecluse("officer", "key", "--out", path, "--json")
+    assert (said.code, said.document["error"]["code"]) == (2, "conflict")
+    assert path.read_bytes() == before
+    assert json.loads(said.out)
+    assert os.listdir(tmp_path) == ["officer.pem"]

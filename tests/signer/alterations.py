@@ -1,0 +1,450 @@
+"""The closed table of what the signer refuses: group, code, and how to come to it.
+
+It reads as who could have done it: what a hostile gateway alters after the officers have signed, what it and two
+colluding officers prepare together ("endorsed", "decided anew", "announced": everything that binds to the alteration
+was made to fit), and what has changed in the signer's own trust since.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+
+from gateway.model.agreement import Ceiling
+from gateway.wire.strict import b64url
+from tests.policy.worlds import NOW, OURS, POLICE
+from tests.signer.attempts import (
+    LIFT,
+    RESTREINT,
+    Attempt,
+    after_record,
+    agreed,
+    approval_by,
+    believing,
+    bytes_of_statement,
+    change_approval,
+    decided,
+    encryption_key,
+    endorsed,
+    label_part,
+    outcome_of,
+    released,
+    request_by,
+    revoke,
+    revoked_key,
+    stated,
+    swapped_payload,
+    two,
+    under,
+    with_officer,
+    with_partner,
+)
+from tests.signer.world import (
+    NEIGHBOUR,
+    OTHER_ID,
+    SIGNED,
+    batch,
+    endorse,
+    evidence_of,
+    partner,
+    protocol,
+    put,
+    release,
+    with_evidence,
+    with_head,
+    with_request,
+)
+
+Rows = dict[str, dict[str, Callable[[], Attempt]]]  # by code, by name
+IAT = int(NOW.timestamp())
+NOT_AFTER = IAT + 30 * 86_400
+
+#: What the officers signed, swapped after they did; and statements they should not have signed.
+STATEMENT: Rows = {
+    "request-invalid": {
+        "v": lambda: stated(v=2),
+        "extra member": lambda: stated(note=""),
+        "missing": lambda: with_evidence(batch(), statement=b""),
+        "no UTF-8": lambda: bytes_of_statement(lambda raw: raw[:-2] + b'\xff"}'),
+        "nested without end": lambda: bytes_of_statement(lambda raw: b"[" * 100000),
+        "with a space": lambda: bytes_of_statement(lambda raw: raw + b" "),
+        "a member twice": lambda: bytes_of_statement(lambda raw: b'{"requester":"be-both",' + raw[1:]),
+    },
+    "role-missing": {
+        "release": lambda: stated(release="release-2"),
+        "requester": lambda: stated(requester="be-both"),
+        "not_after later": lambda: stated(not_after="2027-12-21T21:00:00Z"),
+        "nonce": lambda: stated(nonce=b64url(bytes(32))),
+    },
+    "signature-invalid": {
+        "message_id": lambda: stated(message_id=OTHER_ID),
+        "payload_sha256": lambda: stated(payload_sha256="0" * 64),
+        "attachments": lambda: stated(attachments=["0" * 64]),
+        "partner_keys": lambda: stated(partner_keys="0" * 64),
+        "decision_sha256": lambda: stated(decision_sha256="0" * 64),
+        "signed with attachments": lambda: batch(statement=put("attachments", ["0" * 64])),
+        "signed for another message": lambda: batch(statement=put("message_id", OTHER_ID)),
+        "payload bound to the decision": lambda: batch(
+            statement=lambda raw: put("payload_sha256", json.loads(raw)["decision_sha256"])(raw)
+        ),
+        "payload bound to the partner": lambda: batch(
+            statement=lambda raw: put("payload_sha256", json.loads(raw)["partner_keys"])(raw)
+        ),
+    },
+    "conflict": {
+        "not_after past": lambda: stated(not_after="2026-11-21T21:00:00Z"),
+        "signed, expired": lambda: batch(statement=put("not_after", "2026-11-21T21:00:00Z")),
+    },
+    "malformed": {
+        "not_after unreadable": lambda: stated(not_after="tomorrow"),
+    },
+}
+
+#: The decision: swapped, or endorsed as it should not have been decided. Every single leaf has its own test.
+DECISION: Rows = {
+    "signature-invalid": {
+        "missing": lambda: with_evidence(batch(), decision=b""),
+        "endorsed, other type": lambda: batch(decision=put("envelope.type", "answer")),
+        "endorsed, other mode": lambda: batch(decision=put("envelope.mode", "test")),
+        "endorsed, other message": lambda: batch(decision=put("envelope.message_id", OTHER_ID)),
+        "endorsed, other conversation": lambda: batch(decision=put("envelope.conversation", OTHER_ID)),
+        "endorsed, other sender": lambda: batch(decision=put("envelope.from", POLICE)),
+        "endorsed, other addressee": lambda: batch(decision=put("envelope.to", NEIGHBOUR)),
+        "endorsed, other partner": lambda: batch(decision=put("partner", NEIGHBOUR)),
+        "endorsed, other agreement": lambda: batch(decision=put("agreement_sha256", "0" * 64)),
+        "endorsed, no record": lambda: batch(decision=put("records", [])),
+        "endorsed, other record": lambda: batch(decision=put("records.0.record_sha256", "0" * 64)),
+    },
+    "request-invalid": {
+        "endorsed garbage": lambda: decided(b"{}"),
+        "endorsed, effect": lambda: batch(decision=put("effect", "DENY")),
+    },
+    "guard-refused": {
+        "endorsed, a member twice": lambda: decided(lambda raw: b'{"v":1,' + raw[1:]),
+        "endorsed, other format": lambda: batch(decision=put("envelope.format", "other/1.0")),
+        "endorsed, other time": lambda: batch(decision=put("envelope.created", "2026-11-21T20:00:00Z")),
+        "endorsed, other language": lambda: batch(decision=put("envelope.language", "nl")),
+        "endorsed, other purpose": lambda: batch(decision=put("handling.purpose", "tourism")),
+        "endorsed, other basis": lambda: batch(decision=put("handling.legal_basis", "none")),
+        "endorsed, other regime": lambda: batch(decision=put("handling.regime", "SPOC")),
+        "endorsed, other route": lambda: batch(decision=put("handling.route", "other")),
+        "endorsed, kept longer": lambda: batch(decision=put("handling.retention_until", "2036-11-21")),
+        "endorsed, onward": lambda: batch(decision=put("handling.onward", "originator-consent")),
+        "endorsed, other kind": lambda: batch(decision=put("records.0.kind", "other/1.0")),
+        "endorsed, other levels": lambda: batch(decision=put("levels_version", "1999")),
+        "endorsed, class X released": lambda: batch(decision=released("/validation")),
+        "endorsed, class C released without a lift": lambda: batch(decision=released("/national_number")),
+        "endorsed, a field released that is not in the bytes": lambda: batch(
+            decision=released("/addresses/0")
+        ),
+        "endorsed, a field withheld that is in the bytes": lambda: batch(
+            decision=outcome_of("/threat", "withheld")
+        ),
+        "endorsed, a field that is not there": lambda: batch(
+            decision=put("records.0.fields.0.pointer", "/nowhere")
+        ),
+    },
+}
+
+#: The record bytes: swapped after the approval, or decided anew while the bytes to send stay.
+RECORD: Rows = {
+    "signature-invalid": {
+        "missing": lambda: with_evidence(batch(), records=()),
+        "twice": lambda: with_evidence(batch(), records=evidence_of(batch()).records * 2),
+        "one too many": lambda: with_evidence(batch(), records=(*evidence_of(batch()).records, b"{}")),
+        "content": lambda: after_record(put("content.sex", "F")),
+        "entity": lambda: after_record(put("entity_id", "BDC-000009")),
+        "label": lambda: after_record(put("labels.0.label.level", "SECRET")),
+    },
+    "guard-refused": {
+        "decided anew, value": lambda: batch(record=put("content.sex", "F")),
+        "decided anew, entity": lambda: batch(record=put("entity_id", "BDC-000009")),
+        "decided anew, label raised": lambda: batch(record=put("labels.0.label.level", "RESTREINT")),
+        "decided anew, label above the ceiling": lambda: batch(record=put("labels.0.label.level", "SECRET")),
+        "decided anew, released to nobody": lambda: batch(record=put("labels.0.label.releasable_to", [])),
+        "decided anew, unlabelled": lambda: batch(record=put("labels.0.label", None)),
+        "decided anew, no label entry": lambda: batch(record=put("labels", [])),
+        "decided anew, embargo": lambda: batch(record=put("labels.0.label.embargo", True)),
+        "decided anew, no foreign": lambda: batch(record=put("labels.0.label.no_foreign", True)),
+        "decided anew, unknown kind": lambda: batch(record=put("kind", "other/1.0")),
+    },
+    "role-missing": {
+        "decided anew, unknown level": lambda: batch(record=put("labels.0.label.level", "HIGH")),
+    },
+    "request-invalid": {
+        "decided anew, not a record": lambda: batch(record=put("kind", 7)),
+    },
+}
+
+#: Each member of the request; "announced" means that the log entry was made to fit.
+REQUEST: Rows = {
+    "audit-broken": {
+        "type of another class": lambda: with_request(batch(), type="ping"),
+        "jti": lambda: with_request(batch(), jti=OTHER_ID),
+        "conv": lambda: with_request(batch(), conv=OTHER_ID),
+        "seq": lambda: with_request(batch(), seq=2),
+        "payload": lambda: with_request(batch(), payload=batch().items[0].payload + b" "),
+        "payload empty": lambda: with_request(batch(), payload=b""),
+    },
+    "signature-invalid": {
+        "type, announced": lambda: batch(type="answer"),
+        "type, protocol with evidence": lambda: batch(type="ping"),
+        "exp beyond the approval": lambda: with_request(batch(), exp=NOT_AFTER + 1),
+        "jti, announced": lambda: with_request(batch(entry={"message_id": OTHER_ID}), jti=OTHER_ID),
+        "conv, announced": lambda: with_request(batch(entry={"conv": OTHER_ID}), conv=OTHER_ID),
+        "mode": lambda: with_request(batch(), mode="exercise"),
+        "payload, announced": lambda: swapped_payload(),
+    },
+    "guard-refused": {
+        "type, protocol decided on": lambda: batch(
+            type="ping", decision=put("envelope.type", "ping"), signed=SIGNED[:1]
+        ),
+        "type, coded by one officer": lambda: batch(
+            type="refusal", decision=put("envelope.type", "refusal"), signed=SIGNED[:1]
+        ),
+    },
+    "request-invalid": {
+        "type unknown": lambda: with_request(batch(), type="gossip"),
+        "cty": lambda: with_request(batch(), cty="text/zzemo.exemple"),
+        "iat early": lambda: with_request(batch(), iat=IAT - 301),
+        "iat late": lambda: with_request(batch(), iat=IAT + 301),
+        "exp past": lambda: with_request(batch(), exp=IAT),
+        "exp beyond any message": lambda: with_request(batch(), exp=NOT_AFTER + 301),
+        "enc_kid": lambda: with_request(batch(), enc_kid="enc-2"),
+        "enc_kid of another use": lambda: with_request(batch(), enc_kid=f"{POLICE}/agreement"),
+        "suite": lambda: with_request(batch(), suite="jwe-ecdh-es-a256gcm"),
+        "sig_profile": lambda: with_request(batch(), sig_profile="hybrid"),
+    },
+    "not-found": {
+        "aud unknown": lambda: with_request(batch(), aud="fra.nowhere"),
+        "aud ourselves": lambda: with_request(batch(), aud=OURS),
+        "agreement unknown": lambda: with_request(batch(), agreement="0" * 64),
+        "agreement empty": lambda: with_request(batch(), agreement=""),
+    },
+    "role-missing": {
+        "aud another partner": lambda: with_request(batch(), aud=NEIGHBOUR),
+        "evidence missing": lambda: with_request(batch(), evidence=None),
+    },
+}
+
+#: The log entry and its proof.
+ENTRY: Rows = {
+    "audit-broken": {
+        "missing": lambda: with_request(batch(), entry=b""),
+        "body": lambda: batch(entry={"body": "0" * 64}),
+        "conv": lambda: batch(entry={"conv": OTHER_ID}),
+        "direction": lambda: batch(entry={"direction": "in"}),
+        "event": lambda: batch(entry={"event": "receipt"}),
+        "message": lambda: batch(entry={"message_id": OTHER_ID}),
+        "seq": lambda: batch(entry={"seq": 2}),
+        "type": lambda: batch(entry={"type": "ping"}),
+        "not in the log": lambda: with_request(
+            batch(), entry=batch(entry={"master": "1" * 64}).items[0].entry
+        ),
+        "index before": lambda: with_request(batch(), entry_index=1),
+        "index outside": lambda: with_request(batch(), entry_index=5),
+        "index negative": lambda: with_request(batch(), entry_index=-1),
+        "proof missing": lambda: with_request(batch(), inclusion=()),
+        "proof too long": lambda: with_request(batch(), inclusion=(*batch().items[0].inclusion, bytes(32))),
+        "proof too short": lambda: with_request(batch(), inclusion=batch().items[0].inclusion[:-1]),
+        "proof of odd hashes": lambda: with_request(batch(), inclusion=(b"", b"", b"")),
+        "salt": lambda: with_request(batch(), body_salt=bytes(32)),
+        "salt of another length": lambda: with_request(batch(), body_salt=b""),
+    },
+}
+
+#: The head it stands under.
+HEAD: Rows = {
+    "audit-broken": {
+        "of the master log": lambda: with_head(batch(), origin=f"ecluse/{OURS}/master"),
+        "of another partner's log": lambda: with_head(batch(), origin=f"ecluse/{OURS}/partner/{NEIGHBOUR}"),
+        "root": lambda: with_head(batch(), root=bytes(32)),
+        "root of another length": lambda: with_head(batch(), root=b""),
+        "size before the entry": lambda: with_head(batch(), size=2),
+        "size negative": lambda: with_head(batch(), size=-1),
+    },
+    "request-invalid": {
+        "of another organisation": lambda: with_head(batch(), origin=f"ecluse/{POLICE}/partner/{OURS}"),
+        "size zero": lambda: with_head(batch(), size=0),
+    },
+}
+
+#: Who signed, as what, with which key.
+ENDORSEMENTS: Rows = {
+    "role-missing": {
+        "none": lambda: with_evidence(batch(), endorsements=()),
+        "request alone": lambda: endorsed(request_by("be-requester")),
+        "approval alone": lambda: endorsed(approval_by("be-approver")),
+        "one too many": lambda: endorsed(
+            request_by("be-requester"), approval_by("be-approver"), approval_by("be-both")
+        ),
+        "swapped": lambda: endorsed(approval_by("be-approver"), request_by("be-requester")),
+        "request twice": lambda: endorsed(request_by("be-requester"), request_by("be-requester")),
+        "approver signed a request": lambda: endorsed(request_by("be-requester"), request_by("be-approver")),
+        "over another statement": lambda: endorsed(
+            request_by("be-requester"), lambda raw: endorse("be-approver", "approve", raw + b" ")
+        ),
+        "from tomorrow": lambda: endorsed(
+            request_by("be-requester"),
+            lambda raw: endorse("be-approver", "approve", raw, at=NOW + timedelta(days=1)),
+        ),
+        "requester approves": lambda: two("be-both", "be-both"),
+        "requester approves with another key": lambda: two("be-requester", "be-second-key"),
+        "second key requests, first approves": lambda: two("be-second-key", "be-requester"),
+        "requester without the role": lambda: two("be-approver", "be-both"),
+        "approver without the role": lambda: two("be-requester", "be-reader"),
+        "operator approves": lambda: two("be-requester", "be-operator"),
+        "operator requests": lambda: two("be-operator", "be-approver"),
+        "clearance expired": lambda: batch(
+            release(RESTREINT), signed=(("be-requester", "request"), ("be-expired", "approve"))
+        ),
+        "no clearance": lambda: batch(
+            release(RESTREINT), signed=(("be-requester", "request"), ("be-uncleared", "approve"))
+        ),
+        "lift without a lift approver": lambda: batch(
+            release(LIFT), signed=(("be-requester", "request"), ("be-both", "approve"))
+        ),
+    },
+    "malformed": {
+        "empty token": lambda: endorsed(request_by("be-requester"), lambda _: ""),
+        "no token": lambda: endorsed(request_by("be-requester"), lambda _: "é.é.é"),
+    },
+    "signature-invalid": {
+        "by a key of nobody": lambda: endorsed(request_by("be-requester"), approval_by("stranger")),
+        "by a key of nobody in an officer's name": lambda: endorsed(
+            request_by("be-requester"), approval_by("stranger", says="be-approver")
+        ),
+        "in another officer's name": lambda: endorsed(
+            request_by("be-requester"), approval_by("be-both", says="be-approver")
+        ),
+        "approval of a change": lambda: endorsed(request_by("be-requester"), change_approval),
+        "request by another than named": lambda: batch(
+            signed=(("be-both", "request"), ("be-approver", "approve"))
+        ),
+        "suspended officer": lambda: two("be-requester", "be-suspended"),
+        "revoked key": lambda: two("be-requester", "be-revoked"),
+    },
+}
+
+#: What the signer's own trust says since: two officers approved it, and it is over.
+SINCE: Rows = {
+    "signature-invalid": {
+        "approver suspended": lambda: with_officer(batch(), "be-approver", suspended=True),
+        "approver's key revoked": lambda: with_officer(batch(), "be-approver", **revoked_key("be-approver")),
+        "nobody is an officer": lambda: believing(batch(), officers={}),
+        "partner's agreement key revoked": lambda: with_partner(batch(), keys=revoke("agreement")),
+        "agreement with another partner": lambda: agreed(OURS, NEIGHBOUR, parties=(OURS, NEIGHBOUR)),
+    },
+    "role-missing": {
+        "approver's role taken away": lambda: with_officer(batch(), "be-approver", roles=("inbox",)),
+        "approver became operator": lambda: with_officer(
+            batch(), "be-approver", roles=("approver", "operator")
+        ),
+        "requester's role taken away": lambda: with_officer(batch(), "be-requester", roles=()),
+        "requester's clearance gone": lambda: with_officer(
+            batch(release(RESTREINT)), "be-requester", clearance=None
+        ),
+        "both turn out to be one person": lambda: with_officer(
+            batch(), "be-approver", person="person-be-requester"
+        ),
+        "agreement ended": lambda: agreed(not_after=NOW),
+        "agreement not begun": lambda: agreed(not_before=NOW + timedelta(seconds=1)),
+        "agreement without their signature": lambda: agreed(OURS),
+        "agreement without our signature": lambda: agreed(POLICE),
+    },
+    "not-found": {
+        "partner stopped": lambda: with_partner(batch(), stopped=True),
+        "agreement unknown": lambda: believing(batch(), agreements={}),
+        "agreement revoked": lambda: agreed(revoked=True),
+    },
+    "conflict": {
+        "partner's name": lambda: with_partner(batch(), name="Autre police"),
+        "partner's endpoint": lambda: with_partner(batch(), endpoint="https://other.invalid/"),
+        "partner's kind": lambda: with_partner(batch(), recipient_kind="fusion"),
+        "partner's version": lambda: with_partner(batch(), version=2),
+        "partner's keys": lambda: with_partner(batch(), keys=partner().keys[::-1]),
+        "partner's encryption key revoked": lambda: with_partner(batch(), keys=revoke("encryption")),
+    },
+    "request-invalid": {
+        "partner unknown": lambda: believing(batch(), partners={}),
+        "agreement between others": lambda: agreed(parties=(POLICE, NEIGHBOUR)),
+        "agreement on another suite": lambda: agreed(suites=("jwe-ecdh-es-a256gcm",)),
+        "agreement on another profile": lambda: agreed(signature_profiles=("hybrid",)),
+        "encryption key of another suite": lambda: encryption_key(alg="ECDH-ES"),
+        "encryption key expired": lambda: encryption_key(not_after=NOW),
+        "encryption key not begun": lambda: encryption_key(not_before=NOW + timedelta(seconds=1)),
+        "encryption key revoked": lambda: encryption_key(revoked=True),
+    },
+    "guard-refused": {
+        "agreement with a lower ceiling": lambda: under(RESTREINT, ceiling=Ceiling("BEL", "UNCLASSIFIED")),
+        "agreement with an unknown ceiling": lambda: agreed(ceiling=Ceiling("BEL", "HIGH")),
+        "agreement of another series": lambda: agreed(series="be-fr-other"),
+    },
+}
+
+#: Bytes the guard refuses, although both officers signed them and the log announces them.
+GUARDED: Rows = {
+    "guard-refused": {
+        "label level lowered": lambda: batch(
+            release(RESTREINT), payload=lambda raw: raw.replace(b'"RESTREINT"', b'"UNCLASSIFIED"')
+        ),
+        "label released to more": lambda: label_part("label.releasable_to", ["BEL", "DEU", "FRA"]),
+        "label of a part released to more": lambda: label_part(
+            "labels.0.label.releasable_to", ["BEL", "DEU", "FRA"]
+        ),
+        "label without its tlp": lambda: batch(payload=lambda raw: raw.replace(b',"tlp":"AMBER"', b"")),
+        "labels missing": lambda: label_part("labels", []),
+        "withheld value in": lambda: batch(payload=put("records.0.national_number", "00.99.00-000.00")),
+        "withheld value in a text": lambda: batch(
+            payload=put("records.0.names.1.text", "Zzemo 00.99.00-000.00")
+        ),
+        "local id in": lambda: batch(payload=put("records.0.entity_id", "BDC-000001")),
+        "another pseudonym": lambda: batch(payload=put("records.0.ref", "p-" + "0" * 32)),
+        "extra member": lambda: batch(payload=put("note", "Fictiville")),
+        "extra record": lambda: batch(payload=put("records.1", {"ref": "p-" + "0" * 32})),
+        "extra attachment": lambda: batch(payload=put("manifest.attachments", ["0" * 64])),
+        "caveat lost": lambda: batch(payload=put("handling.onward", "originator-consent")),
+        "null": lambda: batch(payload=put("records.0.sex", None)),
+        "a space": lambda: batch(payload=lambda raw: raw.replace(b'"sex":', b'"sex": ')),
+        "a byte after the end": lambda: batch(payload=lambda raw: raw + b"\n"),
+        "a member twice": lambda: batch(payload=lambda raw: b'{"format":"",' + raw[1:]),
+        "an escape": lambda: batch(payload=lambda raw: raw.replace(b"Zzemo", b"\\u005azemo")),
+        "no JSON": lambda: batch(payload=lambda raw: b"\xff" + raw),
+        "empty": lambda: batch(payload=lambda raw: b""),
+        "nested without end": lambda: batch(payload=lambda raw: b"[" * 100000),
+        "protocol type with content": lambda: protocol(payload=put("note", "Fictiville")),
+        "protocol type with a record": lambda: protocol(payload=put("records", [{"sex": "M"}])),
+        "protocol type from another": lambda: protocol(payload=put("from", POLICE)),
+        "protocol type to another": lambda: protocol(payload=put("to", NEIGHBOUR)),
+        "protocol type of another id": lambda: protocol(payload=put("message_id", OTHER_ID)),
+        "protocol type in another mode": lambda: protocol(payload=put("mode", "exercise")),
+        "protocol type with words for a language": lambda: protocol(payload=put("language", "zzemo")),
+        "protocol type of another type": lambda: protocol(payload=put("type", "void")),
+    },
+    "request-invalid": {
+        "protocol type to an unknown key": lambda: with_request(protocol(), enc_kid="enc-2"),
+        "protocol type that lives too long": lambda: with_request(protocol(), exp=NOT_AFTER + 301),
+    },
+}
+
+
+GROUPS: dict[str, Rows] = {
+    "statement": STATEMENT,
+    "decision": DECISION,
+    "record": RECORD,
+    "request": REQUEST,
+    "entry": ENTRY,
+    "head": HEAD,
+    "endorsement": ENDORSEMENTS,
+    "since": SINCE,
+    "guard": GUARDED,
+}
+
+#: (group, name) -> the code, and how to come to it.
+TABLE = {
+    (group, name): (code, make)
+    for group, rows in GROUPS.items()
+    for code, named in rows.items()
+    for name, make in named.items()
+}

@@ -52,3 +52,4 @@ def show(result: dict[str, Any], stage: Stage) -> None:
     ):
         console.print("  " + command, soft_wrap=True, highlight=False)
     console.print("\nBoth gateways stay up until Ctrl-C.")
+    console.file.flush()

@@ -347,7 +347,6 @@ __all__ = [
     "configure_logging",
     "now",
     "open_logs",
-    "run_signer",
     "running",
     "serve",
 ]

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.errors import ConfigInvalid
+from gateway.errors import ConfigInvalid, StoreUnavailable
 
 #: Longest path an AF_UNIX address holds on Linux, in bytes, without its final NUL.
 MAX_SOCKET_PATH = 107
@@ -56,7 +56,10 @@ class Home:
             raise ConfigInvalid("there is no home here: run `ecluse init`, or name one with --home")
 
     def own(self) -> OwnerLock:
-        """Become the one process that owns this home; raises `ConfigInvalid` while another does."""
+        """Become the one process that owns this home.
+
+        Raises `ConfigInvalid` while another does, `StoreUnavailable` for a home that cannot be written.
+        """
         return OwnerLock(self.path / "owner.lock")
 
 
@@ -73,7 +76,10 @@ class OwnerLock:
     """An exclusive lock that the kernel releases when its process ends, however it ends."""
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError:
+            raise StoreUnavailable("the home cannot be written") from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

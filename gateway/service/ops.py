@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
+from gateway.errors import Unavailable
 from gateway.model.rows import InboxRow, LaneRow, LogRow, MetaRow, QuarantineRow
 from gateway.ports import ReadTx
 from gateway.service.context import Gateway
@@ -30,11 +31,14 @@ class Operations:
 
     async def _readyz(self, _request: web.Request) -> web.Response:
         """Ready: listeners are open, the store has a heartbeat, the signer answers."""
-        beat = await self._g.store.read(lambda tx: tx.get(MetaRow, "heartbeat"))
-        await self._g.signer.heads()
-        return web.Response(
-            status=200 if self.ready and beat else 503, text="ready\n" if self.ready else "starting\n"
-        )
+        try:
+            beat = await self._g.store.read(lambda tx: tx.get(MetaRow, "heartbeat"))
+            await self._g.signer.heads()
+        except Unavailable as away:
+            return web.Response(status=503, text=f"{away.code}\n")
+        if self.ready and beat:
+            return web.Response(text="ready\n")
+        return web.Response(status=503, text="starting\n")
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         def read(tx: ReadTx) -> tuple[list[LaneRow], int, int, dict[str, int]]:

@@ -130,9 +130,10 @@ def ensure_openssl_conf(path: Path, argv: Sequence[str], environ: Mapping[str, s
     # (2) never twice: somebody changes the file or the environment under us
     if _REEXECUTED in environ:
         raise ConfigInvalid("the OpenSSL configuration changed while the gateway started")
-    # (3) write, then start again; OpenSSL reads its configuration once a process
+    # (3) write it unless it is there already, then start again; OpenSSL reads its configuration once a process
     try:
-        path.write_text(text)
+        if _content(str(path)) != text:
+            path.write_text(text)
     except OSError:
         raise ConfigInvalid("the OpenSSL configuration cannot be written") from None
     sys.stdout.flush()

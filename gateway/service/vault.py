@@ -71,13 +71,16 @@ class Vault:
 
     async def unlock(self, rows: Iterable[KeyRow]) -> None:
         """Unwrap these keys, in one call, so that `open` works for bodies under them."""
-        missing = [row for row in rows if row.id not in self._cache]
+        missing = []
+        for row in rows:
+            if row.id in self._cache:
+                self._cache.move_to_end(row.id)  # before others come in: what is asked for must not make way for them
+            else:
+                missing.append(row)
         if missing:
             keys = await self._signer.unwrap([row.wrapped for row in missing])
             for row, key in zip(missing, keys, strict=True):
                 self._remember(row.id, key)
-        for row in rows:
-            self._cache.move_to_end(row.id)
 
     def open(self, tx: ReadTx, body: str, wanted: type[T]) -> T:
         """Decrypt one body whose key was unlocked. Raises `NotFound` when it was erased."""

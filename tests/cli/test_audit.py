@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from gateway.audit.checkpoint import Checkpoint, VerifierKey, parse, sign
 from gateway.cli.staging import BE, FR
-from tests.cli.conftest import Run, World
+from tests.cli.conftest import Run, Said, World
 
 pytestmark = pytest.mark.integration
 
@@ -29,6 +30,9 @@ WHOLE_LOG = (
     "DELETE FROM tiles WHERE origin LIKE '%partner%'",
     "DELETE FROM checkpoints WHERE origin LIKE '%partner%'",
 )
+
+#: Seconds until the keeper must have signed the head of a log.
+SEALED_S = 20.0
 
 MASTER, TO_FR = f"ecluse/{BE}/master", f"ecluse/{BE}/partner/{FR}"
 
@@ -51,7 +55,8 @@ def copied(world: World, folder: Path) -> Path:
 
 
 @pytest.fixture
-def home(world: World, tmp_path: Path) -> Path:
+def home(world: World, ecluse: Run, tmp_path: Path) -> Path:
+    settled(ecluse, world.stage.be.path)
     return copied(world, tmp_path)
 
 
@@ -66,15 +71,25 @@ def by_log(document: Any) -> dict[str, Any]:
     return {one["log"]: one for one in document["logs"]}
 
 
+def settled(ecluse: Run, home: Path) -> Said:
+    """The verdict once the newest entries are under a signed head, which the keeper signs every second."""
+    deadline = time.monotonic() + SEALED_S
+    while True:
+        said = ecluse("audit", "verify", "--home", home, "--json")
+        if said.code == 0 or time.monotonic() > deadline:
+            return said
+        time.sleep(0.1)
+
+
 def test_a_home_verifies_while_its_gateway_runs(world: World, ecluse: Run) -> None:
     """Both logs hold, the message is under a signed head, and the running gateway goes on."""
-    said = ecluse("audit", "verify", "--home", world.stage.be.path, "--json")
+    said = settled(ecluse, world.stage.be.path)
     assert said.code == 0, said.out
     assert said.document["verified"] is True
     logs = by_log(said.document)
     assert set(logs) == {MASTER, TO_FR}
     assert logs[TO_FR]["sealed_size"] >= 1
-    theirs = ecluse("audit", "verify", "--home", world.stage.fr.path, "--json")
+    theirs = settled(ecluse, world.stage.fr.path)
     assert (theirs.code, {one["origin"] for one in theirs.document["held"]}) == (0, {TO_FR})
     assert {one["reason"] for one in theirs.document["held"]} == {""}
     assert ecluse("queue", "list", *world.officer("be-approver")).code == 0

@@ -27,7 +27,7 @@ Victim = Literal["be-gateway", "fr-gateway", "be-signer", "fr-signer"]
 VICTIMS: tuple[Victim, ...] = ("be-gateway", "fr-gateway", "be-signer", "fr-signer")
 
 #: Seconds between two looks at the processes.
-LOOK_S = 0.02
+LOOK_S = 0.05
 
 #: How long one question to a gateway may take.
 ANSWER = aiohttp.ClientTimeout(total=2)
@@ -74,6 +74,10 @@ class Gateways:
 
     def __init__(self, stage: Stage, record: Record) -> None:
         self._homes: dict[Side, Home] = {"be": stage.be, "fr": stage.fr}
+        self._operations = {
+            side: load_config(home.config).config.operations_listener.port
+            for side, home in self._homes.items()
+        }
         self._record = record
         self._children: dict[Side, subprocess.Popen[bytes]] = {}
         self._ended: dict[Side, float] = {}
@@ -121,11 +125,10 @@ class Gateways:
 
     async def _ask(self, side: Side, what: str) -> str | None:
         """One page of a gateway's operations listener; None while there is none."""
-        port = load_config(self._homes[side].config).config.operations_listener.port
         try:
             async with (
                 aiohttp.ClientSession(timeout=ANSWER) as session,
-                session.get(f"http://127.0.0.1:{port}/{what}") as answer,
+                session.get(f"http://127.0.0.1:{self._operations[side]}/{what}") as answer,
             ):
                 return await answer.text() if answer.status == 200 else None
         except (aiohttp.ClientError, TimeoutError, OSError):

@@ -36,6 +36,7 @@ from tests.signer.attempts import (
     stated,
     swapped_payload,
     two,
+    two_keys,
     under,
     with_officer,
     with_partner,
@@ -290,6 +291,7 @@ ENDORSEMENTS: Rows = {
             lambda raw: endorse("be-approver", "approve", raw, at=NOW + timedelta(days=1)),
         ),
         "requester approves": lambda: two("be-both", "be-both"),
+        "requester approves with a second key of the same entry": two_keys,
         "requester approves with another key": lambda: two("be-requester", "be-second-key"),
         "second key requests, first approves": lambda: two("be-second-key", "be-requester"),
         "requester without the role": lambda: two("be-approver", "be-both"),
@@ -334,9 +336,9 @@ SINCE: Rows = {
         "approver's key revoked": lambda: with_officer(batch(), "be-approver", **revoked_key("be-approver")),
         "nobody is an officer": lambda: believing(batch(), officers={}),
         "partner's agreement key revoked": lambda: with_partner(batch(), keys=revoke("agreement")),
-        "agreement with another partner": lambda: agreed(OURS, NEIGHBOUR, parties=(OURS, NEIGHBOUR)),
     },
     "role-missing": {
+        "agreement with another partner": lambda: agreed(OURS, NEIGHBOUR, parties=(OURS, NEIGHBOUR)),
         "approver's role taken away": lambda: with_officer(batch(), "be-approver", roles=("inbox",)),
         "approver became operator": lambda: with_officer(
             batch(), "be-approver", roles=("approver", "operator")

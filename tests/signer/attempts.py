@@ -79,6 +79,16 @@ def two(requester: str, approver: str) -> SealBatch:
     )
 
 
+def two_keys() -> Attempt:
+    """One officer with two keys in one entry requests with the first and approves with the second."""
+    officers = people()
+    second = officers.pop("be-second-key")
+    one = officers["be-requester"]
+    both = msgspec.structs.replace(one, keys=one.keys + second.keys, roles=("requester", "approver"))
+    made = endorsed(request_by("be-requester"), approval_by("be-second-key", says="be-requester"))
+    return believing(made, officers=officers | {"be-requester": both})
+
+
 GOOD = ("be-requester", "be-both", "be-second-key")
 
 

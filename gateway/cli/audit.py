@@ -57,8 +57,8 @@ def verify(place: Place, export: Export = None, log: Log = "", key: Keys = None,
 
     \b
     (1) which logs: those stored, and those of which the signer, or a note of --held, knows a head; (2) each is
-    read whole against its tiles, its signed heads and the heads given with --held; (3) none is shorter than the signer's last head;
-    (4) heads of partners' logs that we keep are theirs, and none of one size has a second root.
+    read whole against its tiles, its signed heads and the heads given with --held; (3) none is shorter than the
+    signer's last head; (4) heads of partners' logs that we keep are theirs, and none of one size has a second root.
     """
     from gateway.audit.checkpoint import VerifierKey, log_key_name
 

@@ -1,13 +1,15 @@
 """`ecluse change`: what widens release is proposed by one person and approved by another."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
-from gateway.cli.shared import BYTES_DIFFER, Acting, Answer, acting, group, read_file, table
+from gateway.cli.shared import BYTES_DIFFER, Acting, Answer, acting, confirm, group, read_file, show, table
 from gateway.errors import LocalFault, NotFound, RequestInvalid
+from gateway.model.agreement import SignedAgreement
 
 if TYPE_CHECKING:
     from gateway.model.signing import Change
@@ -96,12 +98,16 @@ async def propose_file(
 
 
 @acting(commands, "approve")
-async def approve(on: Acting, change: ChangeId) -> Answer:
+async def approve(
+    on: Acting,
+    change: ChangeId,
+    yes: Annotated[bool, typer.Option("--yes", help="You have read it: do not ask.")] = False,
+) -> Answer:
     """Approve a proposal after its statement was checked against the document here. Takes a second person.
 
     \b
     (1) statement and document belong together, for this organisation; (2) the proposer is another officer;
-    (3) sign and send.
+    (3) both are shown, and at a terminal you are asked; (4) sign and send.
     """
     from gateway.flow.change import read_change
     from gateway.service.calls import ApproveChange, ChangeView, Named
@@ -119,6 +125,10 @@ async def approve(on: Acting, change: ChangeId) -> Answer:
     if statement.proposer == on.desk.identity.officer:
         raise RequestInvalid("a change is approved by another officer than its proposer")
     # (3)
+    show(_shown(view, statement), stderr=True)
+    if not yes and sys.stdin.isatty():
+        confirm("Approve this change?")
+    # (4)
     signature = on.desk.sign_change("approve", view.statement)
     applied: ChangeView = await on.desk.call("changes/approve", ApproveChange(view.id, signature), ChangeView)
     shown = _answer(applied)
@@ -132,12 +142,31 @@ def _shown(view: "ChangeView", statement: "Change") -> list[str]:
         f"widens release: {'yes' if statement.widening else 'no'}",
         f"before  sha256 {statement.before_sha256 or '(nothing)'}",
         f"after   sha256 {statement.after_sha256}",
-        msgspec.json.format(view.document, indent=2).decode(errors="replace"),
+        *_readable(view),
     ]
 
 
+def _readable(view: "ChangeView") -> list[str]:
+    """The document as people read it; an agreement by the terms inside it, which is what was signed."""
+    from gateway.flow.change import digest
+    from gateway.wire.strict import b64url_decode
+
+    if view.kind not in ("agreement", "agreement-revoke"):
+        return [msgspec.json.format(view.document, indent=2).decode()]
+    try:
+        signed = msgspec.json.decode(view.document, type=SignedAgreement)
+        terms = b64url_decode(signed.terms)
+        shown = msgspec.json.format(terms, indent=2).decode()
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise LocalFault(
+            "the agreement shown cannot be read: nothing was signed", code=BYTES_DIFFER
+        ) from None
+    sides = " and ".join(sorted(signed.signatures)) or "nobody"
+    return [f"signed by {sides}", f"terms   sha256 {digest(terms)}", shown]
+
+
 @acting(commands, "show")
-async def show(on: Acting, change: ChangeId) -> Answer:
+async def show_change(on: Acting, change: ChangeId) -> Answer:
     """Show a proposal: what it changes, and its document."""
     from gateway.flow.change import read_change
     from gateway.service.calls import ChangeView, Named

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.release import _checked, _fields
+from gateway.cli.release import bound, field_table
 from gateway.cli.shared import Acting, Answer, acting, group
 from gateway.errors import RequestInvalid
 
@@ -36,7 +36,7 @@ async def _release(on: Acting, release: str, language: str) -> Answer:
     from gateway.service.calls import Named, ReleaseView
 
     view: ReleaseView = await on.desk.call("releases/show", Named(release), ReleaseView)
-    document = _checked(view).document
+    document = bound(view).document
     reasons = [words(reason, language) for reason in document.reasons]
     fields = [field for record in document.records for field in record.fields]
-    return Answer({"release": release, "reasons": reasons, "fields": fields}, [*reasons, _fields(fields)])
+    return Answer({"release": release, "reasons": reasons, "fields": fields}, [*reasons, field_table(fields)])

@@ -16,13 +16,14 @@ from gateway.cli.shared import (
     Acting,
     Answer,
     acting,
+    confirm,
     group,
+    one_line,
+    show,
     table,
-    terminal,
-    visible,
     write_file,
 )
-from gateway.errors import Conflict, LocalFault, RequestInvalid, RoleMissing
+from gateway.errors import LocalFault, RequestInvalid, RoleMissing
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -36,6 +37,9 @@ Record = Annotated[str, typer.Argument(metavar="RECORD", help="Handle or entity 
 Partners = Annotated[str, typer.Option("--to", help="Partners, separated by commas.")]
 Purpose = Annotated[str, typer.Option("--purpose", help="Purpose, as the agreement names it.")]
 Reason_ = Annotated[str, typer.Option("--reason", help="Why; stays inside.")]
+
+#: What becomes of a decision: nothing leaves before an approver signs, and a review is nobody's permit.
+STATES = {"PERMIT": "awaiting-approval", "DENY": "denied", "REVIEW": "review"}
 
 #: States after an approval: an approver who repeats a command under one idempotency key finds the release there.
 APPROVED = ("queued", "sequenced", "sealed", "attempted", "delivered")
@@ -137,9 +141,7 @@ async def disclose(
         await on.desk.call("releases/endorse", Endorsed(releases, endorsement), dict[str, str])
     denied = [view.partner for view in views if not view.release]
     document = {
-        "releases": [
-            {**_decision(view), "state": "awaiting-approval" if view.release else "denied"} for view in views
-        ],
+        "releases": [{**_decision(view), "state": STATES[view.effect]} for view in views],
         "denied": denied,
     }
     return Answer(document, _disclosed(prepared) + _denials(views), NEGATIVE if denied else DONE)
@@ -168,15 +170,15 @@ def _disclosed(prepared: Sequence["DecisionView"]) -> list["RenderableType"]:
         text.append(
             f"{view.partner}: release {view.release} awaiting approval (conversation {view.conversation})"
         )
-        text.append(_fields(view.fields))
+        text.append(field_table(view.fields))
     return text
 
 
 # --- approve, reject -------------------------------------------------------------------------------------------------
 
 
-class Checked(NamedTuple):
-    """A release whose statement binds exactly the bytes shown; only `_checked` makes one."""
+class Bound(NamedTuple):
+    """A release whose statement binds exactly the bytes shown; only `bound` makes one."""
 
     view: "ReleaseView"
     statement: "Statement"
@@ -201,7 +203,7 @@ async def approve(
     views = [await on.desk.call("releases/show", Named(one), ReleaseView) for one in dict.fromkeys(releases)]
     done = {view.id: view.state for view in views if on.repeatable and view.state in APPROVED}
     # (1)
-    checked = [_checked(view) for view in views if view.id not in done]
+    checked = [bound(view) for view in views if view.id not in done]
     # (2)
     if any(one.statement.requester == on.desk.identity.officer for one in checked):
         raise RoleMissing("you asked for this release yourself: another person approves it")
@@ -227,7 +229,7 @@ async def approve(
     return Answer(document, text, NEGATIVE if outcome.voided else DONE)
 
 
-def _checked(view: "ReleaseView") -> Checked:
+def bound(view: "ReleaseView") -> Bound:
     """Bind what is shown to what is signed: every fact below is read from bytes whose digest the statement names."""
     from gateway.model.decision import DecisionDocument
 
@@ -246,36 +248,32 @@ def _checked(view: "ReleaseView") -> Checked:
         statement.message_id,
     ):
         raise LocalFault("the decision shown is of another message: nothing was signed", code=BYTES_DIFFER)
-    return Checked(view, statement, document)
+    return Bound(view, statement, document)
 
 
-def _agree(on: Acting, checked: Sequence[Checked], *, yes: bool) -> None:
+def _agree(on: Acting, checked: Sequence[Bound], *, yes: bool) -> None:
     """Show everything; then the officer's word. On standard error with ``--json``, where output is one document."""
-    screen = terminal(stderr=on.place.json_out)
     if not (yes and on.place.json_out):
         for one in checked:
-            for piece in _shown(one):
-                screen.print(visible(piece) if isinstance(piece, str) else piece)
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise RequestInvalid("nobody can be asked here: read the releases, then repeat with --yes")
-    if not typer.confirm(f"Approve {len(checked)} release(s)?", err=True):
-        raise Conflict("nothing was approved")
+            show(_shown(one), stderr=on.place.json_out)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise RequestInvalid("nobody can be asked here: read the releases, then repeat with --yes")
+        confirm(f"Approve {len(checked)} release(s)?")
 
 
-def _shown(one: Checked) -> list["RenderableType"]:
+def _shown(one: Bound) -> list["RenderableType"]:
     document, handling = one.document, one.document.handling
     return [
         f"release {one.view.id} to {document.partner}, requested by {one.statement.requester}",
         f"not after {one.statement.not_after}",
         f"purpose {handling.purpose}, legal basis {handling.legal_basis}, regime {handling.regime}",
         f"onward {handling.onward}, to be kept until {handling.retention_until}",
-        f"justification: {document.justification}",
-        *(f"lift {lift.pointer}: {lift.reason}" for lift in document.lifts),
+        f"justification: {one_line(document.justification)}",
+        *(f"lift {one_line(lift.pointer)}: {one_line(lift.reason)}" for lift in document.lifts),
         f"payload, {len(one.view.payload)} bytes, sha256 {one.statement.payload_sha256} (indented for reading):",
         readable(one.view.payload),
-        _fields([field for record in document.records for field in record.fields]),
+        field_table([field for record in document.records for field in record.fields]),
     ]
 
 
@@ -287,7 +285,7 @@ def readable(payload: bytes) -> str:
         return f"({len(payload)} bytes that are not JSON)"
 
 
-def _approval(one: Checked) -> dict[str, Any]:
+def _approval(one: Bound) -> dict[str, Any]:
     fields = [field for record in one.document.records for field in record.fields]
     return {
         "release": one.view.id,
@@ -365,6 +363,6 @@ def _reasons(reasons: Iterable["Reason"]) -> list[str]:
     return [f"  {explain(reason, 'en')}" for reason in reasons if reason.effect != "PERMIT"]
 
 
-def _fields(fields: Iterable["FieldOutcome"]) -> "RenderableType":
+def field_table(fields: Iterable["FieldOutcome"]) -> "RenderableType":
     rows = [(field.outcome, field.pointer, field.rule, field.source_kind, field.article) for field in fields]
     return table(("outcome", "field", "rule", "source", "article"), rows)

@@ -13,6 +13,7 @@ import sys
 import unicodedata
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
@@ -31,6 +32,7 @@ from gateway.errors import (
     Unavailable,
     UnknownPartner,
 )
+from gateway.model.time import rfc3339
 from gateway.service.home import Home
 
 if TYPE_CHECKING:
@@ -43,8 +45,9 @@ Body = TypeVar("Body", bound=Callable[..., Any])
 
 DONE, NEGATIVE, USAGE, UNAVAILABLE, BROKEN = range(5)
 
-#: Code of the refusal to sign when the gateway shows other bytes than its statement names.
-BYTES_DIFFER = "bytes-differ"
+#: Codes of negative answers that arise here: the gateway shows other bytes than its statement names, so nothing is
+#: signed; the officer was asked, and said no.
+BYTES_DIFFER, DECLINED = "bytes-differ", "declined"
 
 #: Columns of text where no terminal tells its width: wide enough that no id is broken.
 WIDTH = 200
@@ -214,7 +217,7 @@ def exit_code(error: GatewayError) -> int:
         return BROKEN
     if isinstance(error, MalformedMessage | SchemaViolation | UnknownPartner):
         return USAGE
-    if isinstance(error, PartnerFault | GuardRefused) or error.code == BYTES_DIFFER:
+    if isinstance(error, PartnerFault | GuardRefused) or error.code in (BYTES_DIFFER, DECLINED):
         return NEGATIVE
     return USAGE if isinstance(error, LocalFault) else UNAVAILABLE
 
@@ -236,9 +239,7 @@ def answer(json_out: bool, produce: Callable[[], Answer]) -> NoReturn:
     if json_out:
         emit(given.document)
     else:
-        console = terminal()
-        for piece in given.text:
-            console.print(visible(piece) if isinstance(piece, str) else piece)
+        show(given.text)
     raise typer.Exit(given.code)
 
 
@@ -255,6 +256,19 @@ def emit(document: Any) -> None:
     """The one JSON document of a command; bytes as base64."""
     sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
     sys.stdout.flush()
+
+
+def show(text: "Iterable[RenderableType]", *, stderr: bool = False) -> None:
+    """Lines and tables for people."""
+    console = terminal(stderr=stderr)
+    for piece in text:
+        console.print(visible(piece) if isinstance(piece, str) else piece)
+
+
+def confirm(question: str) -> None:
+    """Ask the officer at the terminal, on standard error; raises when the answer is no."""
+    if not typer.confirm(question, err=True):
+        raise LocalFault("nothing was signed", code=DECLINED)
 
 
 def terminal(*, stderr: bool = False) -> "Console":
@@ -277,6 +291,11 @@ def visible(text: str) -> str:
     )
 
 
+def one_line(text: str) -> str:
+    """Free text in a line that stands for one thing: a line break in it cannot pass for the next thing."""
+    return visible(text).replace("\n", "\\n")
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> "RenderableType":
     """Rows for people; an empty one says so."""
     from rich.table import Table
@@ -286,8 +305,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
         *columns, title=title or None, box=None, pad_edge=False, title_justify="left", header_style="bold"
     )
     for row in rows:
-        drawn.add_row(*(Text(visible(str(cell)), overflow="fold") for cell in row))
+        drawn.add_row(*(Text(visible(_cell(cell)), overflow="fold") for cell in row))
     return drawn if drawn.row_count else f"{title or 'list'}: nothing"
+
+
+def _cell(value: object) -> str:
+    return rfc3339(value) if isinstance(value, datetime) else str(value)
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

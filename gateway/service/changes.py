@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 import msgspec
-import rfc8785
 
 from gateway.errors import Conflict, NotFound, RequestInvalid
 from gateway.flow.change import (
@@ -20,7 +20,7 @@ from gateway.flow.change import (
 )
 from gateway.model.officer import Officer
 from gateway.model.party import Partner
-from gateway.model.rows import ChangeRow, DirectoryRow, EmbargoRow
+from gateway.model.rows import ChangeRow, DirectoryRow, EmbargoRow, RecordRow
 from gateway.model.signing import Change, ChangeKind, TrustChange
 from gateway.model.time import rfc3339
 from gateway.policy.rules import load_policy
@@ -29,6 +29,9 @@ from gateway.service.context import Gateway
 
 #: Changes the signer must apply to its own trust before ours; the others concern the desk alone.
 SIGNER_KINDS = frozenset({"officer", "partner", "agreement", "agreement-revoke", "policy"})
+
+#: What looks like a record's handle (`imports`), and so is never taken for an entity id.
+HANDLE = re.compile(r"r-[0-9a-f]{16}")
 
 
 class Changes:
@@ -40,8 +43,7 @@ class Changes:
     def draft(self, officer: Officer, kind: ChangeKind, target: str, document: bytes) -> tuple[bytes, bytes]:
         """The statement to sign for this change, and the document in its one form. Nothing is stored."""
         require_change_role(officer)
-        decoded = decode_document(kind, document)
-        exact = self._exact(kind, decoded) if isinstance(decoded, bytes) else canonical(decoded)
+        exact = _exact(kind, document)
         change = Change(
             v=1,
             id=self._g.ids.uuid(),
@@ -68,6 +70,8 @@ class Changes:
             raise RequestInvalid("the proposal must be signed by the caller, for this organisation")
         if change.after_sha256 != digest(document):
             raise RequestInvalid("the statement names another document than the one given")
+        if _exact(change.kind, document) != document:
+            raise RequestInvalid("the document is not in its one form")
         if change.before_sha256 != self._before_sha256(change.kind, change.target):
             raise Conflict("the change was made against a document that is no longer in force")
         row = ChangeRow(
@@ -186,34 +190,51 @@ class Changes:
             f"{'agreement' if kind == 'agreement-revoke' else kind}/{target}", ""
         )
 
-    def _exact(self, kind: str, document: bytes) -> bytes:
-        if kind == "policy":
-            load_policy(document)
-            return document
-        if kind == "embargo-lift":
-            return rfc8785.dumps(msgspec.json.decode(document, type=dict[str, str]))
-        raise RequestInvalid("there is no change of this kind")
-
     # --- embargoes ----------------------------------------------------------------------------------------------
 
     async def embargo(self, officer: Officer, name: str, authority: bytes) -> str:
-        """Place an embargo on a subject (TER art. 19): one person may, at once; lifting it takes two."""
+        """Place an embargo on a subject (TER art. 19): one person may, at once; lifting it takes two.
+
+        ``name`` is a record's handle or an entity id; the record of an entity id may come later. Raises `NotFound`
+        for a handle without a record: it would protect nobody.
+        """
         gateway, now = self._g, self._g.clock.now()
-        subject = (await gateway.signer.index([name.encode()]))[0]
+        index = (await gateway.signer.index([name.encode()]))[0]
         await gateway.vault.reserve()
-        row = EmbargoRow(gateway.ids.uuid(), subject, digest(authority), now, officer.id)
+        embargo = gateway.ids.uuid()
 
         def unit(tx: Tx) -> None:
+            held = tx.select(RecordRow, {"handle": name, "latest": True})
+            if not held and HANDLE.fullmatch(name):
+                raise NotFound("there is no record of this handle")
+            subject = held[0].subject if held else index
+            row = EmbargoRow(embargo, subject, digest(authority), now, officer.id)
             tx.insert(row)
             gateway.ledger.record(
                 tx, now, "change", officer.id, row.id, {"step": "embargo", "authority": authority}
             )
 
         await gateway.store.write(unit)
-        return row.id
+        return embargo
 
     def _lift(self, tx: Tx, embargo: str, now: datetime) -> None:
         row = tx.get(EmbargoRow, embargo)
         if row is None or row.lifted_at is not None:
             raise NotFound("there is no embargo of this id in force")
         tx.put(msgspec.structs.replace(row, lifted_at=now))
+
+
+def _exact(kind: str, document: bytes) -> bytes:
+    """The document in its one form (RFC 8785). Raises a `LocalFault` for one that its kind cannot load."""
+    decoded = decode_document(kind, document)
+    if not isinstance(decoded, bytes):
+        return canonical(decoded)
+    try:
+        if kind == "policy":
+            load_policy(document)
+            return canonical(msgspec.json.decode(document))
+        if kind == "embargo-lift":
+            return canonical(msgspec.json.decode(document, type=dict[str, str]))
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise RequestInvalid(f"the {kind} document does not follow its schema") from None
+    raise RequestInvalid("there is no change of this kind")

@@ -38,7 +38,7 @@ class Directory(msgspec.Struct, frozen=True):
     partners: dict[str, Partner]
     agreements: dict[str, AgreementState]  # by partner; the newest series version in force
     policy: Policy
-    digests: dict[str, str]  # "kind/target" -> digest of the document in force
+    digests: dict[str, str]  # "kind/target" -> digest of the document in force, or of the agreement revoked last
 
     def officer(self, name: str) -> Officer:
         """The officer, or `NotFound`."""
@@ -88,5 +88,11 @@ def load_directory(tx: ReadTx, *, now: datetime) -> Directory:
         partners=partners,
         agreements=agreements,
         policy=load_policy(by_kind[POLICY][0].document),
-        digests={f"{row.kind}/{row.id}": row.sha256 for row in rows},
+        digests={f"{row.kind}/{row.id}": row.sha256 for row in [*_ended(tx), *rows]},
     )
+
+
+def _ended(tx: ReadTx) -> list[DirectoryRow]:
+    """Agreements not in force, oldest first: a new version of a revoked series is made against the revoked one."""
+    rows = tx.select(DirectoryRow, {"kind": AGREEMENT, "current": False})
+    return sorted(rows, key=lambda row: row.version)

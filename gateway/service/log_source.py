@@ -138,8 +138,8 @@ class HeldFinding(msgspec.Struct, frozen=True):
 def held_heads(tx: ReadTx, org: str) -> list[HeldRow]:
     """Every head of a partner's log about us, by partner and size. Raises `AuditBroken` when it cannot be read."""
     rows: list[HeldRow] = []
-    for partner in _partners(tx):
-        rows += _rows(tx, HeldRow, partner_origin(partner.org, org), "size")
+    for partner in _log_keys_of_partners(tx):
+        rows += _rows(tx, HeldRow, partner_origin(partner, org), "size")
     return rows
 
 
@@ -151,8 +151,8 @@ def inspect_held(tx: ReadTx, org: str, shown: list[bytes]) -> list[HeldFinding]:
     Heads of different sizes need the partner's log to be compared, and are not.
     """
     findings = []
-    for partner in _partners(tx):
-        origin, keys = partner_origin(partner.org, org), log_key(partner)
+    for partner, keys in _log_keys_of_partners(tx).items():
+        origin = partner_origin(partner, org)
         known = {}
         for note in shown:
             try:
@@ -166,19 +166,20 @@ def inspect_held(tx: ReadTx, org: str, shown: list[bytes]) -> list[HeldFinding]:
                 head = verify(row.note, keys, origin=origin).checkpoint
                 reason = "" if head.size == row.size else "held-invalid"
             except AuditBroken:
-                findings.append(HeldFinding(partner.org, origin, row.size, "held-invalid"))
+                findings.append(HeldFinding(partner, origin, row.size, "held-invalid"))
                 continue
             # (2)
             if known.get(head.size, head.root) != head.root:
                 reason = "equivocation"
-            findings.append(HeldFinding(partner.org, origin, row.size, reason))
+            findings.append(HeldFinding(partner, origin, row.size, reason))
     return findings
 
 
-def _partners(tx: ReadTx) -> list[Partner]:
+def _log_keys_of_partners(tx: ReadTx) -> dict[str, list[VerifierKey]]:
     try:
         rows = tx.select(DirectoryRow, {"kind": "partner", "current": True})
-        return [msgspec.json.decode(row.document, type=Partner) for row in rows]
+        partners = [msgspec.json.decode(row.document, type=Partner) for row in rows]
+        return {partner.org: log_key(partner) for partner in partners}
     except Exception:
         raise _unreadable() from None
 

@@ -119,7 +119,7 @@ def create_home(
     replace_file(home.signer / "trust.json", msgspec.json.encode(found(founding, now=now)))
     # (6)
     rows: list[Row] = [_row(FOUNDING, document.org, founding.document, now)]
-    rows.append(_row(POLICY, "release", shipped_policy(), now))
+    rows.append(_row(POLICY, "release", canonical(msgspec.json.decode(shipped_policy())), now))
     rows += [_row(OFFICER, officer.id, canonical(officer), now) for officer in document.officers]
     store = SqliteStore.open(home.database, fatal=_no_fatal)
     try:

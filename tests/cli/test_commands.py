@@ -15,7 +15,7 @@ import typer.main
 
 from gateway import errors
 from gateway.cli import app, inbox, shared
-from gateway.cli.shared import Answer, exit_code, visible
+from gateway.cli.shared import Answer, exit_code, one_line, visible
 from tests.cli.conftest import Run
 
 ACTING = [
@@ -157,6 +157,11 @@ def test_nothing_invisible_reaches_a_terminal() -> None:
     """Escape sequences, reading-direction marks and line separators are spelled out; names in any script stay."""
     assert visible("a\x1b[2J\u202eb\u2028c\x9b\r") == "a\\u001b[2J\\u202eb\\u2028c\\u009b\\u000d"
     assert visible("إكزمبل Zzemo\nligne") == "إكزمبل Zzemo\nligne"
+
+
+def test_free_text_stays_in_its_line() -> None:
+    """A justification with a line break cannot pass for the lines after it."""
+    assert one_line("synthetic\npayload, 0 bytes\r") == "synthetic\\npayload, 0 bytes\\u000d"
 
 
 def test_documents_hold_bytes_as_base64(capfd: pytest.CaptureFixture[str]) -> None:

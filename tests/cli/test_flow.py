@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from gateway.cli import release as release_commands
 from gateway.cli.client import Identity, desk
 from gateway.cli.shared import BYTES_DIFFER, NEGATIVE, exit_code
-from gateway.cli.staging import BASIS, FR, FUSION
+from gateway.cli.staging import BASIS, BE, FR, FUSION
 from gateway.errors import LocalFault
 from gateway.service import calls
 from gateway.service.provision import read_officer_key
@@ -179,6 +180,50 @@ def test_a_partner_is_stopped_by_one_and_released_by_two(world: World, ecluse: R
     assert ecluse("change", "approve", proposed["id"], *world.officer("be-approver")).code == 0
 
 
+def test_an_agreement_is_shown_by_its_terms(world: World, ecluse: Run) -> None:
+    """Who approves an agreement reads the terms that were signed, not their encoding."""
+    approver = world.officer("be-approver")
+    changes = ecluse("change", "list", *approver).document["changes"]
+    change = next(one["id"] for one in changes if one["kind"] == "agreement")
+    said = ecluse("change", "show", change, *(word for word in approver if word != "--json"))
+    assert said.code == 0
+    assert '"purposes"' in said.out
+    assert "ct-prevention" in said.out
+    assert f"signed by {BE} and {FR}" in said.out or f"signed by {BE} and {FUSION}" in said.out
+
+
+def test_an_officer_is_suspended_by_one_and_cleared_by_two(world: World, ecluse: Run) -> None:
+    """Suspending applies at once, and the officer's next call is refused; a clearance waits for a second officer."""
+    first, second = world.officer("fr-inbox"), world.officer("fr-second")
+    assert ecluse("queue", "list", *second).code == 0
+    cleared = ecluse("officer", "clear", "fr-inbox", "--policy", "FRA", "--level", "UNCLASSIFIED", "--until",
+                     "2099-01-01T00:00:00Z", *first)  # fmt: skip
+    assert (cleared.code, cleared.document["state"]) == (0, "proposed")
+    left = ecluse("officer", "leave", "fr-second", *first)
+    assert (left.code, left.document["state"]) == (0, "applied")
+    refused = ecluse("queue", "list", *second)
+    assert (refused.code, refused.document["error"]["code"]) == (2, "role-missing")
+    assert ecluse("officer", "suspend", "fr-nobody", *first).document["error"]["code"] == "not-found"
+
+
+def test_an_approver_who_says_no_signs_nothing(
+    world: World, ecluse: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a terminal the bytes are shown and the officer is asked; no means exit code 1 and a release that waits."""
+    arguments = ("--to", FR, *WHY, "--justification", "synthetic", *world.officer("be-requester"))
+    release = ecluse("disclose", "BDC-000001", *arguments).document["releases"][0]["release"]
+    master, slave = os.openpty()
+    os.write(master, b"n\n")
+    with os.fdopen(slave) as keyboard:
+        monkeypatch.setattr("sys.stdin", keyboard)
+        said = ecluse("approve", release, *world.officer("be-approver"))
+    os.close(master)
+    assert (said.code, said.document["error"]["code"]) == (NEGATIVE, "declined")
+    assert '"type": "disclosure"' in said.err
+    state = ecluse("trace", release, *world.officer("be-approver")).document["state"]
+    assert state == "awaiting-approval"
+
+
 def test_lists_and_explanations(world: World, ecluse: Run) -> None:
     """Each list answers one document with exit code 0; a rule is explained in the language asked for."""
     approver = world.officer("be-approver")
@@ -230,9 +275,9 @@ def view(world: World) -> calls.ReleaseView:
 @pytest.mark.parametrize("member", ["payload", "document", "id", "message_id"])
 def test_a_gateway_that_shows_other_bytes_gets_no_signature(view: calls.ReleaseView, member: str) -> None:
     """Any member that the statement does not bind as shown is refused before anything is signed: exit code 1."""
-    release_commands._checked(view)
+    release_commands.bound(view)
     value = getattr(view, member)
     other = value + b" " if isinstance(value, bytes) else "5f0c7f0e-6a0e-4a53-9d57-0f3c1c2b7a11"
     with pytest.raises(LocalFault) as refused:
-        release_commands._checked(msgspec.structs.replace(view, **{member: other}))
+        release_commands.bound(msgspec.structs.replace(view, **{member: other}))
     assert (refused.value.code, exit_code(refused.value)) == (BYTES_DIFFER, NEGATIVE)

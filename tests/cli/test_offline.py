@@ -66,6 +66,20 @@ def test_a_home_is_founded_by_two(ecluse: Run, tmp_path: Path) -> None:
     assert ecluse(*init).code == 2
     checked = ecluse("config", "check", "--home", home, "--json")
     assert checked.document["sha256"] == hashlib.sha256(config.read_bytes()).hexdigest()
+    trust = (
+        "partner",
+        "trust",
+        FR,
+        "--home",
+        home,
+        "--crl",
+        tmp_path / "ca" / "crl.pem",
+        "--json",
+        "--authority",
+    )
+    assert ecluse(*trust, tmp_path / "ca" / "ca.pem").code == 0
+    assert (home / "tls" / "partners" / f"{FR}.pem").is_file()
+    assert ecluse(*trust, config).document["error"]["code"] == "request-invalid"
     entry = tmp_path / "entry.json"
     exported = ecluse("partner", "export", "--home", home, "--endpoint", "https://localhost:1", "--tls-name",
                       "localhost", "--recipient-kind", "other", "--out", entry, "--json")  # fmt: skip

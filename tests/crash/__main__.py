@@ -21,6 +21,7 @@ import msgspec
 
 from gateway.cli import staging
 from gateway.cli.demo import furnish
+from gateway.errors import GatewayError
 from gateway.service.app import now
 from tests.crash.killing import VICTIMS, Broken, Gateways, Record, kill_all
 from tests.crash.officers import Denied, Officers, import_records
@@ -57,10 +58,8 @@ def main(arguments: Sequence[str]) -> int:
         folder = options.keep or Path(temporary) / "stage"
         try:
             _run(run, folder, Random(options.seed))  # noqa: S311 - a schedule, no secret
-        except (Broken, Denied) as failure:
-            run.findings.append(str(failure))
-        except TimeoutError:
-            run.findings.append("the time for the run is over")
+        except GatewayError as failure:
+            run.findings.append(failure.detail)
     result = _result(run, time.monotonic() - began)
     if not options.json:
         _tell(result)
@@ -89,6 +88,10 @@ def _run(run: Run, folder: Path, chance: Random) -> None:
     try:
         gateways.start()
         asyncio.run(_flow(run, stage, gateways, chance))
+    except (Broken, Denied, GatewayError) as failure:
+        run.findings.append(str(failure))
+    except TimeoutError:
+        run.findings.append("the time for the run is over")
     finally:
         codes = gateways.stop()
     if any(codes):
@@ -110,7 +113,7 @@ async def _flow(run: Run, stage: staging.Stage, gateways: Gateways, chance: Rand
             await killer
             await gateways.drained()
             watcher.cancel()
-    except* (Broken, Denied) as failed:
+    except* (Broken, Denied, GatewayError) as failed:
         raise _first(failed) from None
 
 

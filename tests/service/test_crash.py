@@ -174,17 +174,3 @@ async def test_killed_at_the_desk(world: World, commit: int, mode: str) -> None:
     await world.be.send()
     check_delivered(world, [view])
     await check_logs(world)
-
-
-async def test_a_store_behind_a_signed_head_is_refused(founded: Founded) -> None:
-    """Killed between the signer's head and its row is no rollback: the store is never behind what was signed."""
-    world = await World(founded).boot()
-    views = await world.be.disclose(CLEAN[0])
-    await world.be.boot()
-    world.faults.arm(5, "kill-after")  # the signer has signed a head and a seal that nobody stored
-    await world.surviving(world.be.send)
-    assert world.faults.calls == [row.call for row in TABLE[:6]]
-    await world.be.gateway.refuse_rollback()
-    await world.be.send()
-    check_delivered(world, views)
-    world.close()

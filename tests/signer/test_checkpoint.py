@@ -103,10 +103,9 @@ REFUSED: dict[str, tuple[str, Callable[[], CheckpointRequest]]] = {
     ),
     "root of another log": ("audit-broken", lambda: msgspec.structs.replace(head(5, 9), root=bytes(32))),
     "root of another length": ("audit-broken", lambda: msgspec.structs.replace(head(5, 9), root=b"")),
-    "size claimed larger": ("audit-broken", lambda: msgspec.structs.replace(head(5, 9), size=16)),
     "empty log": ("request-invalid", lambda: msgspec.structs.replace(head(5, 9), size=0)),
     "negative size": ("audit-broken", lambda: msgspec.structs.replace(head(5, 9), size=-9)),
-    "size beyond any log": ("audit-broken", lambda: msgspec.structs.replace(head(5, 9), size=2**63 - 1)),
+    "size beyond any log": ("audit-broken", lambda: msgspec.structs.replace(head(5, 9), size=2**63)),
     "another organisation's log": (
         "request-invalid",
         lambda: msgspec.structs.replace(head(0, 5), origin=f"ecluse/{POLICE}/master"),
@@ -136,7 +135,7 @@ def test_refused(name: str) -> None:
         assert held.files == before
 
 
-@pytest.mark.parametrize("spoilt", [{"size": -1}, {"size": 0}, {"root": b"short"}, {"size": 2**63 - 1}])
+@pytest.mark.parametrize("spoilt", [{"size": -1}, {"size": 0}, {"root": b"short"}, {"size": 2**63}])
 def test_a_first_head_without_form_leaves_nothing_behind(spoilt: dict[str, object]) -> None:
     """What could never be signed is not remembered either: it would block the log for good."""
     held = disk()

@@ -1,0 +1,290 @@
+"""Two-person changes: what widens takes two, what narrows takes one and works at once, in gateway and signer alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.errors import Conflict, GatewayError, LocalFault, NotFound, RequestInvalid, RoleMissing
+from gateway.flow.change import canonical
+from gateway.model.rows import ChangeRow, DirectoryRow, EmbargoRow, RecordRow
+from gateway.service import calls
+from gateway.service.provision import shipped_policy
+from tests.service.world import CLEAN, FR, SERIES, World, sign_agreement, terms
+
+FIRST, SECOND, THIRD = "be-requester", "be-approver", "be-only-security-officer"
+
+
+def wider(world: World, name: str = "be-only-reviewer") -> bytes:
+    """An officer with one more role."""
+    officer = world.be.gateway.directory.officers[name]
+    return canonical(msgspec.structs.replace(officer, roles=(*officer.roles, "inbox"), version=2))
+
+
+async def test_what_widens_waits_for_a_second_person(world: World) -> None:
+    """Proposed, it changes nothing; approved by another security officer, it is in force in gateway and signer."""
+    be = world.be
+    view = await be.propose("officer", "be-only-reviewer", wider(world), FIRST)
+    assert view.state == "proposed"
+    assert "inbox" not in be.gateway.directory.officers["be-only-reviewer"].roles
+    params = calls.ApproveChange(view.id, be.sign_change(SECOND, "approve", view.statement))
+    await be.call(SECOND, "changes/approve", params)
+    trust = be.signer.authority.trust.trust
+    for officers in (be.gateway.directory.officers, trust.officers):
+        assert "inbox" in officers["be-only-reviewer"].roles
+    await be.boot()
+    assert "inbox" in be.gateway.directory.officers["be-only-reviewer"].roles
+
+
+@pytest.mark.parametrize("second", [FIRST, "be-anna-again", "be-anna-and-operator"])
+async def test_one_person_or_an_operator_cannot_be_the_second(world: World, second: str) -> None:
+    """The proposer, another key of the proposer, and a security officer who operates the gateway are refused; the
+    change stays open and the signer never hears of it."""
+    be = world.be
+    before = be.signer.authority.trust.trust
+    view = await be.propose("officer", "be-only-reviewer", wider(world), FIRST)
+    params = calls.ApproveChange(view.id, be.sign_change(second, "approve", view.statement))
+    with pytest.raises(RoleMissing):
+        await be.call(second, "changes/approve", params)
+    assert [row.state for row in be.rows(ChangeRow, id=view.id)] == ["proposed"]
+    assert be.signer.authority.trust.trust == before
+
+
+async def test_only_security_officers_propose_and_reject(world: World) -> None:
+    """The role is checked again below the desk's table."""
+    be = world.be
+    stranger = be.gateway.directory.officers["be-only-requester"]
+    with pytest.raises(RoleMissing):
+        be.changes.draft(stranger, "officer", "be-only-reviewer", wider(world))
+    view = await be.propose("officer", "be-only-reviewer", wider(world), FIRST)
+    with pytest.raises(RoleMissing):
+        await be.changes.reject(stranger, view.id)
+
+
+async def test_a_proposal_is_its_callers_and_binds_its_document(world: World) -> None:
+    """Another officer's signature, another document, another home or a stale state are refused; nothing is stored."""
+    be = world.be
+    draft = await be.call(FIRST, "changes/draft", calls.DraftChange("officer", "be-only-reviewer", wider(world)))
+    signature = be.sign_change(FIRST, "propose", draft.statement)
+    before = be.rows(ChangeRow)
+    attempts: list[tuple[str, bytes, bytes, str]] = [
+        (SECOND, draft.statement, draft.document, signature),
+        (FIRST, draft.statement, wider(world, "be-only-inbox"), signature),
+        (FIRST, draft.statement, draft.document, be.sign_change(FIRST, "approve", draft.statement)),
+    ]
+    for member, value in (("home", FR), ("proposer", SECOND), ("before_sha256", "0" * 64)):
+        other = canonical({**msgspec.json.decode(draft.statement), member: value})
+        attempts.append((FIRST, other, draft.document, be.sign_change(FIRST, "propose", other)))
+    for officer, statement, document, token in attempts:
+        with pytest.raises(LocalFault):
+            await be.call(officer, "changes/propose", calls.ProposeChange(statement, document, token))
+    assert be.rows(ChangeRow) == before
+
+
+async def test_a_change_overtaken_is_refused(world: World) -> None:
+    """Two proposals against one state: the second approval meets another state and is a conflict."""
+    be = world.be
+    officer = be.gateway.directory.officers["be-only-reviewer"]
+    other = canonical(msgspec.structs.replace(officer, roles=("reviewer", "requester"), version=2))
+    views = [await be.propose("officer", officer.id, document, FIRST) for document in (wider(world), other)]
+    tokens = [be.sign_change(SECOND, "approve", view.statement) for view in views]
+    await be.call(SECOND, "changes/approve", calls.ApproveChange(views[0].id, tokens[0]))
+    with pytest.raises(Conflict):
+        await be.call(SECOND, "changes/approve", calls.ApproveChange(views[1].id, tokens[1]))
+    with pytest.raises(Conflict):
+        await be.call(SECOND, "changes/approve", calls.ApproveChange(views[0].id, tokens[0]))
+    assert "requester" not in be.gateway.directory.officers[officer.id].roles
+
+
+def _narrower(world: World) -> dict[str, tuple[str, str, bytes]]:
+    directory = world.be.gateway.directory
+    officer, partner = directory.officers["be-approver"], directory.partners[FR]
+    revoked = tuple(msgspec.structs.replace(key, revoked=True) for key in officer.keys)
+    keys = tuple(msgspec.structs.replace(key, revoked=key.use == "encryption") for key in partner.keys)
+    return {
+        "suspend an officer": ("officer", officer.id, canonical(msgspec.structs.replace(officer, suspended=True))),
+        "take a role": ("officer", officer.id, canonical(msgspec.structs.replace(officer, roles=("approver",)))),
+        "revoke a key": ("officer", officer.id, canonical(msgspec.structs.replace(officer, keys=revoked))),
+        "stop a partner": ("partner", FR, canonical(msgspec.structs.replace(partner, stopped=True, version=2))),
+        "revoke its key": ("partner", FR, canonical(msgspec.structs.replace(partner, keys=keys, version=2))),
+        "revoke the agreement": ("agreement-revoke", SERIES, canonical(world.founded.agreement)),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["suspend an officer", "take a role", "revoke a key", "stop a partner",
+                                  "revoke its key", "revoke the agreement"])  # fmt: skip
+async def test_what_narrows_takes_one_person_and_works_at_once(world: World, name: str) -> None:
+    """Applied with the proposal, in gateway and signer; undoing it takes two."""
+    be = world.be
+    kind, target, document = _narrower(world)[name]
+    before = next(row.document for row in be.rows(DirectoryRow, id=target, current=True))
+    assert (await be.propose(kind, target, document, FIRST)).state == "applied"
+    assert be.rows(ChangeRow)[-1].endorsements[1:] == () or len(be.rows(ChangeRow)) > 1
+    if kind == "agreement-revoke":
+        assert FR not in be.gateway.directory.agreements
+        assert be.signer.authority.trust.trust.agreements[SERIES].revoked
+        return
+    trust: Any = be.signer.authority.trust.trust
+    assert canonical(getattr(trust, f"{kind}s")[target]) == document
+    undone = msgspec.structs.replace(
+        msgspec.json.decode(before, type=type(getattr(trust, f"{kind}s")[target])), version=3
+    )
+    assert (await be.propose(kind, target, canonical(undone), "be-requester")).state == "proposed"
+
+
+async def test_a_stop_drops_open_connections(world: World) -> None:
+    """Applied, a partner's change drops its connections: who may come back is asked again at the next handshake."""
+    dropped: list[str] = []
+    world.be.gateway.drop = dropped.append
+    kind, target, document = _narrower(world)["stop a partner"]
+    await world.be.propose(kind, target, document, FIRST)
+    assert dropped == [FR]
+
+
+async def test_a_signer_that_is_away_leaves_the_change_open(world: World) -> None:
+    """Killed between signer and store, or with the signer away: the approval is repeated and the change is applied
+    once, in both."""
+    be = world.be
+    for mode, at in (("away-before", 0), ("kill-after", 0), ("kill-before", 1)):
+        name = f"be-only-{['reviewer', 'requester', 'approver'][at + (mode == 'kill-after')]}"
+        view = await be.propose("officer", name, wider(world, name), FIRST)
+        params = calls.ApproveChange(view.id, be.sign_change(SECOND, "approve", view.statement))
+        world.faults.arm(at, mode)
+        await world.surviving(lambda params=params: be.call(SECOND, "changes/approve", params))  # type: ignore[misc]
+        assert [row.state for row in be.rows(ChangeRow, id=view.id)] == ["proposed"], mode
+        world.faults.arm(-1, "")
+        await be.call(SECOND, "changes/approve", params)
+        assert "inbox" in be.gateway.directory.officers[name].roles
+        assert "inbox" in be.signer.authority.trust.trust.officers[name].roles
+
+
+async def test_a_rejected_change_stays_closed(world: World) -> None:
+    """Rejected by one security officer, it cannot be approved any more."""
+    be = world.be
+    view = await be.propose("officer", "be-only-reviewer", wider(world), FIRST)
+    await be.call(THIRD, "changes/reject", calls.Named(view.id))
+    params = calls.ApproveChange(view.id, be.sign_change(SECOND, "approve", view.statement))
+    with pytest.raises(Conflict):
+        await be.call(SECOND, "changes/approve", params)
+    with pytest.raises(NotFound):
+        await be.call(THIRD, "changes/reject", calls.Named(view.id))
+
+
+async def test_an_older_agreement_never_comes_back(world: World) -> None:
+    """Version 2 replaces version 1; version 1 again is refused, before and after version 2 is revoked; version 3 of a
+    revoked series may come."""
+    be, keys = world.be, world.founded.agreement_keys
+    second, third = (sign_agreement(terms(version=version), keys) for version in (2, 3))
+    await be.change("agreement", SERIES, canonical(second))
+    assert be.gateway.directory.agreements[FR].terms.version == 2
+    with pytest.raises(Conflict):
+        await be.change("agreement", SERIES, canonical(world.founded.agreement))
+    await be.change("agreement-revoke", SERIES, canonical(second))
+    for signed in (world.founded.agreement, second):
+        with pytest.raises(Conflict):
+            await be.change("agreement", SERIES, canonical(signed))
+    assert (await be.prepare(CLEAN[0])).effect == "DENY"
+    await be.change("agreement", SERIES, canonical(third))
+    assert (await be.prepare(CLEAN[0])).effect == "PERMIT"
+
+
+async def test_an_agreement_one_side_signed_is_not_in_force(world: World) -> None:
+    """Half signed, the signer refuses it, and the gateway keeps the one before."""
+    half = sign_agreement(terms(version=2), world.founded.agreement_keys)
+    ours = {org: token for org, token in half.signatures.items() if org != FR}
+    with pytest.raises(LocalFault):
+        await world.be.change("agreement", SERIES, canonical(msgspec.structs.replace(half, signatures=ours)))
+    assert world.be.gateway.directory.agreements[FR].terms.version == 1
+
+
+async def test_the_policy_is_changed_by_two_persons(world: World) -> None:
+    """A policy with one rule less permit is in force after two signatures, in both, and denies what it permitted."""
+    be = world.be
+    policy = msgspec.json.decode(shipped_policy())
+    policy["rules"] = [rule for rule in policy["rules"] if rule["id"] != "release.permit"]
+    document = canonical(policy)
+    view = await be.propose("policy", "release", document, FIRST)
+    assert view.state == "proposed"
+    assert (await be.prepare(CLEAN[0])).effect == "PERMIT"
+    params = calls.ApproveChange(view.id, be.sign_change(SECOND, "approve", view.statement))
+    await be.call(SECOND, "changes/approve", params)
+    assert be.gateway.directory.policy.sha256 == be.signer.authority.trust.trust.policy_sha256
+    assert (await be.prepare(CLEAN[0])).effect == "DENY"
+
+
+async def test_a_policy_nobody_can_load_is_never_stored(world: World) -> None:
+    """Signed by two or not: refused at the proposal, so that no home can be left without a policy it can load."""
+    be = world.be
+    good = await be.call(FIRST, "changes/draft", calls.DraftChange("policy", "release", shipped_policy()))
+    for document in (b"{}", b'{"rules":[]}', b"\xff", b""):
+        statement = msgspec.json.decode(good.statement)
+        import hashlib
+
+        forged = canonical({**statement, "after_sha256": hashlib.sha256(document).hexdigest()})
+        token = be.sign_change(FIRST, "propose", forged)
+        with pytest.raises(LocalFault):
+            await be.call(FIRST, "changes/propose", calls.ProposeChange(forged, document, token))
+    assert all(row.kind != "policy" for row in be.rows(ChangeRow))
+
+
+# --- embargoes -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["entity id", "handle"])
+async def test_an_embargo_is_placed_by_one_and_lifted_by_two(world: World, by: str) -> None:
+    """By entity id or by the record's handle: from the commit on every decision about the person denies; a single
+    security officer cannot lift it, two can, once."""
+    be = world.be
+    (row,) = be.rows(RecordRow, subject=(await be.signer.index([CLEAN[0].encode()]))[0], latest=True)
+    name = CLEAN[0] if by == "entity id" else row.handle
+    placed = await be.call("be-only-requester", "embargoes/add", calls.PlaceEmbargo(name, b"magistrate 1"))
+    for asked in (CLEAN[0], row.handle):
+        denied = await be.prepare(asked)
+        assert (denied.effect, denied.payload) == ("DENY", b"")
+    assert (await be.prepare(CLEAN[1])).effect == "PERMIT"
+    document = canonical({"reason": "synthetic decision 2"})
+    view = await be.propose("embargo-lift", placed["embargo"], document, FIRST)
+    assert view.state == "proposed"
+    assert (await be.prepare(CLEAN[0])).effect == "DENY"
+    params = calls.ApproveChange(view.id, be.sign_change(SECOND, "approve", view.statement))
+    await be.call(SECOND, "changes/approve", params)
+    assert (await be.prepare(CLEAN[0])).effect == "PERMIT"
+    assert [embargo.lifted_at for embargo in be.rows(EmbargoRow)] == [world.clock.now()]
+    with pytest.raises(GatewayError):
+        await be.change("embargo-lift", placed["embargo"], document)
+
+
+async def test_an_embargo_on_nobody_is_refused_and_on_somebody_to_come_is_kept(world: World) -> None:
+    """A handle without a record would protect nobody: refused. An entity id not imported yet is protected when it
+    comes."""
+    be = world.be
+    with pytest.raises(NotFound):
+        await be.call(FIRST, "embargoes/add", calls.PlaceEmbargo("r-0000000000000000", b"magistrate"))
+    assert be.rows(EmbargoRow) == []
+    await be.call(FIRST, "embargoes/add", calls.PlaceEmbargo("BDC-000022", b"magistrate"))
+    from adapters.records.synthetic import extract
+
+    raw = extract(22, 1, world.clock.now()).splitlines(keepends=True)[-1]
+    await be.call(FIRST, "records/import", calls.ImportChunk("bdc-person/1.0", 1, raw))
+    view = await be.prepare("BDC-000022")
+    assert "embargo" in {reason.rule for reason in view.reasons}
+
+
+async def test_two_embargoes_are_lifted_one_by_one(world: World) -> None:
+    """Two magistrates, two embargoes: lifting one leaves the other in force."""
+    be = world.be
+    placed = [
+        (await be.call(FIRST, "embargoes/add", calls.PlaceEmbargo(CLEAN[0], authority)))["embargo"]
+        for authority in (b"magistrate 1", b"magistrate 2")
+    ]
+    for embargo, effect in zip(placed, ("DENY", "PERMIT"), strict=True):
+        await be.change("embargo-lift", embargo, canonical({"reason": "synthetic"}))
+        assert (await be.prepare(CLEAN[0])).effect == effect
+
+
+async def test_a_kind_of_change_that_is_none(world: World) -> None:
+    """The closed list is closed."""
+    with pytest.raises(RequestInvalid):
+        await world.be.call(FIRST, "changes/draft", calls.DraftChange("founding", "x", b"{}"))

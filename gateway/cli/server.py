@@ -102,6 +102,25 @@ def demo(
     answer(json_out, run)
 
 
+@commands.command("bench")
+def bench(
+    messages: Annotated[int, typer.Option("--messages", help="Queued in each round.")] = 500,
+    rounds: Annotated[int, typer.Option("--rounds", help="Interleaved; medians are printed.")] = 3,
+    against: Annotated[str, typer.Option("--against", help="A peer to measure beside; none is known yet.")] = "",
+    json_out: Json = False,
+) -> None:
+    """Measure two gateways on loopback beside this machine's disk and the floor of one message."""
+
+    def run() -> Answer:
+        from gateway.cli.bench import bench as measure
+        from gateway.service.app import configure_logging
+
+        configure_logging()
+        return measure(messages, rounds, against)
+
+    answer(json_out, run)
+
+
 # --- founding --------------------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.errors import OutOfOrder, OutsideAgreement, Replayed, SchemaViolation, WrongAudience
 from gateway.model.agreement import AgreementState
-from gateway.model.label import LevelTable
+from gateway.model.label import LevelTable, dominates
 from gateway.model.message import DEMANDS, ExchangeMessage
 from gateway.model.time import rfc3339
 from gateway.wire.seal import SealEvidence
@@ -49,8 +49,9 @@ def admit(
 ) -> AdmittedMessage:
     """Steps (3) to (5) of the way in.
 
-    (3) type, audience, mode and identity in the payload are those of the seal; (4) the payload was parsed strictly
-    and every label in it is one our policy file knows; (5) the agreement named in the seal is in force and covers
+    (3) type, audience, mode and identity in the payload are those of the seal; (4) the payload was parsed strictly,
+    every label in it is one our policy file knows, releases it to us, and is no higher than the label of the whole
+    (law 11.12.1998 art. 5); (5) the agreement named in the seal is in force and covers
     kinds, purpose, format and ceiling. Raises the `PartnerFault` that names the first that fails.
     """
     header, envelope, terms = evidence.header, message.envelope, agreement.terms
@@ -75,6 +76,11 @@ def admit(
         for label in labels
     ):
         raise OutsideAgreement("a label does not release the message to us", code="mis-sent")
+    if message.labels and (
+        message.label is None
+        or not all(dominates(message.label, entry.label, levels) for entry in message.labels)
+    ):
+        raise SchemaViolation("the label of the message is lower than that of one of its parts")
     # (5)
     if not (agreement.signed_ours and agreement.signed_theirs) or agreement.revoked:
         raise OutsideAgreement("the agreement is not in force")

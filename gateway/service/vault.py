@@ -5,11 +5,13 @@ Destroying a wrapped key erases its bodies; the log keeps commitments under salt
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -22,11 +24,15 @@ from gateway.ports import Ids, ReadTx, Signer
 
 T = TypeVar("T")
 
-#: Fresh keys fetched from the signer at once, and the number below which more are fetched.
-POOL_SIZE, POOL_LOW = 256, 64
+#: Fresh keys fetched from the signer at once, at least and at most.
+POOL_SIZE, FETCH_MOST = 256, 1024
 
-#: Unwrapped keys kept in memory: a page of lanes, so that a retry costs no call to the signer.
-CACHE_SIZE = 1024
+#: Fresh keys promised to a unit that does not say how many: enough for one that writes a handful of bodies.
+FEW = 8
+
+#: Unwrapped keys kept in memory, so that a retry costs no call to the signer: twice the 4096 statements that one
+#: endorsement may cover, each with the fresh key of its entry, and some room.
+CACHE_SIZE = 16_384
 
 #: Nonce of AES-256-GCM, in bytes; random, and a key encrypts a handful of bodies only.
 NONCE_BYTES = 12
@@ -46,12 +52,22 @@ class Vault:
     def __init__(self, signer: Signer, ids: Ids) -> None:
         self._signer, self._ids = signer, ids
         self._pool: list[DataKey] = []
+        self._promised: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
         self._cache: OrderedDict[str, bytes] = OrderedDict()
 
-    async def reserve(self, count: int = POOL_LOW) -> None:
-        """Make sure that `fresh` can be called ``count`` times."""
-        if len(self._pool) < count:
-            self._pool += await self._signer.data_keys(max(POOL_SIZE, count))
+    async def reserve(self, count: int = FEW) -> None:
+        """Promise this task that `fresh` can be called ``count`` times.
+
+        Promises of other tasks stand beside it: units that share a commit take their keys one after another, long
+        after each of them has reserved. A promise lasts until its task makes another, or ends.
+        """
+        if (task := asyncio.current_task()) is not None:
+            self._promised[task] = count
+        while (missing := self._owed() - len(self._pool)) > 0:
+            self._pool += await self._signer.data_keys(min(max(POOL_SIZE, missing), FETCH_MOST))
+
+    def _owed(self) -> int:
+        return sum(count for task, count in self._promised.items() if not task.done())
 
     def fresh(self, now: datetime) -> OpenKey:
         """A new key under a new random id. `reserve` must have been awaited for it."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import msgspec
 import pytest
 
+from adapters.records.synthetic import extract
 from gateway.errors import Conflict, GatewayError, LocalFault, NotFound, RequestInvalid, RoleMissing
 from gateway.flow.change import canonical
 from gateway.model.rows import ChangeRow, DirectoryRow, EmbargoRow, RecordRow
@@ -121,7 +123,6 @@ async def test_what_narrows_takes_one_person_and_works_at_once(world: World, nam
     kind, target, document = _narrower(world)[name]
     before = next(row.document for row in be.rows(DirectoryRow, id=target, current=True))
     assert (await be.propose(kind, target, document, FIRST)).state == "applied"
-    assert be.rows(ChangeRow)[-1].endorsements[1:] == () or len(be.rows(ChangeRow)) > 1
     if kind == "agreement-revoke":
         assert FR not in be.gateway.directory.agreements
         assert be.signer.authority.trust.trust.agreements[SERIES].revoked
@@ -143,21 +144,23 @@ async def test_a_stop_drops_open_connections(world: World) -> None:
     assert dropped == [FR]
 
 
-async def test_a_signer_that_is_away_leaves_the_change_open(world: World) -> None:
-    """Killed between signer and store, or with the signer away: the approval is repeated and the change is applied
-    once, in both."""
-    be = world.be
-    for mode, at in (("away-before", 0), ("kill-after", 0), ("kill-before", 1)):
-        name = f"be-only-{['reviewer', 'requester', 'approver'][at + (mode == 'kill-after')]}"
-        view = await be.propose("officer", name, wider(world, name), FIRST)
-        params = calls.ApproveChange(view.id, be.sign_change(SECOND, "approve", view.statement))
-        world.faults.arm(at, mode)
-        await world.surviving(lambda params=params: be.call(SECOND, "changes/approve", params))  # type: ignore[misc]
-        assert [row.state for row in be.rows(ChangeRow, id=view.id)] == ["proposed"], mode
-        world.faults.arm(-1, "")
-        await be.call(SECOND, "changes/approve", params)
-        assert "inbox" in be.gateway.directory.officers[name].roles
-        assert "inbox" in be.signer.authority.trust.trust.officers[name].roles
+@pytest.mark.parametrize(
+    ("at", "mode"), [(0, "away-before"), (0, "away-after"), (0, "kill-before"), (0, "kill-after"), (1, "kill-before")]
+)
+async def test_a_change_cut_short_is_repeated(world: World, at: int, mode: str) -> None:
+    """Killed between signer and store, or with the signer away: the proposal is still open; the same approval again
+    applies it, once, in both."""
+    be, name = world.be, "be-only-reviewer"
+    view = await be.propose("officer", name, wider(world), FIRST)
+    params = calls.ApproveChange(view.id, be.sign_change(SECOND, "approve", view.statement))
+    await be.vault.reserve(64)
+    world.faults.arm(at, mode)
+    await world.surviving(lambda: be.call(SECOND, "changes/approve", params))
+    assert [row.state for row in be.rows(ChangeRow, id=view.id)] == ["proposed"]
+    world.faults.arm(-1, "")
+    await be.call(SECOND, "changes/approve", params)
+    assert "inbox" in be.gateway.directory.officers[name].roles
+    assert "inbox" in be.signer.authority.trust.trust.officers[name].roles
 
 
 async def test_a_rejected_change_stays_closed(world: World) -> None:
@@ -220,8 +223,6 @@ async def test_a_policy_nobody_can_load_is_never_stored(world: World) -> None:
     good = await be.call(FIRST, "changes/draft", calls.DraftChange("policy", "release", shipped_policy()))
     for document in (b"{}", b'{"rules":[]}', b"\xff", b""):
         statement = msgspec.json.decode(good.statement)
-        import hashlib
-
         forged = canonical({**statement, "after_sha256": hashlib.sha256(document).hexdigest()})
         token = be.sign_change(FIRST, "propose", forged)
         with pytest.raises(LocalFault):
@@ -264,8 +265,6 @@ async def test_an_embargo_on_nobody_is_refused_and_on_somebody_to_come_is_kept(w
         await be.call(FIRST, "embargoes/add", calls.PlaceEmbargo("r-0000000000000000", b"magistrate"))
     assert be.rows(EmbargoRow) == []
     await be.call(FIRST, "embargoes/add", calls.PlaceEmbargo("BDC-000022", b"magistrate"))
-    from adapters.records.synthetic import extract
-
     raw = extract(22, 1, world.clock.now()).splitlines(keepends=True)[-1]
     await be.call(FIRST, "records/import", calls.ImportChunk("bdc-person/1.0", 1, raw))
     view = await be.prepare("BDC-000022")

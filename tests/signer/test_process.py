@@ -366,7 +366,8 @@ def test_it_ends_with_its_parent(stage: staging.Stage, busy: bool) -> None:
 def test_it_ends_when_its_trust_cannot_be_kept(stage: staging.Stage) -> None:
     """A disk that does not keep the head: nothing is signed, and the process ends rather than go on without it."""
     child = start(stage.fr)
-    (stage.fr.signer / "heads.json").mkdir()  # nothing can be moved over a directory
+    in_the_way = stage.fr.signer / "heads.json"
+    in_the_way.mkdir()  # nothing can be moved over a directory
     fr_master = {
         "origin": f"ecluse/{POLICE}/master",
         "size": 1,
@@ -377,6 +378,7 @@ def test_it_ends_when_its_trust_cannot_be_kept(stage: staging.Stage) -> None:
     assert child.raw(call("checkpoint", fr_master)) is None
     assert child.process.wait(START_S) == 0
     finish(child)
+    in_the_way.rmdir()
 
 
 async def test_a_client_without_a_signer(tmp_path: Path) -> None:
@@ -394,7 +396,7 @@ KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and is
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_a_fault_is_the_same_on_the_other_side(kind: type[GatewayError]) -> None:
     """Class, code and detail survive the socket, and so does what retrying code looks at."""
-    raised = kind("a detail", expected=3) if kind is errors.OutOfOrder else kind("a detail")  # type: ignore[call-arg]
+    raised = kind("a detail", expected=3) if kind is errors.OutOfOrder else kind("a detail")
     sent = msgspec.msgpack.decode(msgspec.msgpack.encode(to_fault(raised)), type=Fault)
     found = from_fault(sent)
     assert (type(found), found.code, found.detail) == (kind, raised.code, "a detail")

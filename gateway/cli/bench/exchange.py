@@ -8,17 +8,18 @@ import os
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.cli.client import DeskClient, desk
-from gateway.cli.demo import start_gateway, stop_gateway, wait_ready
-from gateway.cli.staging import BASIS, BE, FR, KIND, Stage
+from gateway.cli.demo import start_gateway, wait_ready
+from gateway.cli.staging import BASIS, FR, KIND, Stage
 from gateway.errors import Conflict, PartnerUnreachable
 from gateway.model.rows import OutboxRow
+from gateway.ports import ReadTx
 from gateway.service import calls
-from gateway.service.app import open_logs, running, synthetic_extract
+from gateway.service.app import open_logs, synthetic_extract
 from gateway.service.home import Home
 
 #: Conversations that the queued messages are dealt to: several lanes, several messages in each, as on a working day.
@@ -34,7 +35,7 @@ IMPORT_LINES, SEED = 500, 1
 SPARE = 1.5
 
 #: Seconds between two looks at the sender's store: while a queue drains, and while one message is under way.
-LOOK_S, LOOK_CLOSELY_S = 0.01, 0.0005
+LOOK_S, LOOK_CLOSELY_S = 0.025, 0.0005
 
 #: Seconds a queue may take for each message, and at the least, before the run has failed.
 DRAIN_S, DRAIN_LEAST_S = 0.1, 30.0
@@ -104,9 +105,7 @@ async def _prepare(requester: DeskClient, person: str, conversation: str) -> cal
     return views[0]
 
 
-async def _endorse(
-    requester: DeskClient, approver: DeskClient, drafts: Sequence[calls.DecisionView]
-) -> None:
+async def _endorse(requester: DeskClient, approver: DeskClient, drafts: Sequence[calls.DecisionView]) -> None:
     releases = tuple(draft.release for draft in drafts)
     statements = [draft.statement for draft in drafts]
     requested = calls.Endorsed(releases, requester.endorse("request", statements))
@@ -120,19 +119,14 @@ async def _endorse(
 # --- throughput ------------------------------------------------------------------------------------------------------
 
 
-@contextlib.asynccontextmanager
-async def queueing(stage: Stage):  # noqa: ANN201
-    """The sender's desk without its dispatcher: what is approved waits untouched, nothing is sealed in advance."""
-    async with running(stage.be, listen=False):
-        yield
-
-
-def drain(stage: Stage, children: dict[str, subprocess.Popen[bytes]], messages: Sequence[str]) -> Drained:
-    """Start both gateways, the sender last, and wait for the last receipt.
+def drain(stage: Stage, children: dict[str, subprocess.Popen[bytes]], queued: int) -> Drained:
+    """Start both gateways, the sender last, and wait for the last receipt of all that is ``queued``.
 
     The time begins when the sender opens its listeners (its dispatcher starts then), and ends when its store holds
-    the last receipt, verified. Processor time is that of the same span.
+    the last receipt, verified. Processor time is that of the same span. The children are the caller's to stop.
     """
+    with open_logs(stage.be) as tx:
+        wanted = delivered(tx) + queued
     children["fr"] = start_gateway(stage.fr)
     wait_ready(stage.fr, children["fr"])
     listeners = stage.be.path / "listeners.json"
@@ -145,10 +139,14 @@ def drain(stage: Stage, children: dict[str, subprocess.Popen[bytes]], messages: 
         for part, pid in (("gateway", child.pid), ("signer", _child_of(child.pid)))
     }
     before = {name: cpu_seconds(pid) for name, pid in processes.items()}
-    _await_delivered(stage.be, messages, LOOK_S)
+    limit = time.monotonic() + max(DRAIN_LEAST_S, DRAIN_S * queued)
+    while _delivered_at(stage.be) < wanted:
+        if time.monotonic() > limit:
+            raise PartnerUnreachable("the queued messages were not delivered in time")
+        time.sleep(LOOK_S)
     seconds = time.time() - began
     spent = {name: cpu_seconds(pid) - before[name] for name, pid in processes.items()}
-    return Drained(len(messages), seconds, sum(spent.values()), spent)
+    return Drained(queued, seconds, sum(spent.values()), spent)
 
 
 def _appeared(path: Path, child: subprocess.Popen[bytes]) -> float:
@@ -161,15 +159,39 @@ def _appeared(path: Path, child: subprocess.Popen[bytes]) -> float:
     raise PartnerUnreachable("the sender's gateway did not become ready")
 
 
-def _await_delivered(home: Home, messages: Sequence[str], look_s: float) -> None:
-    wanted = set(messages)
-    limit = time.monotonic() + max(DRAIN_LEAST_S, DRAIN_S * len(messages))
-    while time.monotonic() < limit:
-        with open_logs(home) as tx:
-            if tx.count(OutboxRow, {"message_id": tuple(wanted), "state": "delivered"}) == len(wanted):
-                return
-        time.sleep(look_s)
-    raise PartnerUnreachable("the messages were not delivered in time")
+def delivered(tx: ReadTx) -> int:
+    """Messages whose receipt the sender has verified and stored."""
+    return tx.count(OutboxRow, {"state": "delivered"})
+
+
+def _delivered_at(home: Home) -> int:
+    with open_logs(home) as tx:
+        return delivered(tx)
+
+
+# --- latency ---------------------------------------------------------------------------------------------------------
+
+
+async def one_at_a_time(stage: Stage, persons: Sequence[str], count: int) -> tuple[list[float], Approved]:
+    """Milliseconds from the acknowledged approval to the stored receipt, with one message in flight; and the messages.
+
+    Both gateways run. Looking costs about a millisecond, by which a figure may be too high.
+    """
+    took: list[float] = []
+    sent: list[Approved] = []
+    for turn in range(count):
+        before = _delivered_at(stage.be)
+        sent.append(await approve(stage, persons[turn:], 1, 1))
+        began = time.perf_counter()
+        while _delivered_at(stage.be) == before:
+            if time.perf_counter() - began > DRAIN_LEAST_S:
+                raise PartnerUnreachable("a message was not delivered in time")
+            await asyncio.sleep(LOOK_CLOSELY_S)
+        took.append((time.perf_counter() - began) * 1e3)
+    return took, Approved(
+        tuple(message for one in sent for message in one.messages),
+        tuple(size for one in sent for size in one.payload_bytes),
+    )
 
 
 # --- processes -------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -96,9 +96,7 @@ async def sample(stage: Stage, gateway: Gateway, persons: Sequence[str]) -> Samp
     why = Why("ct-prevention", BASIS, "synthetic measurement")
     for person in persons:
         row, record = await releases.record(person)
-        ref = (
-            await gateway.signer.pseudonyms([Pseudonym(FR, series, record.kind, record.entity_id)])
-        )[0]
+        ref = (await gateway.signer.pseudonyms([Pseudonym(FR, series, record.kind, record.entity_id)]))[0]
         subject = row.subject
         ctx = await gateway.store.read(
             lambda tx, record=record, subject=subject: releases.context(  # type: ignore[misc]
@@ -165,13 +163,13 @@ class Floor:
 
     def _endorse(self, prepared: Sequence[Prepared]) -> None:
         statements = [one.statement for one in prepared]
+        officers = self._given.gateway.directory.officers
         acts: tuple[tuple[str, Act], ...] = (("be-requester", "request"), ("be-approver", "approve"))
         for name, act in acts:
             officer = self._given.stage.officers[name]
             token = sign_endorsement(
                 officer.key, officer.kid, officer=name, act=act, at=self._now, statements=statements
             )
-            officers = self._given.gateway.directory.officers
             self._each(
                 "two-endorsements",
                 lambda statement, token=token, act=act: verify_endorsement(  # type: ignore[misc]

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gateway.audit.checkpoint import partner_origin
 from gateway.audit.entry import parse_partner_entry
-from gateway.cli.demo import verify_home
+from gateway.cli.demo import verify_homes
 from gateway.cli.staging import BE, FR, Stage
 from gateway.errors import GatewayError, NotFound
 from gateway.flow.change import digest
@@ -71,7 +71,7 @@ def kept(stage: Stage, approved: Sequence[str], now: datetime) -> Kept:
         )
         whole = [one for one in approved if one in sent and sent[one] == received.get(one)]
         refused = theirs.count(QuarantineRow) + ours.count(QuarantineRow)
-    logs = all(verify_home(home)["verified"] for home in (stage.be, stage.fr))
+    logs = all(answer["verified"] for answer in verify_homes(stage.be, stage.fr))
     return Kept(
         approved=len(approved),
         lost=len(approved) - len(whole),
@@ -109,8 +109,8 @@ def _sent(stage: Stage, tx: ReadTx, now: datetime) -> tuple[dict[str, str], int]
     verified = 0
     for receipt, messages in answered.items():
         with contextlib.suppress(GatewayError):
-            row = tx.get(ReceiptRow, receipt)
-            token = bodies.open(row.body, ReceiptBody).jws if row else ""
+            stored = tx.get(ReceiptRow, receipt)
+            token = bodies.open(stored.body, ReceiptBody).jws if stored else ""
             keys = stage.entries[FR].keys_for("receipt")
             outcomes = verify_receipt(token, keys, now=now, iss=FR, aud=BE, sent=messages).outcomes
             verified += sum(item.outcome == "accepted" for item in outcomes.values())
@@ -119,9 +119,7 @@ def _sent(stage: Stage, tx: ReadTx, now: datetime) -> tuple[dict[str, str], int]
 
 def _received(stage: Stage, tx: ReadTx) -> dict[str, str]:
     bodies = _Bodies(stage.fr, tx)
-    return {
-        row.message_id: digest(bodies.open(row.body, InboundBody).payload) for row in tx.select(InboxRow)
-    }
+    return {row.message_id: digest(bodies.open(row.body, InboundBody).payload) for row in tx.select(InboxRow)}
 
 
 # --- the listener ----------------------------------------------------------------------------------------------------
@@ -147,7 +145,9 @@ def listener(stage: Stage) -> Listener:
 
 def _knock(context: ssl.SSLContext, port: int) -> str:
     """The TLS version in which an HTTP request was answered, or ``refused``."""
-    request = b"GET /exchange/v1/messages/none/receipt HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    request = (
+        b"GET /exchange/v1/messages/none/receipt HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )
     try:
         with (
             socket.create_connection(("127.0.0.1", port), CONNECT_S) as plain,

@@ -106,7 +106,9 @@ def demo(
 def bench(
     messages: Annotated[int, typer.Option("--messages", help="Queued in each round.")] = 500,
     rounds: Annotated[int, typer.Option("--rounds", help="Interleaved; medians are printed.")] = 3,
-    against: Annotated[str, typer.Option("--against", help="A peer to measure beside; none is known yet.")] = "",
+    against: Annotated[
+        str, typer.Option("--against", help="A peer to measure beside; none is known yet.")
+    ] = "",
     json_out: Json = False,
 ) -> None:
     """Measure two gateways on loopback beside this machine's disk and the floor of one message."""
@@ -133,13 +135,18 @@ def founding_new(
     officers: Annotated[list[Path], typer.Option("--officer", help="An officer as JSON; repeatable.")],
     agreement_keys: Annotated[list[Path], typer.Option("--agreement-key", help="Public record; repeatable.")],
     out: Annotated[Path, typer.Option("--out", help="The document, not signed yet.")],
+    settings: Annotated[
+        Path | None,
+        typer.Option("--settings", help="Thresholds of the release policy as TOML; what is absent denies."),
+    ] = None,
     demo: Annotated[bool, typer.Option("--demo", help="A demonstration: production refuses it.")] = False,
 ) -> Answer:
     """Write the founding document: who the organisation is, its first officers, its offline agreement keys."""
     from gateway.flow.change import Founding, SignedFounding, canonical, digest
     from gateway.model.time import rfc3339
+    from gateway.policy.context import Settings
     from gateway.service.app import now
-    from gateway.service.provision import shipped_policy
+    from gateway.service.provision import read_settings, shipped_policy
 
     document = canonical(
         Founding(
@@ -150,7 +157,8 @@ def founding_new(
             profile="demo" if demo else "",
             officers=tuple(read_document(path, Officer) for path in officers),
             agreement_keys=tuple(read_document(path, KeyRecord) for path in agreement_keys),
-            policy_sha256=digest(canonical(msgspec.json.decode(shipped_policy()))),
+            policy_sha256=digest(shipped_policy()),
+            settings=read_settings(settings) if settings else Settings(),
             at=rfc3339(now()),
         )
     )

@@ -19,6 +19,7 @@ from gateway.flow.change import ACTS, Founding, SignedFounding, canonical, diges
 from gateway.model.agreement import AgreementTerms, Bulk, Ceiling, ProtocolFields, Route, SignedAgreement
 from gateway.model.officer import Clearance, Officer, Role
 from gateway.model.party import Assurance, KeyRecord, Partner, RecipientKind
+from gateway.policy.context import Compilation, Settings
 from gateway.service import provision
 from gateway.service.config import load_config
 from gateway.service.home import Home
@@ -140,8 +141,9 @@ def _home(
         profile="demo",
         officers=tuple(officer for officer, _ in ours),
         agreement_keys=(agreement_key,),
-        policy_sha256=digest(canonical(msgspec.json.decode(provision.shipped_policy()))),
+        policy_sha256=digest(provision.shipped_policy()),
         at=msgspec.to_builtins(now),
+        settings=SETTINGS,
     )
     raw = canonical(founding)
     signatures = tuple(
@@ -185,38 +187,28 @@ port = {ports.operations}
 [delivery]
 backoff_first_s = 0.5
 backoff_most_s = 5.0
-
-# Thresholds of the release policy: each that is absent denies.
-[release]
-freshness_s = 86400
-evaluation_months = 6
-pre_inquiry_months = 6
-min_age = 12
-flagged_age = 18
-eu_states = ["BEL", "FRA", "NLD", "DEU", "LUX", "ESP"]
-domestic_handling_codes = ["H0", "H1", "H2"]
-
-[release.channel_ceiling]
-policy = "BEL"
-level = "UNCLASSIFIED"
-
-[release.bdc_recipients]
-police = "police"
-judicial = "police"
-intl-police = "police"
-intelligence = "intelligence"
-
-[release.compilation]
-records = 100000
-
-[release.compilation.level]
-policy = "BEL"
-level = "RESTREINT"
-
-[release.minimum_assurance]
-origin_signed = true
-receipt = "signed"
 """
+
+
+#: Thresholds of the release policy, as two officers of the demo agreed on them: each that is absent denies.
+SETTINGS = Settings(
+    freshness_s=86400,
+    evaluation_months=6,
+    pre_inquiry_months=6,
+    min_age=12,
+    flagged_age=18,
+    channel_ceiling=Ceiling("BEL", "UNCLASSIFIED"),
+    bdc_recipients={
+        "police": "police",
+        "judicial": "police",
+        "intl-police": "police",
+        "intelligence": "intelligence",
+    },
+    eu_states=("BEL", "FRA", "NLD", "DEU", "LUX", "ESP"),
+    domestic_handling_codes=("H0", "H1", "H2"),
+    minimum_assurance=Assurance(origin_signed=True, receipt="signed"),
+    compilation=Compilation(100_000, Ceiling("BEL", "RESTREINT")),
+)
 
 
 def free_port() -> int:

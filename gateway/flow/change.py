@@ -19,9 +19,13 @@ from gateway.model.officer import Officer
 from gateway.model.party import KeyRecord, Partner
 from gateway.model.signing import Change
 from gateway.model.time import parse_rfc3339
+from gateway.policy.context import Settings
 from gateway.wire.endorse import VerifiedChange, verify_change
 
 T = TypeVar("T")
+
+#: Documents of which something hangs on a member, not only on their digest.
+Document = Officer | Partner | SignedAgreement | Settings
 
 #: The acts of a change, in the order in which its endorsements stand.
 ACTS: tuple[Literal["propose", "approve"], ...] = ("propose", "approve")
@@ -71,6 +75,7 @@ class Founding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     agreement_keys: tuple[KeyRecord, ...]  # our own offline agreement keys
     policy_sha256: str
     at: str
+    settings: Settings = Settings()  # thresholds of the release policy; what is absent denies
 
 
 class SignedFounding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -110,6 +115,11 @@ def verify_endorsements(
     if tuple(endorsement.act for endorsement in found) != ACTS[: len(found)]:
         raise RoleMissing("a change needs one proposal and one approval, in this order")
     return found
+
+
+def policy_in_force(rules_sha256: str, settings_sha256: str) -> str:
+    """One digest for what decides: the rules, and the thresholds they are asked with. It stands in every decision."""
+    return digest(canonical({"rules": rules_sha256, "settings": settings_sha256}))
 
 
 def require_two(found: Sequence[VerifiedChange], officers: Mapping[str, Officer]) -> None:
@@ -215,13 +225,19 @@ def read_change(statement: bytes) -> Change:
     return read_exact(statement, Change, "change statement")
 
 
-def decode_document(kind: str, document: bytes) -> Officer | Partner | SignedAgreement | bytes:
+def decode_document(kind: str, document: bytes) -> Document | bytes:
     """The typed document of a change. Raises `RequestInvalid` naming the kind."""
-    types: dict[str, type[Officer] | type[Partner] | type[SignedAgreement]] = {
+    types: dict[str, type[Document]] = {
         "officer": Officer,
         "partner": Partner,
         "agreement": SignedAgreement,
         "agreement-revoke": SignedAgreement,
+        "settings": Settings,
     }
     wanted = types.get(kind)
     return document if wanted is None else read_as(document, wanted, f"{kind} document")
+
+
+def decode_settings(document: bytes) -> Settings:
+    """The thresholds of the release policy; raises `RequestInvalid` unless they follow their closed schema."""
+    return read_as(document, Settings, "settings document")

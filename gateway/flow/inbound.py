@@ -10,7 +10,6 @@ from gateway.errors import OutOfOrder, OutsideAgreement, Replayed, SchemaViolati
 from gateway.model.agreement import AgreementState
 from gateway.model.label import LevelTable, dominates
 from gateway.model.message import DEMANDS, ExchangeMessage
-from gateway.model.time import rfc3339
 from gateway.wire.seal import SealEvidence
 
 #: How far a sender's clock may lie ahead of ours, in seconds.
@@ -99,8 +98,3 @@ def admit(
     if ceiling is None or any(rank is None or rank > ceiling for rank in ranks):
         raise OutsideAgreement("a label lies above the agreed ceiling")
     return AdmittedMessage(message, evidence)
-
-
-def received_at(now: datetime) -> str:
-    """The instant a receipt states."""
-    return rfc3339(now)

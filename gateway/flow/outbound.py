@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from gateway.errors import PolicyInvalid
-from gateway.flow.change import canonical, digest
+from gateway.flow.change import canonical, digest, policy_in_force
 from gateway.model.agreement import AgreementState
 from gateway.model.decision import Decision, DecisionDocument, Reason, RecordDecision, Statement
 from gateway.model.message import Envelope, Handling, Mode
@@ -131,7 +131,7 @@ def _document(
             onward=terms.onward,
         ),
         records=(RecordDecision(digest(canonical(ctx.record)), ctx.record.kind, decision.fields),),
-        policy_sha256=policy.sha256,
+        policy_sha256=policy_in_force(policy.sha256, digest(canonical(ctx.settings))),
         levels_version=ctx.levels.version,
         agreement_sha256=agreement.sha256,
         agreement_series=terms.series,

@@ -93,7 +93,9 @@ class DataKey(msgspec.Struct, frozen=True):
     wrapped: bytes
 
 
-ChangeKind = Literal["officer", "partner", "agreement", "agreement-revoke", "policy", "embargo-lift"]
+ChangeKind = Literal[
+    "officer", "partner", "agreement", "agreement-revoke", "policy", "settings", "embargo-lift"
+]
 
 
 class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

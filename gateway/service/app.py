@@ -102,6 +102,7 @@ class Application:
         self.home, self._loaded, self._listen = home, loaded, listen
         self._lock = home.own()
         self._signer = SignerProcess(home)
+        self._to_signer = SignerClient(home.signer_socket)
         self._runners: list[web.AppRunner] = []
         self._listener: TlsListener | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -130,7 +131,7 @@ class Application:
         store.probe()
         # (2)
         await self._signer.start()
-        signer, clock, ids = SignerClient(self.home.signer_socket), SystemClock(), SystemIds()
+        signer, clock, ids = self._to_signer, SystemClock(), SystemIds()
         vault = Vault(signer, ids)
         transport = ExchangeTransport(
             lambda: client_context(tls_files(self.home, "client")),
@@ -261,8 +262,10 @@ class Application:
         if hasattr(self, "gateway"):
             await self.gateway.transport.close()
             self.gateway.store.close()
+        await self._to_signer.close()
         await self._signer.stop()
-        self.home.control_socket.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a disk that keeps nothing must not hide why we end
+            self.home.control_socket.unlink(missing_ok=True)
         self._lock.release()
 
 

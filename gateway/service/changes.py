@@ -28,7 +28,7 @@ from gateway.ports import Tx
 from gateway.service.context import Gateway
 
 #: Changes the signer must apply to its own trust before ours; the others concern the desk alone.
-SIGNER_KINDS = frozenset({"officer", "partner", "agreement", "agreement-revoke", "policy"})
+SIGNER_KINDS = frozenset({"officer", "partner", "agreement", "agreement-revoke", "policy", "settings"})
 
 #: What looks like a record's handle (`imports`), and so is never taken for an entity id.
 HANDLE = re.compile(r"r-[0-9a-f]{16}")

@@ -14,7 +14,6 @@ import msgspec
 from gateway.errors import ConfigInvalid
 from gateway.flow.change import digest
 from gateway.model.message import Mode
-from gateway.policy.context import Settings
 
 
 class Organisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,12 +51,11 @@ class Inbound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One home's configuration. Thresholds that are absent in ``release`` deny."""
+    """One home's configuration: how it runs. What may leave is decided by documents that two persons approved."""
 
     organisation: Organisation
     partner_listener: Listener
     operations_listener: Listener
-    release: Settings
     mode: Mode = "operational"
     profile: Literal["", "demo"] = ""
     language: str = "fr"

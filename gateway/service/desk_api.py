@@ -13,6 +13,7 @@ import structlog
 from aiohttp import web
 
 from gateway.errors import (
+    AuditBroken,
     Conflict,
     GatewayError,
     LocalFault,
@@ -53,6 +54,10 @@ class DeskApi:
     async def _call(self, request: web.Request) -> web.Response:
         try:
             return await self._run(request)
+        except AuditBroken as broken:
+            log.error("audit.broken", code=broken.code, **broken.diagnostic)
+            self._g.fatal("audit-broken")
+            return desk_problem(broken)
         except GatewayError as error:
             return desk_problem(error)
         except web.HTTPRequestEntityTooLarge:

@@ -12,21 +12,22 @@ import msgspec
 
 from gateway.errors import ConfigInvalid, NotFound, OutsideAgreement, UnknownPartner
 from gateway.flow.agreements import agreement_state
-from gateway.flow.change import Founding
+from gateway.flow.change import Founding, decode_settings
 from gateway.model.agreement import AgreementState, SignedAgreement
 from gateway.model.officer import Officer
 from gateway.model.party import Partner
 from gateway.model.rows import DirectoryRow
+from gateway.policy.context import Settings
 from gateway.policy.rules import Policy, load_policy
 from gateway.ports import ReadTx
 
-FOUNDING, OFFICER, PARTNER, AGREEMENT, REVOKED, POLICY = (
+FOUNDING, OFFICER, PARTNER, AGREEMENT, POLICY, SETTINGS = (
     "founding",
     "officer",
     "partner",
     "agreement",
-    "agreement-revoke",
     "policy",
+    "settings",
 )
 
 
@@ -38,7 +39,10 @@ class Directory(msgspec.Struct, frozen=True):
     partners: dict[str, Partner]
     agreements: dict[str, AgreementState]  # by partner; the newest series version in force
     policy: Policy
-    digests: dict[str, str]  # "kind/target" -> digest of the document in force, or of the agreement revoked last
+    settings: Settings  # thresholds the policy is asked with
+    digests: dict[
+        str, str
+    ]  # "kind/target" -> digest of the document in force, or of the agreement revoked last
 
     def officer(self, name: str) -> Officer:
         """The officer, or `NotFound`."""
@@ -66,7 +70,7 @@ def load_directory(tx: ReadTx, *, now: datetime) -> Directory:
     by_kind: dict[str, list[DirectoryRow]] = {}
     for row in rows:
         by_kind.setdefault(row.kind, []).append(row)
-    if not by_kind.get(FOUNDING) or not by_kind.get(POLICY):
+    if not (by_kind.get(FOUNDING) and by_kind.get(POLICY) and by_kind.get(SETTINGS)):
         raise ConfigInvalid("this home was never founded: run `ecluse init`")
     founding = msgspec.json.decode(by_kind[FOUNDING][0].document, type=Founding)
     partners = {row.id: msgspec.json.decode(row.document, type=Partner) for row in by_kind.get(PARTNER, [])}
@@ -88,6 +92,7 @@ def load_directory(tx: ReadTx, *, now: datetime) -> Directory:
         partners=partners,
         agreements=agreements,
         policy=load_policy(by_kind[POLICY][0].document),
+        settings=decode_settings(by_kind[SETTINGS][0].document),
         digests={f"{row.kind}/{row.id}": row.sha256 for row in [*_ended(tx), *rows]},
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from gateway.errors import ConfigInvalid, StoreUnavailable
 
 #: Longest path an AF_UNIX address holds on Linux, in bytes, without its final NUL.
 MAX_SOCKET_PATH = 107
+
+#: Seconds between two looks at a lock that is about to be free.
+LOCK_POLL_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -73,18 +77,26 @@ def _directory(path: Path) -> int:
 
 
 class OwnerLock:
-    """An exclusive lock that the kernel releases when its process ends, however it ends."""
+    """An exclusive lock that the kernel releases when its process ends, however it ends.
 
-    def __init__(self, path: Path) -> None:
+    ``patience_s`` waits for an owner that is about to end; without it the first refusal is the answer.
+    """
+
+    def __init__(self, path: Path, *, patience_s: float = 0.0) -> None:
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError:
             raise StoreUnavailable("the home cannot be written") from None
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._file)
-            raise ConfigInvalid("another process owns this home") from None
+        deadline = time.monotonic() + patience_s
+        while True:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except OSError:
+                if time.monotonic() >= deadline:
+                    os.close(self._file)
+                    raise ConfigInvalid("another process owns this home") from None
+                time.sleep(LOCK_POLL_S)
 
     def release(self) -> None:
         """Let go; also done by the kernel at exit."""

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 from aiohttp import web
 
-from gateway.errors import GatewayError, MalformedMessage, PartnerFault
+from gateway.errors import AuditBroken, GatewayError, MalformedMessage, PartnerFault
 from gateway.service.context import Gateway
 from gateway.service.intake import Intake
 from gateway.service.problems import partner_problem
@@ -53,6 +53,10 @@ class PartnerApi:
         """Errors become answers here and nowhere else; an unexpected one is logged by class and says nothing."""
         try:
             return await handler(request)
+        except AuditBroken as broken:
+            log.error("audit.broken", code=broken.code, **broken.diagnostic)
+            self._g.fatal("audit-broken")
+            return partner_problem(broken)
         except GatewayError as error:
             log.warning("partner.refused", code=error.code)
             return partner_problem(error)

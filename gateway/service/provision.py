@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tomllib
 from datetime import datetime
 from pathlib import Path
 
@@ -32,8 +33,9 @@ from gateway.model.message import DEMANDS
 from gateway.model.officer import OfficerKey
 from gateway.model.party import Assurance, KeyRecord, Partner, RecipientKind
 from gateway.model.rows import DirectoryRow, Row
+from gateway.policy.context import Settings
 from gateway.service.config import load_config
-from gateway.service.directory import FOUNDING, OFFICER, POLICY
+from gateway.service.directory import FOUNDING, OFFICER, POLICY, SETTINGS
 from gateway.service.home import Home
 from gateway.service.releases import FORMAT
 from gateway.service.signer.trust import found
@@ -49,8 +51,19 @@ LEAF_DAYS = 365
 
 
 def shipped_policy() -> bytes:
-    """The exact bytes of the shipped policy."""
-    return schemas.load_bytes(SHIPPED_POLICY)
+    """The shipped policy in its one form (RFC 8785): what a home starts with, and what its digest is over."""
+    return canonical(schemas.load_json(SHIPPED_POLICY))
+
+
+def read_settings(path: Path) -> Settings:
+    """Thresholds of the release policy from a TOML file; raises `ConfigInvalid` naming the member, never a value."""
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Settings)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        raise ConfigInvalid("the settings file cannot be read as TOML") from None
+    except msgspec.ValidationError as error:
+        where = str(error).rpartition(" - at ")[2] if " - at " in str(error) else "`$`"
+        raise ConfigInvalid(f"the settings break their schema at {where}") from None
 
 
 # --- keys of people ----------------------------------------------------------------------------------------------
@@ -103,7 +116,8 @@ def create_home(
     document = verify_founding(founding, now=now)
     if home.config.exists() or home.database.exists():
         raise Conflict("there is a home here already")
-    if digest(canonical(msgspec.json.decode(shipped_policy()))) != document.policy_sha256:
+    policy = shipped_policy()
+    if digest(policy) != document.policy_sha256:
         raise ConfigInvalid("the founding document names another policy than the one shipped")
     # (2)
     for folder in (home.path, home.tls, home.tls / "partners", home.signer, home.signer / "keys"):
@@ -119,7 +133,8 @@ def create_home(
     replace_file(home.signer / "trust.json", msgspec.json.encode(found(founding, now=now)))
     # (6)
     rows: list[Row] = [_row(FOUNDING, document.org, founding.document, now)]
-    rows.append(_row(POLICY, "release", canonical(msgspec.json.decode(shipped_policy())), now))
+    rows.append(_row(POLICY, "release", policy, now))
+    rows.append(_row(SETTINGS, "release", canonical(document.settings), now))
     rows += [_row(OFFICER, officer.id, canonical(officer), now) for officer in document.officers]
     store = SqliteStore.open(home.database, fatal=_no_fatal)
     try:

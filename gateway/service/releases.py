@@ -150,7 +150,7 @@ class Releases:
             embargoed=bool(embargoes),
             officers=officers,
             levels=self._g.levels,
-            settings=config.release,
+            settings=directory.settings,
             now=now,
         )
 

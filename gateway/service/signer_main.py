@@ -14,12 +14,15 @@ from gateway.errors import ConfigInvalid
 from gateway.model.kind import RecordKind, load_kind
 from gateway.model.party import KeyRecord
 from gateway.policy.levels import default_levels
-from gateway.service.home import Home
+from gateway.service.home import Home, OwnerLock
 from gateway.service.signer import process
 from gateway.service.signer.authority import Authority, system_now
 from gateway.service.signer.keys import SignerKeys
 from gateway.service.signer.trust import TrustFile
 from gateway.wire.container import kem_private
+
+#: Seconds to wait for the last signer of this home to end.
+HANDOVER_S = 5.0
 
 RECORD_KINDS = ("records/bdc-person/1.0.json",)
 
@@ -53,7 +56,12 @@ def load_signer_keys(home: Home) -> SignerKeys:
 
 
 def run_signer(home: Home) -> None:
-    """The signer process: load keys and trust, serve the socket until the parent's pipe closes."""
+    """The signer process: load keys and trust, serve the socket until the parent's pipe closes.
+
+    A signer whose gateway was killed ends with its current operation; its successor waits for that, so that two never
+    write the same heads.
+    """
+    OwnerLock(home.signer / "owner.lock", patience_s=HANDOVER_S)
 
     def replace(name: str, data: bytes) -> None:
         replace_file(home.signer / name, data)

@@ -17,7 +17,7 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from gateway.errors import LocalFault, NotFound
+from gateway.errors import LocalFault, NotFound, SignerUnavailable
 from gateway.model.rows import BodyRow, KeyRow
 from gateway.model.signing import DataKey
 from gateway.ports import Ids, ReadTx, Signer
@@ -70,7 +70,10 @@ class Vault:
         return sum(count for task, count in self._promised.items() if not task.done())
 
     def fresh(self, now: datetime) -> OpenKey:
-        """A new key under a new random id. `reserve` must have been awaited for it."""
+        """A new key under a new random id; raises `SignerUnavailable` when nobody reserved enough: the unit fails
+        alone, and may be repeated."""
+        if not self._pool:
+            raise SignerUnavailable("no data key is at hand")
         taken = self._pool.pop()
         key = self._ids.uuid()
         self._remember(key, taken.key)
@@ -90,7 +93,9 @@ class Vault:
         missing = []
         for row in rows:
             if row.id in self._cache:
-                self._cache.move_to_end(row.id)  # before others come in: what is asked for must not make way for them
+                self._cache.move_to_end(
+                    row.id
+                )  # before others come in: what is asked for must not make way for them
             else:
                 missing.append(row)
         if missing:

@@ -53,9 +53,7 @@ async def test_an_approver_needs_the_role_and_must_not_operate(world: World, off
     view = await world.be.request(CLEAN[0])
     token = world.be.endorse(officer, "approve", [view.statement])
     with pytest.raises(RoleMissing):
-        await world.be.releases.approve(
-            world.be.gateway.directory.officers[officer], token, [view.release]
-        )
+        await world.be.releases.approve(world.be.gateway.directory.officers[officer], token, [view.release])
 
 
 async def test_an_endorsement_is_its_callers_and_for_its_act(world: World) -> None:
@@ -153,7 +151,9 @@ async def _suspend_approver(world: World, view: calls.DecisionView) -> None:
 
 async def _new_partner_keys(world: World, view: calls.DecisionView) -> None:
     entry = world.be.gateway.directory.partners[FR]
-    await world.be.change("partner", FR, canonical(msgspec.structs.replace(entry, version=2, tls_name="n.invalid")))
+    await world.be.change(
+        "partner", FR, canonical(msgspec.structs.replace(entry, version=2, tls_name="n.invalid"))
+    )
 
 
 async def _stale(world: World, view: calls.DecisionView) -> None:

@@ -68,7 +68,9 @@ async def test_only_security_officers_propose_and_reject(world: World) -> None:
 async def test_a_proposal_is_its_callers_and_binds_its_document(world: World) -> None:
     """Another officer's signature, another document, another home or a stale state are refused; nothing is stored."""
     be = world.be
-    draft = await be.call(FIRST, "changes/draft", calls.DraftChange("officer", "be-only-reviewer", wider(world)))
+    draft = await be.call(
+        FIRST, "changes/draft", calls.DraftChange("officer", "be-only-reviewer", wider(world))
+    )
     signature = be.sign_change(FIRST, "propose", draft.statement)
     before = be.rows(ChangeRow)
     attempts: list[tuple[str, bytes, bytes, str]] = [
@@ -145,7 +147,8 @@ async def test_a_stop_drops_open_connections(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("at", "mode"), [(0, "away-before"), (0, "away-after"), (0, "kill-before"), (0, "kill-after"), (1, "kill-before")]
+    ("at", "mode"),
+    [(0, "away-before"), (0, "away-after"), (0, "kill-before"), (0, "kill-after"), (1, "kill-before")],
 )
 async def test_a_change_cut_short_is_repeated(world: World, at: int, mode: str) -> None:
     """Killed between signer and store, or with the signer away: the proposal is still open; the same approval again

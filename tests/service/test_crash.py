@@ -54,7 +54,10 @@ TABLE = (
     Row(f"{BE} commit", "attempted", "delivered"),  # C6
 )
 
-DELIVER, RECEIVED_AT = 8, 12  # once one of these has worked, heard of or not, the receiver holds both messages
+DELIVER, RECEIVED_AT = (
+    8,
+    12,
+)  # once one of these has worked, heard of or not, the receiver holds both messages
 
 
 @pytest_asyncio.fixture
@@ -86,7 +89,9 @@ def check_delivered(world: World, views: list[calls.DecisionView]) -> None:
 
 async def check_logs(world: World) -> None:
     for side in world.sides.values():
-        await side.gateway.checkpoint_logs([side.gateway.ledger.master, side.gateway.ledger.of_partner(side.partner)])
+        await side.gateway.checkpoint_logs(
+            [side.gateway.ledger.master, side.gateway.ledger.of_partner(side.partner)]
+        )
         assert {verdict.status for verdict in side.verdicts()} == {"verified"}
         assert side.ended == []
 
@@ -103,9 +108,7 @@ async def test_the_table_is_complete(approved: tuple[World, list[calls.DecisionV
 
 @pytest.mark.parametrize("mode", ["kill-before", "kill-after"])
 @pytest.mark.parametrize("at", range(len(TABLE)))
-async def test_killed_at_a_call(
-    approved: tuple[World, list[calls.DecisionView]], at: int, mode: str
-) -> None:
+async def test_killed_at_a_call(approved: tuple[World, list[calls.DecisionView]], at: int, mode: str) -> None:
     """The calling process ends before the call, or between its effect and its answer: the stored state is the row's,
     and after a restart the message arrives once, in order."""
     world, views = approved
@@ -150,9 +153,12 @@ async def test_killed_at_the_desk(world: World, commit: int, mode: str) -> None:
     """Killed around C1, C2 or C3: the release is whole in the state before or after it, and the officers can go on
     from there; one message, one reservation, two endorsements."""
     world.faults.arm(4 + commit, mode)  # four calls to the signer come before C1
+
+    async def desk() -> None:
+        await world.be.approve(await world.be.request(CLEAN[0]))
+
     with pytest.raises(Killed):
-        view = await world.be.request(CLEAN[0])
-        await world.be.approve(view)
+        await desk()
     assert world.faults.calls[-1] == f"{BE} commit"
     reached = STATES[commit + (mode == "kill-after")]
     assert [row.state for row in world.be.rows(ReleaseRow)] == ([reached] if reached else [])

@@ -21,7 +21,7 @@ from adapters.records.synthetic import extract, variation_of
 from gateway.errors import SignerUnavailable
 from gateway.flow.change import canonical
 from gateway.model.officer import Role
-from gateway.model.rows import NonceRow, RecordRow, ReleaseRow
+from gateway.model.rows import LogRow, NonceRow, RecordRow, ReleaseRow
 from gateway.service import calls
 from gateway.service.desk_api import MAX_CALL, DeskApi
 from gateway.wire.endorse import sign_call
@@ -115,7 +115,9 @@ async def caller(world: World, tmp_path: Path) -> AsyncIterator[Caller]:
     runner = web.AppRunner(DeskApi(world.be.gateway, world.be.desk).application(), access_log=None)
     await runner.setup()
     await web.UnixSite(runner, str(tmp_path / "control.sock")).start()
-    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(tmp_path / "control.sock"))) as session:
+    async with aiohttp.ClientSession(
+        connector=aiohttp.UnixConnector(str(tmp_path / "control.sock"))
+    ) as session:
         yield Caller(world, session)
     await runner.cleanup()
 
@@ -314,7 +316,7 @@ async def test_an_oversized_call_is_refused(caller: Caller) -> None:
 async def test_an_idempotency_key_repeats_the_answer(caller: Caller) -> None:
     """The same call under its key: the first answer byte for byte, one release; other parameters or operation: 409;
     another officer's key of the same name is another key."""
-    headers = {"headers": {"Idempotency-Key": "order-1"}}
+    headers: dict[str, Any] = {"headers": {"Idempotency-Key": "order-1"}}
     first = await caller.call("be-requester", "releases/prepare", PREPARE, **headers)
     assert first.status == 200
     again = await caller.call("be-requester", "releases/prepare", PREPARE, **headers)
@@ -330,7 +332,7 @@ async def test_an_idempotency_key_repeats_the_answer(caller: Caller) -> None:
 
 async def test_a_refused_call_is_not_remembered(caller: Caller) -> None:
     """An error is no answer to repeat: mended, the same key works."""
-    headers = {"headers": {"Idempotency-Key": "order-2"}}
+    headers: dict[str, Any] = {"headers": {"Idempotency-Key": "order-2"}}
     check_problem(await caller.call("be-requester", "records/show", {"id": "BDC-999999"}, **headers), 404)
     assert (await caller.call("be-requester", "records/show", {"id": CLEAN[0]}, **headers)).status == 200
 
@@ -403,3 +405,14 @@ async def test_a_preview_leaves_no_release(caller: Caller) -> None:
     (view,) = msgspec.json.decode(answer.body, type=list[calls.DecisionView])
     assert (view.effect, view.release, view.statement) == ("PERMIT", "", b"")
     assert caller.world.be.rows(ReleaseRow) == []
+
+
+async def test_a_broken_log_ends_the_process_from_the_desk_too(caller: Caller) -> None:
+    """A call whose entry cannot be appended finds the proof broken: nothing is shown, the process must end."""
+    be = caller.world.be
+    master = be.gateway.ledger.master
+    (row,) = (row for row in be.rows(LogRow) if row.origin == master)
+    await be.store.write(lambda tx: tx.put(msgspec.structs.replace(row, size=row.size - 1)))
+    answer = await caller.call("be-requester", "records/show", {"id": CLEAN[0]})
+    assert (answer.status, answer.code) == (500, "audit-broken")
+    assert be.ended == ["audit-broken"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -67,7 +68,9 @@ async def test_a_duplicate_gets_the_stored_receipt(world: World, later: timedelt
     world.clock.set(NOW + later)
     assert await world.fr.intake.accept(BE, batch) == first
     second, *_ = deframe(batch)[1:]
-    assert await world.fr.intake.accept(BE, frame([second])) == first  # one receipt covers the batch it came in
+    assert (
+        await world.fr.intake.accept(BE, frame([second])) == first
+    )  # one receipt covers the batch it came in
     assert effects(world) == before
 
 
@@ -84,7 +87,9 @@ async def test_a_known_id_with_other_bytes_is_a_conflict(world: World) -> None:
     batch = await on_the_way(world)
     await world.fr.intake.accept(BE, batch)
     (message,) = opened(world, batch)
-    forged = msgspec.structs.replace(message, payload=message.payload.replace(b'"language":"fr"', b'"language":"nl"'))
+    forged = msgspec.structs.replace(
+        message, payload=message.payload.replace(b'"language":"fr"', b'"language":"nl"')
+    )
     kept = world.fr.rows(InboxRow)
     receipt = await world.fr.intake.accept(BE, frame([reseal(world, forged)]))
     (item,) = items(world, receipt, [forged])
@@ -123,7 +128,7 @@ async def test_another_audience_is_refused(world: World) -> None:
 
 @pytest.mark.parametrize("change", ["garbage", "truncated", "trailing", "empty", "bit", "twice"])
 async def test_a_batch_nobody_can_attribute_is_refused_whole(world: World, change: str) -> None:
-    """Garbage, truncation, a flipped bit or one message twice raise `PartnerFault`, nothing else, and have no effect."""
+    """Garbage, truncation, a flipped bit or one message twice: `MalformedMessage`, nothing else, and no effect."""
     batch = await on_the_way(world)
     sealed = deframe(batch)[0]
     hostile = {
@@ -140,7 +145,7 @@ async def test_a_batch_nobody_can_attribute_is_refused_whole(world: World, chang
     assert effects(world) == before
 
 
-def _header(**changes: object) -> Callable[[World, Opened], bytes]:
+def _header(**changes: Any) -> Callable[[World, Opened], bytes]:
     return lambda world, message: reseal(world, message, **changes)
 
 
@@ -238,7 +243,9 @@ async def test_beyond_the_next_number_the_sender_is_told_where_to_rewind(world: 
     """Out of order carries the expected value; such a message is not quarantined and not remembered."""
     batch = await on_the_way(world)
     (message,) = opened(world, batch)
-    (item,) = items(world, await world.fr.intake.accept(BE, frame([reseal(world, message, seq=seq)])), [message])
+    (item,) = items(
+        world, await world.fr.intake.accept(BE, frame([reseal(world, message, seq=seq)])), [message]
+    )
     assert (item.outcome, item.code, item.expected) == ("refused", "out-of-order", 1)
     assert world.fr.rows(QuarantineRow) == []
     (accepted,) = items(world, await world.fr.intake.accept(BE, batch), [message])

@@ -13,7 +13,8 @@ import pytest
 
 from adapters.stores.sql import SqliteStore
 from gateway.errors import AuditBroken
-from gateway.model.rows import EntryRow, LogRow
+from gateway.model.rows import EntryBodyRow, EntryRow, LogRow, ReleaseRow, TileRow
+from gateway.ports import Tx
 from gateway.service.home import Home
 from tests.service.world import BE, CLEAN, FR, Founded, World
 
@@ -70,26 +71,48 @@ async def test_a_rolled_back_receiver_is_refused_too(world_on_disk: World, tmp_p
         await fr.boot()
 
 
-async def test_a_keeper_that_meets_a_cut_log_ends_the_process(world: World) -> None:
-    """The tail of the master log is cut behind the gateway's back: the next head cannot be proven, and the process is
-    told to end with code 4 rather than sign another history."""
+async def cut_master(world: World, *, tile: bool) -> None:
+    """Take the last entry of BE's master log out behind the gateway's back, from its tile too or not."""
     be = world.be
     master = be.gateway.ledger.master
-    await be.disclose(CLEAN[0])
     await be.gateway.checkpoint_logs([master])
-    (row,) = [row for row in be.rows(LogRow) if row.origin == master]
-    await be.store.write(lambda tx: tx.put(msgspec.structs.replace(row, size=row.size - 1)))
+    (row,) = (row for row in be.rows(LogRow) if row.origin == master)
+
+    def cut(tx: Tx) -> None:
+        where = {"origin": master, "position": row.size - 1}
+        tx.delete(EntryRow, where)
+        tx.delete(EntryBodyRow, where)
+        tx.put(msgspec.structs.replace(row, size=row.size - 1))
+        leaves = tx.get(TileRow, master, 0, 0)
+        if tile and leaves is not None:
+            tx.put(msgspec.structs.replace(leaves, hashes=leaves.hashes[:-32]))
+
+    await be.store.write(cut)
+
+
+async def test_nothing_is_appended_to_a_cut_log(world: World) -> None:
+    """No log record, no message: the unit fails whole and its caller learns that the proof is broken."""
+    await cut_master(world, tile=False)
+    with pytest.raises(AuditBroken):
+        await world.be.prepare(CLEAN[0])
+    assert world.be.rows(ReleaseRow) == []
+
+
+async def test_a_keeper_that_meets_a_rewritten_log_ends_the_process(world: World) -> None:
+    """Cut with its tile, and others appended since: the next head is not consistent with the one signed, and the
+    process is told to end rather than to sign another history."""
+    be = world.be
+    await cut_master(world, tile=True)
+    for record in CLEAN[:2]:
+        await be.prepare(record)
     keeper = asyncio.create_task(be.keeper.run())
-    for _ in range(50):
-        await asyncio.sleep(0.01)
+    for _ in range(200):
+        await asyncio.sleep(0.005)
         if be.ended:
             break
-        # The cut log is as long as its stored head says: something must move before a head is due.
-        await be.store.write(lambda tx: tx.delete(EntryRow, {"origin": master, "position": row.size - 1}))
     keeper.cancel()
     await asyncio.gather(keeper, return_exceptions=True)
-    with pytest.raises(AuditBroken):
-        await be.gateway.refuse_rollback()
+    assert be.ended == ["audit-broken"]
 
 
 @pytest.mark.integration
@@ -103,6 +126,6 @@ def test_serve_exits_with_code_4_on_a_rolled_back_store(founded: Founded, tmp_pa
     (home.signer / "heads.json").write_bytes(msgspec.json.encode(heads))
     (home.signer / "heads.json").chmod(0o600)
     command = [sys.executable, "-m", "gateway.cli", "serve", "--home", str(home.path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)  # noqa: S603
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
     assert done.returncode == 4, done.stderr
     assert b"Traceback" not in done.stderr

@@ -83,7 +83,9 @@ WITHHELD: dict[str, Line] = {
     "health": _withheld(health={"text": "Entirely fictitious: " + "a much longer invented complaint. " * 40}),
     "no health": _withheld(health=None),
     "register number": _withheld(national_number="99990099999"),
-    "children": _withheld(minor_children=[{"name": f"Pzikla Vide {n}", "birth_year": 2020} for n in range(9)]),
+    "children": _withheld(
+        minor_children=[{"name": f"Pzikla Vide {n}", "birth_year": 2020} for n in range(9)]
+    ),
 }
 
 
@@ -116,13 +118,15 @@ async def test_nothing_and_withheld_and_embargoed_are_one_outcome(founded: Found
     """A person not held, denied, embargoed, or approved and then voided: what the partner sees of the others is the
     same, number for number and size for size, and its log about them has no other entry."""
 
-    async def run(case: str) -> tuple[list[tuple[object, ...]], int]:
+    async def run(case: str) -> tuple[list[Any], int]:
         world = await World(founded).boot()
         be, conversation = world.be, world.be.ids.uuid()
         if case == "embargoed":
             await be.call("be-approver", "embargoes/add", calls.PlaceEmbargo(CLEAN[2], b"magistrate"))
         if case in ("embargoed", "denied"):
-            record = CLEAN[2] if case == "embargoed" else "BDC-000007"  # the seventh carries an unlabelled item
+            record = (
+                CLEAN[2] if case == "embargoed" else "BDC-000007"
+            )  # the seventh carries an unlabelled item
             assert (await be.prepare(record, conversation)).effect == "DENY"
         if case == "voided":
             await be.disclose(CLEAN[2], conversation=conversation)

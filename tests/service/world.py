@@ -41,6 +41,7 @@ from gateway.model.signing import (
     SealBatchResult,
     TrustChange,
 )
+from gateway.policy.context import Compilation, Settings
 from gateway.policy.levels import default_levels
 from gateway.ports import ReadTx, Tx
 from gateway.service import calls, provision
@@ -82,6 +83,8 @@ KIND = "bdc-person/1.0"
 BASIS = "be-2024-03-29:art28"
 PURPOSE = "ct-prevention"
 SERIES = f"{BE}-{FR}"
+
+KINDS, LEVELS = kinds(), default_levels()
 
 #: Persons of the extract that every world starts with.
 PERSONS = 20
@@ -339,7 +342,7 @@ class Side:
         """Start the process: nothing is kept but the store and the signer's files. Refuses a store rolled back."""
         trust = TrustFile(self.files["trust.json"], self.files["heads.json"], self.files.__setitem__)
         authority = Authority(
-            self.home.keys, trust, kinds=kinds(), levels=default_levels(), now=self.world.clock.now
+            self.home.keys, trust, kinds=KINDS, levels=LEVELS, now=self.world.clock.now
         )
         self.signer = InProcessSigner(self.org, authority, self.world.clock, self.world.faults)
         self.vault = Vault(self.signer, self.ids)
@@ -354,8 +357,8 @@ class Side:
             vault=self.vault,
             ledger=Ledger(self.org, self.vault, self.ids),
             transport=self.wire,
-            kinds=kinds(),
-            levels=default_levels(),
+            kinds=KINDS,
+            levels=LEVELS,
             directory=await self.store.read(lambda tx: load_directory(tx, now=now)),
             fatal=self.ended.append,
         )
@@ -733,8 +736,9 @@ def _home(
         profile="",
         officers=tuple(officer for officer, _ in ours),
         agreement_keys=(agreement_key,),
-        policy_sha256=digest(canonical(msgspec.json.decode(provision.shipped_policy()))),
+        policy_sha256=digest(provision.shipped_policy()),
         at=msgspec.to_builtins(NOW),
+        settings=SETTINGS,
     )
     raw = canonical(founding)
     signatures = tuple(
@@ -771,20 +775,23 @@ port = 0
 
 [inbound]
 quarantine_items = 3
-
-[release]
-freshness_s = 86400
-evaluation_months = 6
-pre_inquiry_months = 6
-min_age = 12
-flagged_age = 18
-eu_states = ["BEL", "FRA", "NLD", "DEU", "LUX", "ESP"]
-domestic_handling_codes = ["H0", "H1", "H2"]
-channel_ceiling = {{ policy = "BEL", level = "UNCLASSIFIED" }}
-bdc_recipients = {{ police = "police" }}
-compilation = {{ records = 1000, level = {{ policy = "BEL", level = "RESTREINT" }} }}
-minimum_assurance = {{ origin_signed = true, receipt = "signed" }}
 """
+
+
+#: Thresholds of the release policy on both sides.
+SETTINGS = Settings(
+    freshness_s=86400,
+    evaluation_months=6,
+    pre_inquiry_months=6,
+    min_age=12,
+    flagged_age=18,
+    eu_states=("BEL", "FRA", "NLD", "DEU", "LUX", "ESP"),
+    domestic_handling_codes=("H0", "H1", "H2"),
+    channel_ceiling=Ceiling("BEL", "UNCLASSIFIED"),
+    bdc_recipients={"police": "police"},
+    compilation=Compilation(1000, Ceiling("BEL", "RESTREINT")),
+    minimum_assurance=Assurance(origin_signed=True, receipt="signed"),
+)
 
 
 def terms(**changes: object) -> AgreementTerms:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import OutOfOrder, PartnerFault, Replayed
-from gateway.flow.inbound import MAX_SKEW_S, AdmittedMessage, admit, check_seq, check_window, received_at
+from gateway.flow.inbound import MAX_SKEW_S, AdmittedMessage, admit, check_seq, check_window
 from gateway.model.agreement import AgreementState, Ceiling
 from gateway.model.message import ExchangeMessage
 from gateway.model.signing import SealBatch
@@ -80,7 +80,7 @@ def admitted(
     **changes: Any,
 ) -> AdmittedMessage:
     """What the police admit."""
-    settings = {"ours": POLICE, "mode": "operational", "levels": LEVELS, "now": NOW} | changes
+    settings: dict[str, Any] = {"ours": POLICE, "mode": "operational", "levels": LEVELS, "now": NOW} | changes
     return admit(message or honest()[0], evidence or honest()[1], under or agreement(), **settings)
 
 
@@ -240,7 +240,3 @@ def test_order(seq: int, expected: int) -> None:
             check_seq(seq, expected)
         assert caught.value.expected == expected
 
-
-def test_the_instant_of_a_receipt() -> None:
-    """Whole seconds, UTC, never rounded up."""
-    assert received_at(NOW.replace(microsecond=999_999)) == "2026-11-21T21:00:00Z"

@@ -200,6 +200,7 @@ def trust(**changes: Any) -> Trust:
         agreement_keys=(_agreement_key(OURS),),
         agreements={"be-fr-police": trusted(signed)},
         policy_sha256=POLICY.sha256,
+        settings_sha256=digest(canonical(world().settings)),
     )
     return msgspec.structs.replace(believed, **changes)
 

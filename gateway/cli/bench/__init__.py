@@ -40,16 +40,18 @@ from gateway.service.app import now, running
 MOST_MESSAGES, MOST_ROUNDS = 5000, 20
 
 #: Messages sent one at a time: a tenth of the queue, within these bounds.
-ALONE_LEAST, ALONE_MOST = 5, 50
+ALONE_LEAST, ALONE_MOST = 3, 50
 
 #: Messages sent one at a time while durable writes are counted.
-TRACED = 3
+TRACED = 2
 
 
 #: Every ratio and what it says.
 RATIOS = {
     "share_of_floor": "throughput over what the floor allows on all cores",
-    "floor_cpu_share": "floor over processor time spent, of both gateways and both signers",
+    "floor_to_cpu": "floor over processor time spent, of both gateways and both signers",
+    "share_of_bare": "throughput over what the bare floor allows on all cores",
+    "bare_to_cpu": "bare floor over processor time spent",
     "messages_per_fdatasync": "messages delivered in the time of one write to the bare disk",
     "p50_in_fdatasyncs": "latency in writes to the bare disk",
     "p50_in_floors": "latency in floors",
@@ -63,6 +65,7 @@ class Rounds:
 
     disk: list[float] = field(default_factory=list)  # fdatasync of 4 KiB a second
     floor: list[dict[str, float]] = field(default_factory=list)  # us a message, by part
+    bare: list[float] = field(default_factory=list)  # us a message, the libraries alone
     drained: list[Drained] = field(default_factory=list)
     alone_ms: list[float] = field(default_factory=list)
     approved: list[str] = field(default_factory=list)
@@ -93,7 +96,7 @@ def bench(messages: int, rounds: int, against: str) -> Answer:
 def _measure(stage: Stage, folder: Path, messages: int, rounds: int) -> Rounds:
     done = Rounds()
     alone = max(ALONE_LEAST, min(ALONE_MOST, messages // 10))
-    persons = asyncio.run(_prepare(stage, messages + TRACED))
+    persons: list[str] = []
     for number in range(rounds):
         done.disk.append(disk_per_s(folder))
         asyncio.run(_queue(stage, folder, persons, messages, done))
@@ -112,18 +115,19 @@ def _measure(stage: Stage, folder: Path, messages: int, rounds: int) -> Rounds:
     return done
 
 
-async def _prepare(stage: Stage, needed: int) -> list[str]:
-    async with running(stage.be, listen=False), running(stage.fr, listen=False):
-        await furnish(stage)
-        return await import_persons(stage, needed)
+async def _queue(stage: Stage, folder: Path, persons: list[str], messages: int, done: Rounds) -> None:
+    """Approve everything while the partner is away and our own dispatcher rests: nothing is sealed in advance.
 
-
-async def _queue(stage: Stage, folder: Path, persons: Sequence[str], messages: int, done: Rounds) -> None:
-    """Approve everything while the partner is away and our own dispatcher rests: nothing is sealed in advance. The
-    floor is measured in the same process, before."""
+    The floor is measured in the same process, before. The first round furnishes directory and persons.
+    """
     async with running(stage.be, listen=False) as application:
+        if not persons:
+            async with running(stage.fr, listen=False):
+                await furnish(stage)
+            persons += await import_persons(stage, max(messages, ALONE_LEAST))
         floor = Floor(await sample(stage, application.gateway, persons))
         done.floor.append(floor.measure(folder))
+        done.bare.append(floor.bare())
         queued = await approve(stage, persons, messages, CONVERSATIONS)
         done.approved += queued.messages
         done.payload_bytes += queued.payload_bytes
@@ -146,7 +150,8 @@ def _document(done: Rounds, facts: Kept, failed: Sequence[str]) -> dict[str, Any
         name: round(_median(one.cpu_of[name] / one.messages * 1e6 for one in done.drained))
         for name in done.drained[0].cpu_of
     }
-    floor, disk, cores = sum(parts.values()), _median(done.disk), len(os.sched_getaffinity(0))
+    floor, bare = sum(parts.values()), _median(done.bare)
+    disk, cores = _median(done.disk), len(os.sched_getaffinity(0))
     alone = sorted(done.alone_ms)
     p50, p99 = statistics.median(alone), alone[math.ceil(len(alone) * 0.99) - 1]
     return {
@@ -165,6 +170,7 @@ def _document(done: Rounds, facts: Kept, failed: Sequence[str]) -> dict[str, Any
         "floor": {
             "us_per_message": round(floor),
             "per_s_one_core": round(1e6 / floor),
+            "bare_us_per_message": round(bare),
             "batch": GROUP,
             "parts_us": {name: round(value, 1) for name, value in parts.items()},
         },
@@ -179,7 +185,9 @@ def _document(done: Rounds, facts: Kept, failed: Sequence[str]) -> dict[str, Any
         if failed
         else {
             "share_of_floor": round(rate * floor / 1e6 / cores, 3),
-            "floor_cpu_share": round(floor / cpu, 3),
+            "floor_to_cpu": round(floor / cpu, 3),
+            "share_of_bare": round(rate * bare / 1e6 / cores, 3),
+            "bare_to_cpu": round(bare / cpu, 3),
             "messages_per_fdatasync": round(rate / disk, 3),
             "p50_in_fdatasyncs": round(p50 / 1e3 * disk, 1),
             "p50_in_floors": round(p50 * 1e3 / floor, 1),
@@ -202,6 +210,7 @@ def _people(document: dict[str, Any]) -> list[Any]:
         ("bare disk", f"{document['fdatasync_per_s']} /s", "fdatasync of 4 KiB"),
         ("floor", f"{floor['us_per_message']} us", f"a message, one core: {floor['per_s_one_core']} /s"),
         *((f"  {name}", f"{value:.0f} us", "") for name, value in floor["parts_us"].items()),
+        ("bare floor", f"{floor['bare_us_per_message']} us", "signatures, encryption and commits alone"),
         ("end to end", f"{flow['per_s']} /s", f"{flow['cpu_us_per_message']} us of processor a message"),
         *((f"  {name}", f"{value} us", "") for name, value in flow["cpu_us_by_process"].items()),
         ("one in flight", f"{alone['p50_ms']} ms", f"p50; p99 {alone['p99_ms']} ms of {alone['messages']}"),

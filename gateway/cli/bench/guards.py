@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gateway.audit.checkpoint import partner_origin
 from gateway.audit.entry import parse_partner_entry
-from gateway.cli.demo import verify_homes
+from gateway.cli.audit import verify
+from gateway.cli.shared import DONE, Place
 from gateway.cli.staging import BE, FR, Stage
 from gateway.errors import GatewayError, NotFound
 from gateway.flow.change import digest
@@ -71,7 +72,7 @@ def kept(stage: Stage, approved: Sequence[str], now: datetime) -> Kept:
         )
         whole = [one for one in approved if one in sent and sent[one] == received.get(one)]
         refused = theirs.count(QuarantineRow) + ours.count(QuarantineRow)
-    logs = all(answer["verified"] for answer in verify_homes(stage.be, stage.fr))
+    logs = all(verify(Place(home, True)).code == DONE for home in (stage.be, stage.fr))
     return Kept(
         approved=len(approved),
         lost=len(approved) - len(whole),

@@ -29,7 +29,7 @@ from gateway.errors import (
     RoleMissing,
     SignatureInvalid,
 )
-from gateway.flow.change import canonical, digest, read_as, read_exact
+from gateway.flow.change import canonical, digest, policy_in_force, read_as, read_exact
 from gateway.flow.outbound import DEFAULT_VALIDITY_DAYS
 from gateway.guard import guard, guard_protocol
 from gateway.model.agreement import AgreementState
@@ -246,7 +246,7 @@ class Authority:
         """What people decided must be what is about to leave.
 
         (1) the statement binds payload, decision, partner entry and message, it has not expired, and the seal will not
-        outlive it; (2) the decision is for this message, addressee and agreement, and about these records; (3) every
+        outlive it; (2) the decision is for this message, addressee and agreement, under the policy in force, and about these records; (3) every
         endorsement holds, by as many persons as the class demands, the requester among them, lifted fields approved by
         a lift approver, each cleared for the label; (4) the guard accepts the bytes under the agreement's ceiling;
         (5) they will be encrypted to this addressee.
@@ -282,6 +282,9 @@ class Authority:
         )
         if not same:
             raise SignatureInvalid("the decision is about another message")
+        trust = self.trust.trust
+        if decision.policy_sha256 != policy_in_force(trust.policy_sha256, trust.settings_sha256):
+            raise Conflict("the decision was made under another policy than the one in force")
         records = [digest(raw) for raw in evidence.records]
         if not records or records != [record.record_sha256 for record in decision.records]:
             raise SignatureInvalid("the decision is about other records")

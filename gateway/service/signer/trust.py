@@ -28,6 +28,7 @@ from gateway.model.agreement import AgreementState, SignedAgreement
 from gateway.model.officer import Officer
 from gateway.model.party import KeyRecord, Partner
 from gateway.model.signing import CheckpointRequest, TrustChange
+from gateway.policy.context import Settings
 
 #: Replaces a file so that after a crash it holds either the old bytes or the new ones.
 Replace = Callable[[str, bytes], None]
@@ -54,6 +55,7 @@ class Trust(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     agreement_keys: tuple[KeyRecord, ...]
     agreements: dict[str, TrustedAgreement]  # by series
     policy_sha256: str
+    settings_sha256: str
     applied: tuple[str, ...] = ()  # digest of every change statement that was carried out
 
 
@@ -77,6 +79,7 @@ def found(signed: SignedFounding, *, now: datetime) -> Trust:
         agreement_keys=founding.agreement_keys,
         agreements={},
         policy_sha256=founding.policy_sha256,
+        settings_sha256=digest(canonical(founding.settings)),
     )
 
 
@@ -145,6 +148,8 @@ class TrustFile:
             return digest(canonical(agreement.signed)) if agreement else ""
         if kind == "policy":
             return self.trust.policy_sha256
+        if kind == "settings":
+            return self.trust.settings_sha256
         return ""
 
     def advance(self, request: CheckpointRequest) -> None:
@@ -180,6 +185,8 @@ class TrustFile:
             return self._apply_agreement(kind, target, decoded, now=now)
         if kind == "policy":
             return msgspec.structs.replace(trust, policy_sha256=digest(document))
+        if isinstance(decoded, Settings):
+            return msgspec.structs.replace(trust, settings_sha256=digest(document))
         return trust
 
     def _apply_agreement(self, kind: str, target: str, signed: SignedAgreement, *, now: datetime) -> Trust:

@@ -163,7 +163,7 @@ class Void(msgspec.Struct, frozen=True):
 def recheck(prepared: Prepared, ctx: Context, policy: Policy, *, now: datetime) -> Go | Void:
     """Look again before every later step: enqueueing, sealing, and every attempt. Pure; never renders.
 
-    (1) the approval has not expired; (2) the partner's entry and the agreement are the ones approved; (3) the same
+    (1) the approval has not expired; (2) the partner's entry, the agreement and the policy are the ones approved; (3) the same
     rules over today's state (embargo, agreement, freshness, quota, clearance, consent) still permit, and every field
     that is in the bytes would still be released.
     """
@@ -177,6 +177,8 @@ def recheck(prepared: Prepared, ctx: Context, policy: Policy, *, now: datetime) 
         return Void((house("partner.unchanged"),))
     if ctx.agreement is None or ctx.agreement.sha256 != document.agreement_sha256:
         return Void((house("agreement.unchanged"),))
+    if document.policy_sha256 != policy_in_force(policy.sha256, digest(canonical(ctx.settings))):
+        return Void((house("policy.unchanged"),))
     # (3)
     decision = decide(policy, ctx)
     if decision.effect != "PERMIT":

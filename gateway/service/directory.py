@@ -7,6 +7,7 @@ nor us.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -29,6 +30,10 @@ FOUNDING, OFFICER, PARTNER, AGREEMENT, POLICY, SETTINGS = (
     "policy",
     "settings",
 )
+
+
+#: Compiling a policy takes some 20 ms; nearly every reload finds the one that is in force already.
+_policy = lru_cache(maxsize=4)(load_policy)
 
 
 class Directory(msgspec.Struct, frozen=True):
@@ -91,7 +96,7 @@ def load_directory(tx: ReadTx, *, now: datetime) -> Directory:
         },
         partners=partners,
         agreements=agreements,
-        policy=load_policy(by_kind[POLICY][0].document),
+        policy=_policy(by_kind[POLICY][0].document),
         settings=decode_settings(by_kind[SETTINGS][0].document),
         digests={f"{row.kind}/{row.id}": row.sha256 for row in [*_ended(tx), *rows]},
     )

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Literal, TypeVar
+from functools import lru_cache
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -34,6 +35,8 @@ CALL_WINDOW = timedelta(
     seconds=300
 )  # a call is good this long before and after its instant; its nonce is kept as long
 MAX_STATEMENTS = 4096  # statements of one endorsement (a bulk answer); each is verifiable alone
+
+READ_KEPT = 16  # endorsements kept as read: those of a batch on its way; each may be half a MiB
 
 _OfficerId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Act = Literal["request", "approve"]
@@ -93,6 +96,14 @@ class VerifiedCall(msgspec.Struct, frozen=True):
 Signed = TypeVar("Signed", Endorsement, ChangeEndorsement, CallEndorsement)
 
 
+@lru_cache(maxsize=READ_KEPT)
+def _read(token: str, typ: str, noun: type[Any], kid: str, public: str) -> Any:
+    """Steps 2 and 3 of `_verify`: they depend on these arguments alone. One endorsement over many statements is asked
+    about once for each of them, and reading it costs as much as it names; what raises is not kept."""
+    jws = verify_compact(token, typ=typ, keys={kid: load_spki(public)})
+    return read_canonical(jws.payload, noun)
+
+
 def _verify(
     token: str, officers: Mapping[str, Officer], *, typ: str, noun: type[Signed]
 ) -> tuple[Signed, Officer]:
@@ -113,10 +124,8 @@ def _verify(
     public = load_spki(key.public)
     if thumbprint(public) != key.kid:
         raise ConfigInvalid("the id of an officer's key is not its thumbprint")
-    # (2)
-    jws = verify_compact(token, typ=typ, keys={key.kid: public})
-    # (3)
-    signed = read_canonical(jws.payload, noun)
+    # (2), (3)
+    signed: Signed = _read(token, typ, noun, key.kid, key.public)
     # (4)
     if signed.officer != officer.id:
         raise SignatureInvalid("the endorsement names another officer than the holder of its key")

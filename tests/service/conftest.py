@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.service.world import Founded, World, found
+from tests.service.founding import Founded, found
+from tests.service.world import World
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ from gateway.flow.change import canonical
 from gateway.model.rows import ChangeRow, DirectoryRow, EmbargoRow, RecordRow
 from gateway.service import calls
 from gateway.service.provision import shipped_policy
-from tests.service.world import CLEAN, FR, SERIES, World, sign_agreement, terms
+from tests.service.founding import sign_agreement, terms
+from tests.service.world import CLEAN, FR, SERIES, World
 
 FIRST, SECOND, THIRD = "be-requester", "be-approver", "be-only-security-officer"
 

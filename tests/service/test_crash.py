@@ -23,7 +23,9 @@ from gateway.model.rows import (
     ReservationRow,
 )
 from gateway.service import calls
-from tests.service.world import BE, CLEAN, FR, Founded, Killed, World
+from tests.service.faults import Killed
+from tests.service.founding import Founded
+from tests.service.world import BE, CLEAN, FR, World
 
 
 class Row(NamedTuple):

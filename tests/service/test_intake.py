@@ -16,20 +16,9 @@ from gateway.flow.change import canonical, digest
 from gateway.model.rows import InboxRow, LaneRow, QuarantineRow, ReceiptRow
 from gateway.wire.container import deframe, frame
 from gateway.wire.receipt import ReceiptItem, verify_receipt
-from tests.service.world import (
-    BE,
-    CLEAN,
-    FR,
-    NOW,
-    SERIES,
-    Killed,
-    Opened,
-    World,
-    opened,
-    reseal,
-    sign_agreement,
-    terms,
-)
+from tests.service.faults import Killed
+from tests.service.founding import sign_agreement, terms
+from tests.service.world import BE, CLEAN, FR, NOW, SERIES, Opened, World, opened, reseal
 
 OTHER_ID = "5f0c7f0e-6a0e-4a53-9d57-0f3c1c2b7a11"
 

@@ -16,7 +16,8 @@ from gateway.errors import AuditBroken
 from gateway.model.rows import EntryBodyRow, EntryRow, LogRow, ReleaseRow, TileRow
 from gateway.ports import Tx
 from gateway.service.home import Home
-from tests.service.world import BE, CLEAN, FR, Founded, World
+from tests.service.founding import Founded
+from tests.service.world import BE, CLEAN, FR, World
 
 ROOT = Path(__file__).resolve().parents[2]
 

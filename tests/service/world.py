@@ -1,57 +1,41 @@
 """Two organisations in one process, wired from the real parts: no socket, no TLS, no process, a clock that stands.
 
-`Founded` is made once: two homes from `provision`, partners and agreements put in force by two-person changes, an
-extract imported. Each test gets a `World` over a copy of it in memory. What a kill, a signer that is away or a lost
-answer does is scripted by `Faults`, which counts every call that leaves a gateway: to its store, its signer, its
-partner.
+`founding` makes two homes once; each test gets a `World` over a copy of them in memory. What a kill, a signer that is
+away or a lost answer does is scripted by `faults`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from adapters.identities.fixed import FixedClock, SeededIds
 from adapters.records.bdc import BdcExtract
-from adapters.records.synthetic import extract, variation_of
+from adapters.records.synthetic import variation_of
 from adapters.stores.database import connect
 from adapters.stores.sql import SqliteStore
-from certs.ca import ca_init
 from gateway.audit.checkpoint import VerifierKey, log_key_name
 from gateway.audit.verify import LogVerdict, verify_log
-from gateway.errors import GatewayError, PartnerFault, PartnerUnreachable, SignerUnavailable, Unavailable
-from gateway.flow.change import ACTS, Founding, SignedFounding, canonical, digest
-from gateway.model.agreement import AgreementTerms, Bulk, Ceiling, ProtocolFields, SignedAgreement
-from gateway.model.officer import Clearance, Officer, Role
-from gateway.model.party import Assurance, KeyRecord, Partner
+from gateway.errors import GatewayError, PartnerFault, PartnerUnreachable, Unavailable
+from gateway.flow.change import digest
+from gateway.model.officer import Role
+from gateway.model.party import Assurance, Partner
 from gateway.model.rows import InboxRow, LogRow, OutboxRow, ReleaseRow, Row
-from gateway.model.signing import (
-    CheckpointRequest,
-    DataKey,
-    Pseudonym,
-    SealBatch,
-    SealBatchResult,
-    TrustChange,
-)
-from gateway.policy.context import Compilation, Settings
 from gateway.policy.levels import default_levels
-from gateway.ports import ReadTx, Tx
-from gateway.service import calls, provision
+from gateway.ports import ReadTx
+from gateway.service import calls
 from gateway.service.changes import Changes
-from gateway.service.config import Config, load_config
 from gateway.service.context import Gateway
 from gateway.service.desk import Desk
 from gateway.service.directory import load_directory
 from gateway.service.dispatcher import Dispatcher
-from gateway.service.home import Home
 from gateway.service.imports import Imports
 from gateway.service.intake import Intake
 from gateway.service.keeper import Keeper
@@ -62,16 +46,18 @@ from gateway.service.problems import PARTNER_STATUS
 from gateway.service.releases import Releases
 from gateway.service.sealing import Sealing
 from gateway.service.signer.authority import Authority
-from gateway.service.signer.keys import SignerKeys
 from gateway.service.signer.trust import TrustFile
-from gateway.service.signer_main import kinds, load_signer_keys
+from gateway.service.signer_main import kinds
 from gateway.service.vault import Vault
-from gateway.wire.agreement import sign_terms
 from gateway.wire.container import Preamble, decrypt, deframe, encrypt, pack, split, unpack
 from gateway.wire.endorse import sign_change, sign_endorsement
 from gateway.wire.jws import thumbprint
 from gateway.wire.seal import SealHeader, read_seal, sign_seal
-from gateway.wire.strict import b64url, b64url_decode
+from gateway.wire.strict import b64url_decode
+from tests.service.faults import CountedStore, Faults, InProcessSigner, Killed
+
+if TYPE_CHECKING:
+    from tests.service.founding import Founded, FoundedHome
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Row)
@@ -124,112 +110,7 @@ class Identity:
         return thumbprint(self.key.public_key())
 
 
-# --- faults ----------------------------------------------------------------------------------------------------------
-
-
-class Killed(BaseException):
-    """The process of one side ended here (no handler of the code under test sees it)."""
-
-    def __init__(self, org: str) -> None:
-        super().__init__(org)
-        self.org = org
-
-
-@dataclass
-class Faults:
-    """Counts the calls that leave the gateways; makes one of them fail.
-
-    Modes: ``kill-before`` and ``kill-after`` end the calling process around the call; ``away-before`` and
-    ``away-after`` raise the call's own kind of `Unavailable`, before anything happened or with only the answer lost.
-    """
-
-    calls: list[str] = field(default_factory=list)
-    at: int = -1
-    mode: str = ""
-
-    def arm(self, at: int, mode: str) -> None:
-        self.calls, self.at, self.mode = [], at, mode
-
-    async def around(
-        self, org: str, name: str, call: Callable[[], Awaitable[T]], away: Callable[[], Unavailable] | None
-    ) -> T:
-        hit = len(self.calls) == self.at
-        self.calls.append(f"{org} {name}")
-        if hit and self.mode.endswith("before"):
-            raise self._fault(org, away)
-        answer = await call()
-        if hit and self.mode.endswith("after"):
-            raise self._fault(org, away)
-        return answer
-
-    def _fault(self, org: str, away: Callable[[], Unavailable] | None) -> BaseException:
-        return Killed(org) if away is None or self.mode.startswith("kill") else away()
-
-
-class CountedStore:
-    """`ExchangeStore` whose commits can be killed, before them or between them and their acknowledgement."""
-
-    def __init__(self, org: str, store: SqliteStore, faults: Faults) -> None:
-        self._org, self.inner, self._faults = org, store, faults
-
-    async def write(self, unit: Callable[[Tx], T]) -> T:
-        return await self._faults.around(self._org, "commit", lambda: self.inner.write(unit), None)
-
-    async def read(self, unit: Callable[[ReadTx], T]) -> T:
-        return await self.inner.read(unit)
-
-    def close(self) -> None:
-        self.inner.close()
-
-
-class InProcessSigner:
-    """`ports.Signer` over an `Authority` in this process."""
-
-    def __init__(self, org: str, authority: Authority, clock: FixedClock, faults: Faults) -> None:
-        self._org, self.authority, self._clock, self._faults = org, authority, clock, faults
-
-    async def _call(self, name: str, function: Callable[[], T]) -> T:
-        async def answer() -> T:
-            return function()
-
-        def away() -> Unavailable:
-            return SignerUnavailable("the signer does not answer")
-
-        return await self._faults.around(self._org, name, answer, away)
-
-    async def keys(self) -> tuple[KeyRecord, ...]:
-        return await self._call("keys", lambda: self.authority.keys.records)
-
-    async def heads(self) -> dict[str, int]:
-        heads = self.authority.trust.heads
-        return await self._call("heads", lambda: {origin: head.size for origin, head in heads.items()})
-
-    async def data_keys(self, count: int) -> list[DataKey]:
-        return await self._call("data_keys", lambda: list(self.authority.keys.data_keys(count)))
-
-    async def unwrap(self, wrapped: Sequence[bytes]) -> list[bytes]:
-        return await self._call("unwrap", lambda: [self.authority.keys.unwrap(one) for one in wrapped])
-
-    async def index(self, values: Sequence[bytes]) -> list[str]:
-        return await self._call("index", lambda: [self.authority.keys.index(value) for value in values])
-
-    async def pseudonyms(self, wanted: Sequence[Pseudonym]) -> list[str]:
-        return await self._call("pseudonyms", lambda: [self.authority.keys.pseudonym(one) for one in wanted])
-
-    async def open(self, suite: str, preamble: bytes, ciphertext: bytes) -> bytes:
-        return await self._call("open", lambda: self.authority.open(suite, preamble, ciphertext))
-
-    async def checkpoint(self, request: CheckpointRequest) -> bytes:
-        return await self._call("checkpoint", lambda: self.authority.checkpoint(request))
-
-    async def seal(self, batch: SealBatch) -> SealBatchResult:
-        return await self._call("seal", lambda: self.authority.seal(batch))
-
-    async def receipts(self, statements: Sequence[bytes]) -> list[str]:
-        return await self._call("receipts", lambda: [self.authority.receipt(one) for one in statements])
-
-    async def change(self, change: TrustChange) -> None:
-        await self._call("change", lambda: self.authority.trust.change(change, now=self._clock.now()))
+# --- the way to the partner ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -315,18 +196,6 @@ def _unreachable() -> PartnerUnreachable:
 # --- one side --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class FoundedHome:
-    """A home as `Founded` made it: what a fresh copy of it starts from."""
-
-    database: Path
-    trust: bytes
-    heads: bytes
-    keys: SignerKeys
-    config: Config
-    entry: Partner  # as its partner pins it
-
-
 class Side:
     """One organisation: what survives a kill (store, the signer's files), and the gateway that runs over it."""
 
@@ -341,9 +210,7 @@ class Side:
     async def boot(self) -> None:
         """Start the process: nothing is kept but the store and the signer's files. Refuses a store rolled back."""
         trust = TrustFile(self.files["trust.json"], self.files["heads.json"], self.files.__setitem__)
-        authority = Authority(
-            self.home.keys, trust, kinds=KINDS, levels=LEVELS, now=self.world.clock.now
-        )
+        authority = Authority(self.home.keys, trust, kinds=KINDS, levels=LEVELS, now=self.world.clock.now)
         self.signer = InProcessSigner(self.org, authority, self.world.clock, self.world.faults)
         self.vault = Vault(self.signer, self.ids)
         now = self.world.clock.now()
@@ -625,216 +492,3 @@ def reseal(
     addressee = world.sides[like.header.aud].home.entry
     (public,) = addressee.keys_for("encryption")
     return encrypt(preamble, pack(jws, content), public)
-
-
-# --- founding --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Founded:
-    """Two founded homes, furnished; read only, shared by all tests."""
-
-    homes: dict[str, FoundedHome]
-    officers: dict[str, Identity]
-    agreement: SignedAgreement
-    agreement_keys: dict[str, Path]
-
-
-def found(folder: Path) -> Founded:
-    """Found and furnish both homes in an empty folder, at `NOW`."""
-    (folder / "officers").mkdir()
-    (folder / "offline").mkdir()
-    named = {name: _officer(folder, name) for name in OFFICERS}
-    second_key = named[SECOND_KEY][0]
-    officers = {name: identity for name, (_, identity) in named.items()}
-    keys = {org: _offline(folder, org) for org in (BE, FR)}
-    homes = {org: _home(folder, org, named, keys[org]) for org in (BE, FR)}
-    entries = {
-        org: provision.own_entry(
-            home,
-            endpoint=f"https://{org}.invalid",
-            tls_name=f"{org}.invalid",
-            recipient_kind="police" if org == FR else "other",
-            agreement_keys=(keys[org],),
-        )
-        for org, home in homes.items()
-    }
-    paths = {org: folder / "offline" / org / "agreement.pem" for org in homes}
-    agreement = sign_agreement(terms(), paths)
-    made = {
-        org: FoundedHome(
-            home.database,
-            (home.signer / "trust.json").read_bytes(),
-            b"",
-            load_signer_keys(home),
-            load_config(home.config).config,
-            entries[org],
-        )
-        for org, home in homes.items()
-    }
-    return asyncio.run(_furnish(folder, Founded(made, officers, agreement, paths), second_key))
-
-
-async def _furnish(folder: Path, founded: Founded, second_key: Officer) -> Founded:
-    """Partner entries, the agreement and a further officer by two-person changes, and an extract."""
-    furnished = folder / "furnished"
-    furnished.mkdir()
-    world = await World(founded, "founding", furnished).boot()
-    for side in world.sides.values():
-        entry = founded.homes[side.partner].entry
-        await side.change("partner", side.partner, canonical(entry))
-        await side.change("agreement", SERIES, canonical(founded.agreement))
-    await world.be.change("officer", second_key.id, canonical(second_key))
-    chunk = calls.ImportChunk(KIND, 1, extract(PERSONS, 1, NOW))
-    imported = await world.be.call("be-requester", "records/import", chunk)
-    assert (imported.new, imported.bad) == (PERSONS, ())
-    world.close()
-    homes = {
-        org: FoundedHome(
-            furnished / f"{org}.sqlite",
-            side.files["trust.json"],
-            side.files["heads.json"],
-            side.home.keys,
-            side.home.config,
-            side.home.entry,
-        )
-        for org, side in world.sides.items()
-    }
-    return Founded(homes, founded.officers, founded.agreement, founded.agreement_keys)
-
-
-def _officer(folder: Path, name: str) -> tuple[Officer, Identity]:
-    _, person, roles, knows = OFFICERS[name]
-    path = folder / "officers" / f"{name}.pem"
-    officer = Officer(
-        id=name,
-        person=f"person-{person}",
-        name=f"Zz {name} (synthetic)",
-        roles=roles,
-        keys=(provision.new_officer_key(path),),
-        clearance=Clearance("BEL", "UNCLASSIFIED", NOW + timedelta(days=300)),
-        need_to_know=(KIND,) if knows else (),
-    )
-    return officer, Identity(name, provision.read_officer_key(path))
-
-
-def _offline(folder: Path, org: str) -> KeyRecord:
-    authority = folder / "offline" / org
-    ca_init(authority, org, now=NOW, days=365, permitted=("invalid",))
-    return provision.new_agreement_key(authority / "agreement.pem", org)
-
-
-def _home(
-    folder: Path, org: str, named: dict[str, tuple[Officer, Identity]], agreement_key: KeyRecord
-) -> Home:
-    ours = [named[name] for name, (home, *_) in OFFICERS.items() if home == org and name != SECOND_KEY]
-    founding = Founding(
-        v=1,
-        org=org,
-        nation=NATION[org],
-        name=f"{org} (synthetic)",
-        profile="",
-        officers=tuple(officer for officer, _ in ours),
-        agreement_keys=(agreement_key,),
-        policy_sha256=digest(provision.shipped_policy()),
-        at=msgspec.to_builtins(NOW),
-        settings=SETTINGS,
-    )
-    raw = canonical(founding)
-    signatures = tuple(
-        sign_change(identity.key, identity.kid, officer=officer.id, act=act, at=NOW, statement=raw)
-        for act, (officer, identity) in zip(ACTS, ours, strict=False)
-    )
-    home = Home(folder / org)
-    provision.create_home(
-        home,
-        SignedFounding(raw, signatures),
-        CONFIG.format(org=org, nation=NATION[org]),
-        folder / "offline" / org,
-        host_names=(f"{org}.invalid",),
-        now=NOW,
-    )
-    return home
-
-
-CONFIG = """\
-mode = "test"
-
-[organisation]
-id = "{org}"
-nation = "{nation}"
-name = "{org} (synthetic)"
-
-[partner_listener]
-host = "127.0.0.1"
-port = 0
-
-[operations_listener]
-host = "127.0.0.1"
-port = 0
-
-[inbound]
-quarantine_items = 3
-"""
-
-
-#: Thresholds of the release policy on both sides.
-SETTINGS = Settings(
-    freshness_s=86400,
-    evaluation_months=6,
-    pre_inquiry_months=6,
-    min_age=12,
-    flagged_age=18,
-    eu_states=("BEL", "FRA", "NLD", "DEU", "LUX", "ESP"),
-    domestic_handling_codes=("H0", "H1", "H2"),
-    channel_ceiling=Ceiling("BEL", "UNCLASSIFIED"),
-    bdc_recipients={"police": "police"},
-    compilation=Compilation(1000, Ceiling("BEL", "RESTREINT")),
-    minimum_assurance=Assurance(origin_signed=True, receipt="signed"),
-)
-
-
-def terms(**changes: object) -> AgreementTerms:
-    """The terms between the two sides; by name, some of them otherwise."""
-    agreed = AgreementTerms(
-        series=SERIES,
-        version=1,
-        parties=(BE, FR),
-        recipient_kinds={FR: "police", BE: "other"},
-        regime="BE-OCAM",
-        route="police",
-        legal_basis=BASIS,
-        purposes=(PURPOSE,),
-        kinds=(KIND,),
-        lifts=("/national_number",),
-        ceiling=Ceiling("BEL", "UNCLASSIFIED"),
-        retention_days=365,
-        onward="none",
-        suites=("hpke-mlkem768-x25519-a256gcm",),
-        signature_profiles=("classic",),
-        formats=("ct-exchange-json/1.0",),
-        languages=("fr", "nl"),
-        not_before=NOW - timedelta(hours=1),
-        not_after=NOW + timedelta(days=300),
-        protocol=ProtocolFields(
-            bodies=(BE, FR),
-            controllers=(BE, FR),
-            dpo_contacts=("dpo@ocam.invalid", "dpo@police.invalid"),
-            purposes=(PURPOSE,),
-            legal_basis=BASIS,
-            restrictions_on_rights="synthetic",
-        ),
-        minimum_assurance=Assurance(origin_signed=True, receipt="signed"),
-        bulk=Bulk(records=12, days=30),
-    )
-    return msgspec.structs.replace(agreed, **changes)
-
-
-def sign_agreement(agreed: AgreementTerms, keys: dict[str, Path]) -> SignedAgreement:
-    """Both sides' offline signatures over these terms."""
-    raw = canonical(agreed)
-    signatures = {}
-    for org, path in keys.items():
-        key = provision.read_officer_key(path)
-        signatures[org] = sign_terms(raw, key, f"{org}/agreement/{thumbprint(key.public_key())[:16]}")
-    return SignedAgreement(b64url(raw), signatures)

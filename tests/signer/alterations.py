@@ -146,6 +146,10 @@ DECISION: Rows = {
             decision=put("records.0.fields.0.pointer", "/nowhere")
         ),
     },
+    "conflict": {
+        "endorsed, other policy": lambda: batch(decision=put("policy_sha256", "0" * 64)),
+        "endorsed, no policy": lambda: batch(decision=put("policy_sha256", "")),
+    },
 }
 
 #: The record bytes: swapped after the approval, or decided anew while the bytes to send stay.
@@ -210,7 +214,8 @@ REQUEST: Rows = {
         "cty": lambda: with_request(batch(), cty="text/zzemo.exemple"),
         "iat early": lambda: with_request(batch(), iat=IAT - 301),
         "iat late": lambda: with_request(batch(), iat=IAT + 301),
-        "exp past": lambda: with_request(batch(), exp=IAT),
+        "exp past": lambda: with_request(batch(), iat=IAT - 300, exp=IAT),
+        "exp before iat": lambda: with_request(batch(), iat=IAT + 300, exp=IAT + 299),
         "exp beyond any message": lambda: with_request(batch(), exp=NOT_AFTER + 301),
         "enc_kid": lambda: with_request(batch(), enc_kid="enc-2"),
         "enc_kid of another use": lambda: with_request(batch(), enc_kid=f"{POLICE}/agreement"),
@@ -361,6 +366,8 @@ SINCE: Rows = {
         "agreement revoked": lambda: agreed(revoked=True),
     },
     "conflict": {
+        "policy changed": lambda: believing(batch(), policy_sha256="0" * 64),
+        "thresholds changed": lambda: believing(batch(), settings_sha256="0" * 64),
         "partner's name": lambda: with_partner(batch(), name="Autre police"),
         "partner's endpoint": lambda: with_partner(batch(), endpoint="https://other.invalid/"),
         "partner's kind": lambda: with_partner(batch(), recipient_kind="fusion"),

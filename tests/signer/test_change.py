@@ -124,6 +124,7 @@ def test_partner(name: str) -> None:
         ("agreement", None, canonical(signed_agreement()), False),
         ("agreement-revoke", None, canonical(signed_agreement()), True),
         ("policy", None, b"{}", False),
+        ("settings", None, b"{}", False),
         ("embargo-lift", None, b"{}", False),
     ],
 )

@@ -135,6 +135,13 @@ def test_refused(name: str) -> None:
         assert held.files == before
 
 
+def test_the_operator_learns_which_head_was_expected() -> None:
+    """A proof that starts elsewhere is refused with both sizes, before anything is computed from it."""
+    with pytest.raises(AuditBroken) as caught:
+        authority(at(5)).checkpoint(head(4, 9))
+    assert caught.value.diagnostic == {"head": 5, "given": 4}
+
+
 @pytest.mark.parametrize("spoilt", [{"size": -1}, {"size": 0}, {"root": b"short"}, {"size": 2**63}])
 def test_a_first_head_without_form_leaves_nothing_behind(spoilt: dict[str, object]) -> None:
     """What could never be signed is not remembered either: it would block the log for good."""

@@ -239,4 +239,3 @@ def test_order(seq: int, expected: int) -> None:
         with pytest.raises(OutOfOrder) as caught:
             check_seq(seq, expected)
         assert caught.value.expected == expected
-

@@ -12,13 +12,13 @@ from gateway.errors import ConfigInvalid, GatewayError, RequestInvalid, StoreUna
 from gateway.flow.change import Founding, SignedFounding, canonical, digest
 from gateway.model.agreement import SignedAgreement
 from gateway.model.officer import Officer
-from gateway.model.party import Partner
 from gateway.model.signing import Change, TrustChange
 from gateway.model.time import rfc3339
+from gateway.policy.context import Settings
 from gateway.service.signer.trust import Trust, TrustFile, found
 from gateway.wire.endorse import sign_change
 from gateway.wire.jws import thumbprint
-from tests.policy.worlds import NOW, OURS, POLICE, POLICY
+from tests.policy.worlds import NOW, OURS, POLICE, POLICY, world
 from tests.signer.world import (
     KEYS,
     Disk,
@@ -43,7 +43,7 @@ SERIES = "be-fr-police"
 def made(
     kind: str,
     target: str,
-    document: Officer | Partner | SignedAgreement | bytes,
+    document: msgspec.Struct | bytes,
     before: Any = None,
     *,
     by: tuple[tuple[str, Act], ...] = TWO,
@@ -113,8 +113,8 @@ def test_two_persons_add_an_officer() -> None:
     assert msgspec.structs.replace(after, officers=people(), applied=()) == trust()
 
 
-def test_two_persons_change_partner_agreement_and_policy() -> None:
-    """A newer partner entry, a newer version of an agreement, another policy."""
+def test_two_persons_change_the_other_documents() -> None:
+    """A newer partner entry, a newer version of an agreement, another policy, other thresholds of it."""
     held = disk()
     newer = partner(version=2, name="Autre nom de démonstration")
     assert apply(made("partner", POLICE, newer, partner()), held).partners[POLICE] == newer
@@ -124,6 +124,9 @@ def test_two_persons_change_partner_agreement_and_policy() -> None:
     policy = b'{"rules":[]}'
     believed = apply(made("policy", "release", policy, before_sha256=POLICY.sha256), held)
     assert believed.policy_sha256 == digest(policy)
+    settings = canonical(Settings(min_age=12))
+    believed = apply(made("settings", "release", settings, world().settings), held)
+    assert believed.settings_sha256 == digest(settings)
 
 
 def test_who_was_added_can_approve_the_next_change() -> None:
@@ -207,6 +210,9 @@ REFUSED: Rows = {
         "revoked key revived by one": lambda: made(
             "officer", "be-revoked", *changed("be-revoked", keys=person("be-revoked").keys), by=ONE
         ),
+        "thresholds by one": lambda: made(
+            "settings", "release", canonical(Settings()), world().settings, by=ONE
+        ),
         "policy by one": lambda: made("policy", "release", b"{}", before_sha256=POLICY.sha256, by=ONE),
         "narrowing by an operator": lambda: made(
             "partner", POLICE, partner(version=2, stopped=True), partner(), by=(("be-operator", "propose"),)
@@ -272,6 +278,11 @@ REFUSED: Rows = {
         "agreement with a stranger": lambda: made(
             "agreement", "x", signed_agreement(parties=(OURS, "fra.nowhere"))
         ),
+        "policy of another target": lambda: made("policy", "other", b"{}", before_sha256=POLICY.sha256),
+        "thresholds of another target": lambda: made(
+            "settings", "other", canonical(Settings()), world().settings
+        ),
+        "thresholds nobody knows": lambda: made("settings", "release", b'{"zzemo":1}', world().settings),
         "document that is no officer": lambda: made("officer", "be-new", b"{}"),
         "document without UTF-8": lambda: made("officer", "be-new", b'{"id":"\xff"}'),
         "document with a member twice": lambda: made(
@@ -454,7 +465,8 @@ UNFOUNDED: dict[str, Callable[[], SignedFounding]] = {
         *[people()[name] for name in ("be-security", "be-guardian", "be-guardian")]
     ),
     "a person twice": lambda: founding(
-        people()["be-security"], person("be-guardian", "security-officer", person="person-be-security")
+        *[people()[name] for name in ("be-security", "be-guardian")],
+        person("be-reader", "inbox", person="person-be-security"),
     ),
     "another document": lambda: SignedFounding(founding(name="x").document, founding().endorsements),
     "no document": lambda: SignedFounding(b"", founding().endorsements),

@@ -28,7 +28,7 @@ from gateway.cli.bench.exchange import (
     import_persons,
     one_at_a_time,
 )
-from gateway.cli.bench.floor import GROUP, Floor, disk_per_s, sample
+from gateway.cli.bench.floor import GROUP, Cost, Floor, disk_per_s, sample
 from gateway.cli.bench.guards import Kept, Listener, Traced, failures, kept, listener
 from gateway.cli.demo import furnish, stop_gateway
 from gateway.cli.shared import DONE, NEGATIVE, Answer, table
@@ -49,9 +49,9 @@ TRACED = 2
 #: Every ratio and what it says.
 RATIOS = {
     "share_of_floor": "throughput over what the floor allows on all cores",
-    "floor_to_cpu": "floor over processor time spent, of both gateways and both signers",
+    "floor_to_cpu": "processor time of the floor over that of both gateways and both signers",
     "share_of_bare": "throughput over what the bare floor allows on all cores",
-    "bare_to_cpu": "bare floor over processor time spent",
+    "bare_to_cpu": "the same of the bare floor",
     "messages_per_fdatasync": "messages delivered in the time of one write to the bare disk",
     "p50_in_fdatasyncs": "latency in writes to the bare disk",
     "p50_in_floors": "latency in floors",
@@ -64,8 +64,8 @@ class Rounds:
     """What the rounds gave, one item each, and everything that was approved."""
 
     disk: list[float] = field(default_factory=list)  # fdatasync of 4 KiB a second
-    floor: list[dict[str, float]] = field(default_factory=list)  # us a message, by part
-    bare: list[float] = field(default_factory=list)  # us a message, the libraries alone
+    floor: list[dict[str, Cost]] = field(default_factory=list)  # by part
+    bare: list[Cost] = field(default_factory=list)
     drained: list[Drained] = field(default_factory=list)
     alone_ms: list[float] = field(default_factory=list)
     approved: list[str] = field(default_factory=list)
@@ -143,14 +143,14 @@ async def _alone(stage: Stage, persons: Sequence[str], count: int, done: Rounds)
 
 
 def _document(done: Rounds, facts: Kept, failed: Sequence[str]) -> dict[str, Any]:
-    parts = {name: _median(one[name] for one in done.floor) for name in done.floor[0]}
+    parts = {name: _cost([one[name] for one in done.floor]) for name in done.floor[0]}
     rate = _median(one.messages / one.seconds for one in done.drained)
     cpu = _median(one.cpu_s / one.messages * 1e6 for one in done.drained)
     by_process = {
         name: round(_median(one.cpu_of[name] / one.messages * 1e6 for one in done.drained))
         for name in done.drained[0].cpu_of
     }
-    floor, bare = sum(parts.values()), _median(done.bare)
+    floor, bare = sum(parts.values(), Cost()), _cost(done.bare)
     disk, cores = _median(done.disk), len(os.sched_getaffinity(0))
     alone = sorted(done.alone_ms)
     p50, p99 = statistics.median(alone), alone[math.ceil(len(alone) * 0.99) - 1]
@@ -168,11 +168,13 @@ def _document(done: Rounds, facts: Kept, failed: Sequence[str]) -> dict[str, Any
         "cores": cores,
         "fdatasync_per_s": round(disk),
         "floor": {
-            "us_per_message": round(floor),
-            "per_s_one_core": round(1e6 / floor),
-            "bare_us_per_message": round(bare),
+            "us_per_message": round(floor.wall, 1),
+            "cpu_us_per_message": round(floor.cpu, 1),
+            "per_s_one_core": round(1e6 / floor.wall, 1),
+            "bare_us_per_message": round(bare.wall, 1),
+            "bare_cpu_us_per_message": round(bare.cpu, 1),
             "batch": GROUP,
-            "parts_us": {name: round(value, 1) for name, value in parts.items()},
+            "parts_us": {name: round(cost.wall, 1) for name, cost in parts.items()},
         },
         "end_to_end": {
             "per_s": round(rate, 1),
@@ -184,13 +186,13 @@ def _document(done: Rounds, facts: Kept, failed: Sequence[str]) -> dict[str, Any
         "ratios": None
         if failed
         else {
-            "share_of_floor": round(rate * floor / 1e6 / cores, 3),
-            "floor_to_cpu": round(floor / cpu, 3),
-            "share_of_bare": round(rate * bare / 1e6 / cores, 3),
-            "bare_to_cpu": round(bare / cpu, 3),
+            "share_of_floor": round(rate * floor.wall / 1e6 / cores, 3),
+            "floor_to_cpu": round(floor.cpu / cpu, 3),
+            "share_of_bare": round(rate * bare.wall / 1e6 / cores, 3),
+            "bare_to_cpu": round(bare.cpu / cpu, 3),
             "messages_per_fdatasync": round(rate / disk, 3),
             "p50_in_fdatasyncs": round(p50 / 1e3 * disk, 1),
-            "p50_in_floors": round(p50 * 1e3 / floor, 1),
+            "p50_in_floors": round(p50 * 1e3 / floor.wall, 1),
             "p99_to_p50": round(p99 / p50, 2),
         },
     }
@@ -198,6 +200,10 @@ def _document(done: Rounds, facts: Kept, failed: Sequence[str]) -> dict[str, Any
 
 def _median(figures: Iterable[float]) -> float:
     return statistics.median(figures)
+
+
+def _cost(costs: Sequence[Cost]) -> Cost:
+    return Cost(_median(cost.wall for cost in costs), _median(cost.cpu for cost in costs))
 
 
 def _line(document: dict[str, Any]) -> str:

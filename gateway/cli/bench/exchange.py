@@ -38,7 +38,7 @@ SPARE = 1.5
 LOOK_S, LOOK_CLOSELY_S = 0.025, 0.0005
 
 #: Seconds a queue may take for each message, and at the least, before the run has failed.
-DRAIN_S, DRAIN_LEAST_S = 0.1, 30.0
+DRAIN_S, DRAIN_LEAST_S = 0.5, 30.0
 
 TICKS_S = os.sysconf("SC_CLK_TCK")
 

@@ -246,10 +246,10 @@ class Authority:
         """What people decided must be what is about to leave.
 
         (1) the statement binds payload, decision, partner entry and message, it has not expired, and the seal will not
-        outlive it; (2) the decision is for this message, addressee and agreement, under the policy in force, and about these records; (3) every
-        endorsement holds, by as many persons as the class demands, the requester among them, lifted fields approved by
-        a lift approver, each cleared for the label; (4) the guard accepts the bytes under the agreement's ceiling;
-        (5) they will be encrypted to this addressee.
+        outlive it; (2) the decision is for this message, addressee and agreement, under the policy in force, and about
+        these records; (3) every endorsement holds, by as many persons as the class demands, the requester among them,
+        lifted fields approved by a lift approver, each cleared for the label; (4) the guard accepts the bytes under
+        the agreement's ceiling; (5) they will be encrypted to this addressee.
         """
         # (1)
         statement = read_exact(evidence.statement, Statement, "statement given as evidence")

@@ -34,6 +34,10 @@ from gateway.policy.context import Settings
 Replace = Callable[[str, bytes], None]
 
 
+#: The one policy, and the one document of its thresholds, that a home has.
+RELEASE = "release"
+
+
 class TrustedAgreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An agreement both sides signed, by the digest of its terms. Revoked versions stay, and stay revoked."""
 
@@ -184,8 +188,10 @@ class TrustFile:
         if isinstance(decoded, SignedAgreement):
             return self._apply_agreement(kind, target, decoded, now=now)
         if kind == "policy":
+            require_target(RELEASE, target)
             return msgspec.structs.replace(trust, policy_sha256=digest(document))
         if isinstance(decoded, Settings):
+            require_target(RELEASE, target)
             return msgspec.structs.replace(trust, settings_sha256=digest(document))
         return trust
 

@@ -1,0 +1,129 @@
+"""Kills, absences and lost answers: every call that leaves a gateway is counted, and one of them can fail."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from adapters.identities.fixed import FixedClock
+from adapters.stores.sql import SqliteStore
+from gateway.errors import SignerUnavailable, Unavailable
+from gateway.model.party import KeyRecord
+from gateway.model.signing import (
+    CheckpointRequest,
+    DataKey,
+    Pseudonym,
+    SealBatch,
+    SealBatchResult,
+    TrustChange,
+)
+from gateway.ports import ReadTx, Tx
+from gateway.service.signer.authority import Authority
+
+T = TypeVar("T")
+
+
+class Killed(BaseException):
+    """The process of one side ended here (no handler of the code under test sees it)."""
+
+    def __init__(self, org: str) -> None:
+        super().__init__(org)
+        self.org = org
+
+
+@dataclass
+class Faults:
+    """Counts the calls that leave the gateways; makes one of them fail.
+
+    Modes: ``kill-before`` and ``kill-after`` end the calling process around the call; ``away-before`` and
+    ``away-after`` raise the call's own kind of `Unavailable`, before anything happened or with only the answer lost.
+    """
+
+    calls: list[str] = field(default_factory=list)
+    at: int = -1
+    mode: str = ""
+
+    def arm(self, at: int, mode: str) -> None:
+        self.calls, self.at, self.mode = [], at, mode
+
+    async def around(
+        self, org: str, name: str, call: Callable[[], Awaitable[T]], away: Callable[[], Unavailable] | None
+    ) -> T:
+        hit = len(self.calls) == self.at
+        self.calls.append(f"{org} {name}")
+        if hit and self.mode.endswith("before"):
+            raise self._fault(org, away)
+        answer = await call()
+        if hit and self.mode.endswith("after"):
+            raise self._fault(org, away)
+        return answer
+
+    def _fault(self, org: str, away: Callable[[], Unavailable] | None) -> BaseException:
+        return Killed(org) if away is None or self.mode.startswith("kill") else away()
+
+
+class CountedStore:
+    """`ExchangeStore` whose commits can be killed, before them or between them and their acknowledgement."""
+
+    def __init__(self, org: str, store: SqliteStore, faults: Faults) -> None:
+        self._org, self.inner, self._faults = org, store, faults
+
+    async def write(self, unit: Callable[[Tx], T]) -> T:
+        return await self._faults.around(self._org, "commit", lambda: self.inner.write(unit), None)
+
+    async def read(self, unit: Callable[[ReadTx], T]) -> T:
+        return await self.inner.read(unit)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+class InProcessSigner:
+    """`ports.Signer` over an `Authority` in this process."""
+
+    def __init__(self, org: str, authority: Authority, clock: FixedClock, faults: Faults) -> None:
+        self._org, self.authority, self._clock, self._faults = org, authority, clock, faults
+
+    async def _call(self, name: str, function: Callable[[], T]) -> T:
+        async def answer() -> T:
+            return function()
+
+        def away() -> Unavailable:
+            return SignerUnavailable("the signer does not answer")
+
+        return await self._faults.around(self._org, name, answer, away)
+
+    async def keys(self) -> tuple[KeyRecord, ...]:
+        return await self._call("keys", lambda: self.authority.keys.records)
+
+    async def heads(self) -> dict[str, int]:
+        heads = self.authority.trust.heads
+        return await self._call("heads", lambda: {origin: head.size for origin, head in heads.items()})
+
+    async def data_keys(self, count: int) -> list[DataKey]:
+        return await self._call("data_keys", lambda: list(self.authority.keys.data_keys(count)))
+
+    async def unwrap(self, wrapped: Sequence[bytes]) -> list[bytes]:
+        return await self._call("unwrap", lambda: [self.authority.keys.unwrap(one) for one in wrapped])
+
+    async def index(self, values: Sequence[bytes]) -> list[str]:
+        return await self._call("index", lambda: [self.authority.keys.index(value) for value in values])
+
+    async def pseudonyms(self, wanted: Sequence[Pseudonym]) -> list[str]:
+        return await self._call("pseudonyms", lambda: [self.authority.keys.pseudonym(one) for one in wanted])
+
+    async def open(self, suite: str, preamble: bytes, ciphertext: bytes) -> bytes:
+        return await self._call("open", lambda: self.authority.open(suite, preamble, ciphertext))
+
+    async def checkpoint(self, request: CheckpointRequest) -> bytes:
+        return await self._call("checkpoint", lambda: self.authority.checkpoint(request))
+
+    async def seal(self, batch: SealBatch) -> SealBatchResult:
+        return await self._call("seal", lambda: self.authority.seal(batch))
+
+    async def receipts(self, statements: Sequence[bytes]) -> list[str]:
+        return await self._call("receipts", lambda: [self.authority.receipt(one) for one in statements])
+
+    async def change(self, change: TrustChange) -> None:
+        await self._call("change", lambda: self.authority.trust.change(change, now=self._clock.now()))

@@ -91,10 +91,15 @@ class ExchangeTransport:
             return body
         raise _refused(status, body)
 
-    async def close(self) -> None:
-        for session in self._sessions.values():
+    async def reset(self) -> None:
+        """End every connection: the next request opens one under a new context. What was under way is unreachable to
+        its caller, who repeats it."""
+        sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
             await session.close()
-        self._sessions.clear()
+
+    async def close(self) -> None:
+        await self.reset()
 
     async def _request(
         self,

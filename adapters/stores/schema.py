@@ -269,6 +269,7 @@ _outbox = _narrow(
     _integer("attempts"),
     _integer("exp"),
     _text("receipt"),
+    _text("replaces"),
 )
 Index("outbox_by_message", _outbox.c.message_id)
 Index("outbox_by_release", _outbox.c.release)

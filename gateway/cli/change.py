@@ -190,7 +190,7 @@ async def reject(on: Acting, change: ChangeId) -> Answer:
 @acting(commands, "list")
 async def list_changes(
     on: Acting,
-    state: Annotated[str, typer.Option("--state", help="proposed, applied or rejected")] = "",
+    state: Annotated[str, typer.Option("--state", help="proposed, applying, applied or rejected")] = "",
     after: Annotated[str, typer.Option("--after")] = "",
     limit: Annotated[int, typer.Option("--limit", min=1, max=500)] = 100,
 ) -> Answer:

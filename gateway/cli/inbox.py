@@ -24,7 +24,7 @@ from gateway.errors import PartnerFault, RequestInvalid
 commands = group("Messages received.")
 messages = group("Sealed messages, offline.")
 
-After = Annotated[str, typer.Option("--after", help="Last id of the page before.")]
+After = Annotated[str, typer.Option("--after", help="Last of the page before: id, or for messages ORG/ID.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=500)]
 
 
@@ -41,7 +41,12 @@ async def list_inbox(on: Acting, after: After = "", limit: Limit = 100) -> Answe
 
 
 @acting(commands, "show")
-async def show(on: Acting, message: Annotated[str, typer.Argument(metavar="MESSAGE")]) -> Answer:
+async def show(
+    on: Acting,
+    message: Annotated[
+        str, typer.Argument(metavar="MESSAGE", help="Id, or ORG/ID when two partners used it.")
+    ],
+) -> Answer:
     """Show a message received, as its bytes say. Looking is logged."""
     from gateway.service.calls import InboxView, Named
 

@@ -152,9 +152,9 @@ def verify_trust_change(
     """Check one change against the state before it.
 
     (1) the statement decodes, is for this home, and its start time has come; (2) it was made against the document in
-    force and names exactly this new one, which is in its one form; (3) every endorsement over its exact bytes
-    verifies; (4) two persons, both security officers, or one where the change only narrows; (5) the proposal is by
-    the proposer it names.
+    force, names exactly this new one, which is in its one form, and tells its signers truly whether it widens; (3)
+    every endorsement over its exact bytes verifies; (4) two persons, both security officers, or one where the change
+    only narrows; (5) the proposal is by the proposer it names.
     Raises `Conflict` when the state has moved on, `RoleMissing` or `SignatureInvalid` when a signature is short.
     """
     # (1)
@@ -171,6 +171,9 @@ def verify_trust_change(
     decoded = decode_document(change.kind, document)
     if not isinstance(decoded, bytes) and canonical(decoded) != document:
         raise RequestInvalid(f"the {change.kind} document is not in its one form")
+    if change.widening == narrowing:
+        said = "widens" if change.widening else "narrows"
+        raise RequestInvalid(f"the change says that it {said} what may leave, and does the other")
     # (3)
     found = verify_endorsements(statement, endorsements, officers, now=now)
     # (4)

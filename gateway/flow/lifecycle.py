@@ -18,15 +18,25 @@ State = Literal[
     "sequenced",  # C4: recheck passed, seq allotted, entry committed
     "sealed",  # C5
     "attempted",  # at least one POST was started: the partner may have it
-    "delivered",  # C6: receipt says accepted
+    "delivered",  # C6: receipt says accepted; a partner that lost it makes us rewind
     "refused",  # C6: receipt says refused; its number is still free there, so a person resends or skips
-    "withdrawn",  # voided after its seq was allotted: a `void` carries the number
+    "withdrawn",  # voided after its seq was allotted: a `void` carries the number, unless the partner had it after all
     "voided",  # voided before: no trace at the partner
     "cancelled",
 ]
 
 Event = Literal[
-    "endorse", "approve", "reject", "sequence", "seal", "attempt", "accept", "refuse", "void", "cancel"
+    "endorse",
+    "approve",
+    "reject",
+    "sequence",
+    "seal",
+    "attempt",
+    "accept",
+    "refuse",
+    "void",
+    "cancel",
+    "rewind",
 ]
 
 TABLE: dict[State, dict[Event, State]] = {
@@ -37,15 +47,17 @@ TABLE: dict[State, dict[Event, State]] = {
     "sealed": {"attempt": "attempted", "void": "withdrawn"},
     "attempted": {"attempt": "attempted", "accept": "delivered", "refuse": "refused", "void": "withdrawn"},
     "rejected": {},
-    "delivered": {},
+    "delivered": {"rewind": "attempted"},
     "refused": {"attempt": "attempted", "void": "withdrawn"},
-    "withdrawn": {},
+    "withdrawn": {"accept": "delivered"},
     "voided": {},
     "cancelled": {},
 }
 
-#: States after which nothing more happens to a message.
-FINAL: frozenset[str] = frozenset(state for state, events in TABLE.items() if not events)
+#: States in which we are done with a message, unless a partner turns out to know better.
+FINAL: frozenset[str] = frozenset(
+    state for state, events in TABLE.items() if not events or state in ("delivered", "withdrawn")
+)
 
 
 def step(state: str, event: Event) -> State:

@@ -177,7 +177,8 @@ def recheck(prepared: Prepared, ctx: Context, policy: Policy, *, now: datetime) 
         return Void((house("partner.unchanged"),))
     if ctx.agreement is None or ctx.agreement.sha256 != document.agreement_sha256:
         return Void((house("agreement.unchanged"),))
-    if document.policy_sha256 != policy_in_force(policy.sha256, digest(canonical(ctx.settings))):
+    in_force = policy_in_force(policy.sha256, digest(canonical(ctx.settings)))
+    if (document.policy_sha256, document.levels_version) != (in_force, ctx.levels.version):
         return Void((house("policy.unchanged"),))
     # (3)
     decision = decide(policy, ctx)
@@ -201,7 +202,7 @@ def four_eyes(requester: Officer, approver: Officer, document: DecisionDocument)
     if (
         requester.person == approver.person
         or "approver" not in approver.roles
-        or "operator" in approver.roles
+        or "operator" in (*requester.roles, *approver.roles)
     ):
         return Void((house("four-eyes"),))
     if document.lifts and "lift-approver" not in approver.roles:

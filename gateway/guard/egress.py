@@ -6,7 +6,8 @@ reader, and refuses whatever it cannot explain.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from gateway.guard.search import require_silent
 from gateway.model.agreement import Ceiling
 from gateway.model.kind import RecordKind
 from gateway.model.label import LevelTable
+from gateway.model.time import rfc3339
 
 _PASSED = object()  # held by this module alone
 
@@ -94,13 +96,22 @@ def guard(
 
 
 def guard_protocol(
-    payload: bytes, *, type: str, mode: str, message_id: str, conversation: str, sender: str, recipient: str
+    payload: bytes,
+    *,
+    type: str,
+    mode: str,
+    message_id: str,
+    conversation: str,
+    sender: str,
+    recipient: str,
+    created: tuple[datetime, datetime],
+    languages: Collection[str],
 ) -> GuardVerdict:
     """The verdict over a message that leaves without a decision; raises `GuardRefused` with its rule only.
 
     (1) the type is a protocol type; (2) the payload is the one spelling of what it says; (3) it holds exactly the
-    leaves of its allow-list, in order: constants, the arguments, and a time of creation and a language, which may be
-    any of their closed form.
+    leaves of its allow-list, in order: constants, the arguments, a time of creation and a language; (4) these two are
+    within their bounds (``created``: first and last second), for a field that may say anything could carry anything.
     """
     if type not in PROTOCOL_TYPES:  # (1)
         raise refuse("type", "only protocol messages leave without a decision")
@@ -117,6 +128,9 @@ def guard_protocol(
         "language": said.get("language"),
     }
     account(found, explain(allow_list(PROTOCOL_FORMAT), type, known))
+    first, last = (rfc3339(at) for at in created)  # (4) text order is time order
+    if not first <= str(known["created"]) <= last or known["language"] not in languages:
+        raise refuse("protocol-form", "a protocol field is not within its bounds")
     return _passed(payload, b"", len(found))
 
 

@@ -178,6 +178,7 @@ class OutboxRow(Row, frozen=True):
     attempts: int = 0
     exp: int = 0
     receipt: str = ""
+    replaces: str = ""  # message id that this `void` withdrew
 
 
 # --- inbound ---------------------------------------------------------------------------------------------------------

@@ -12,6 +12,9 @@ import msgspec
 
 from gateway.model.message import Mode
 
+#: Entries under the first signed head of a log: it brings their hashes, 128 KiB at most. Later heads bring a proof.
+MAX_FIRST_HEAD = 4096
+
 
 class ReleaseEvidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What stands behind a message that people decided on."""
@@ -27,7 +30,6 @@ class SealRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One message to seal. The signer builds the header itself from these members."""
 
     type: str
-    cty: str
     iat: int
     exp: int
     aud: str
@@ -48,13 +50,17 @@ class SealRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CheckpointRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The next head of one log, with its consistency proof from the signer's last head."""
+    """The next head of one log, with its consistency proof from the signer's last head.
+
+    RFC 9162 has no proof from an empty tree, so the first head brings what it is made of instead.
+    """
 
     origin: str
     size: int
     root: bytes
     old_size: int
     consistency: tuple[bytes, ...]
+    first: tuple[bytes, ...] = ()  # leaf hash of every entry, in order; of a first head only
 
 
 class SealBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -28,7 +28,7 @@ from adapters.stores.database import connect
 from adapters.stores.sql import SqliteStore
 from adapters.stores.units import View
 from certs.profiles import is_demo, load_certificate
-from gateway.errors import ConfigInvalid, GatewayError, StoreUnavailable
+from gateway.errors import ConfigInvalid, GatewayError, StoreUnavailable, UnknownPartner
 from gateway.model.party import Partner
 from gateway.policy.levels import default_levels
 from gateway.ports import ReadTx
@@ -48,6 +48,7 @@ from gateway.service.ledger import Ledger
 from gateway.service.logs import configure_logging
 from gateway.service.ops import Operations
 from gateway.service.partner_api import PartnerApi
+from gateway.service.refusals import Refusals
 from gateway.service.releases import Releases
 from gateway.service.sealing import Sealing
 from gateway.service.signer import process
@@ -57,13 +58,13 @@ from gateway.service.signer_main import kinds
 from gateway.service.tls import (
     TlsEvidence,
     TlsFiles,
-    client_context,
     peer_evidence,
     pin_check,
     server_context,
 )
 from gateway.service.tls_listener import TlsListener, start_tls_server
 from gateway.service.tls_probe import self_probe
+from gateway.service.tls_watch import TlsWatch
 from gateway.service.vault import Vault
 from gateway.wire.strict import b64url_decode
 
@@ -103,12 +104,15 @@ class Application:
         self._lock = home.own()
         self._signer = SignerProcess(home)
         self._to_signer = SignerClient(home.signer_socket)
+        self._tls = TlsWatch(lambda: tls_files(home, "server"), lambda: tls_files(home, "client"))
         self._runners: list[web.AppRunner] = []
         self._listener: TlsListener | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.ended = asyncio.Event()
         self.exit_code = 0
         self.gateway: Gateway
+        self._refusals: Refusals
+        self._transport: ExchangeTransport
 
     def fatal(self, reason: str) -> None:
         """The store or the proof is broken: nothing more is acknowledged; the process ends with code 4, now."""
@@ -122,7 +126,7 @@ class Application:
 
         (1) the store opens and keeps a probe write; (2) the signer answers; (3) no log is behind a signed head;
         (4) the logs' heads are signed; (5) the control socket opens; (6) when listening: our own TLS listener is
-        probed in memory, then partners, operations, dispatcher and keeper start.
+        probed in memory, then partners, operations, dispatcher, keeper and the watch on TLS files start.
         """
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         config = self._loaded.config
@@ -134,11 +138,12 @@ class Application:
         signer, clock, ids = self._to_signer, SystemClock(), SystemIds()
         vault = Vault(signer, ids)
         transport = ExchangeTransport(
-            lambda: client_context(tls_files(self.home, "client")),
+            self._tls.client,
             _check_server,
             connect_s=config.delivery.connect_timeout_s,
             answer_s=config.delivery.answer_timeout_s,
         )
+        self._transport = transport
         now = clock.now()
         directory = await store.read(lambda tx: load_directory(tx, now=now))
         _refuse_demo_material(self.home, config.profile, directory.founding.profile)
@@ -162,6 +167,7 @@ class Application:
         # (4)
         await self._note_configuration()
         # (5)
+        self._refusals = Refusals(self.gateway)
         releases = Releases(self.gateway)
         sealing = Sealing(self.gateway, releases)
         dispatcher = Dispatcher(self.gateway, sealing)
@@ -171,11 +177,12 @@ class Application:
         await self._open_control_socket(DeskApi(self.gateway, desk))
         # (6)
         if self._listen:
-            await self._open_listeners()
-            self._tasks.append(asyncio.create_task(dispatcher.run()))
-            self._tasks.append(asyncio.create_task(Keeper(self.gateway, imports).run()))
-            for task in self._tasks:
+            context = await self._open_listeners()
+            keeper = Keeper(self.gateway, imports, self._refusals)
+            for chore in (dispatcher.run(), keeper.run(), self._tls.run(context, self._tls_changed)):
+                task = asyncio.create_task(chore)
                 task.add_done_callback(self._task_ended)
+                self._tasks.append(task)
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
@@ -207,11 +214,12 @@ class Application:
         with process.private_socket(path):
             await web.UnixSite(runner, str(path)).start()
 
-    async def _open_listeners(self) -> None:
+    async def _open_listeners(self) -> ssl.SSLContext:
+        """Listen; returns the partner listener's context, which later files may be loaded into."""
         config = self._loaded.config
         context = server_context(tls_files(self.home, "server"))
         self_probe(context)
-        api = PartnerApi(self.gateway, Intake(self.gateway))
+        api = PartnerApi(self.gateway, Intake(self.gateway), self._refusals)
         runner = web.AppRunner(
             api.application(), access_log=None, keepalive_timeout=10, auto_decompress=False
         )
@@ -225,8 +233,10 @@ class Application:
             config.partner_listener.port,
             context,
             admit=self._admit,
-            on_refused=lambda _source, reason: log.warning("connection.refused", reason=reason),
+            on_refused=self._refusals.count,
             max_connections=config.inbound.connections,
+            # half of all places stay free for others
+            max_per_partner=max(1, config.inbound.connections // 2),
         )
         api.evidence = self._listener.evidence
         self.gateway.drop = self._listener.drop
@@ -245,6 +255,13 @@ class Application:
         log.info(
             "gateway.ready", partner_port=listeners["partner"][1], operations_port=listeners["operations"][1]
         )
+        return context
+
+    async def _tls_changed(self) -> None:
+        """End what older TLS files let in: who is revoked stays out, all others connect again."""
+        if self._listener is not None:
+            self._listener.drop()
+        await self._transport.reset()
 
     def _admit(self, evidence: TlsEvidence) -> object:
         partner = self.gateway.directory.partner(evidence.organisation)
@@ -260,6 +277,9 @@ class Application:
         for runner in reversed(self._runners):
             await runner.cleanup()
         if hasattr(self, "gateway"):
+            if hasattr(self, "_refusals"):
+                with contextlib.suppress(GatewayError):  # without a signer or store the counts are lost
+                    await self._refusals.flush()
             await self.gateway.transport.close()
             self.gateway.store.close()
         await self._to_signer.close()
@@ -270,7 +290,11 @@ class Application:
 
 
 def _check_server(connection: ssl.SSLObject, partner: Partner) -> None:
+    """The server is this partner's own: its certificate names that organisation, and the entry pins its key. A pinned
+    authority alone would let in every organisation it certified."""
     evidence = peer_evidence(connection)
+    if evidence.organisation != partner.org:
+        raise UnknownPartner("the server is another organisation's", diagnostic={"rule": "organisation"})
     pin_check(evidence, pins(partner, "tls-server"))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from datetime import datetime
 
 import msgspec
 
-from gateway.errors import Conflict, NotFound, RequestInvalid
+from gateway.errors import Conflict, LocalFault, NotFound, PartnerFault, RequestInvalid, RoleMissing
 from gateway.flow.change import (
     canonical,
     decode_document,
@@ -15,7 +16,6 @@ from gateway.flow.change import (
     narrows,
     read_change,
     require_change_role,
-    verify_endorsements,
     verify_trust_change,
 )
 from gateway.model.officer import Officer
@@ -26,6 +26,7 @@ from gateway.model.time import rfc3339
 from gateway.policy.rules import load_policy
 from gateway.ports import Tx
 from gateway.service.context import Gateway
+from gateway.wire.endorse import ChangeAct, verify_change
 
 #: Changes the signer must apply to its own trust before ours; the others concern the desk alone.
 SIGNER_KINDS = frozenset({"officer", "partner", "agreement", "agreement-revoke", "policy", "settings"})
@@ -61,15 +62,22 @@ class Changes:
     async def propose(
         self, officer: Officer, statement: bytes, document: bytes, endorsement: str
     ) -> ChangeRow:
-        """Store a proposal. One that only narrows is applied at once: the kill switch needs one person."""
+        """Store a proposal. One that only narrows is applied at once: the kill switch needs one person.
+
+        Repeatable by its proposer, under a new signature over the same statement: what is stored already is returned,
+        and a change that was cut short goes on.
+        """
         gateway, now = self._g, self._g.clock.now()
         change = read_change(statement)
-        found = verify_endorsements(statement, [endorsement], gateway.directory.officers, now=now)
         require_change_role(officer)
-        if found[0].officer != officer.id or change.proposer != officer.id or change.home != gateway.org:
+        self._require_own(officer, statement, endorsement, "propose", now)
+        if change.proposer != officer.id or change.home != gateway.org:
             raise RequestInvalid("the proposal must be signed by the caller, for this organisation")
         if change.after_sha256 != digest(document):
             raise RequestInvalid("the statement names another document than the one given")
+        stored = await gateway.store.read(lambda tx: tx.get(ChangeRow, change.id))
+        if stored is not None:
+            return await self._again(stored, officer, statement, now)
         if _exact(change.kind, document) != document:
             raise RequestInvalid("the document is not in its one form")
         if change.before_sha256 != self._before_sha256(change.kind, change.target):
@@ -94,25 +102,41 @@ class Changes:
             )
 
         await gateway.store.write(unit)
-        if narrows(change.kind, self._before(change.kind, change.target), document):
-            return await self._apply(row, officer.id, now)
-        return row
+        return await self._apply(row, officer.id, now) if self._narrows(row) else row
+
+    async def _again(self, stored: ChangeRow, officer: Officer, statement: bytes, now: datetime) -> ChangeRow:
+        """The same proposal once more, perhaps because its answer was lost."""
+        if stored.statement != statement:
+            raise Conflict("another change has this id")
+        if stored.state == "rejected":
+            raise Conflict("the change is rejected already")
+        if stored.state == "applying":
+            return await self._finish(stored, officer.id, now)
+        if stored.state == "proposed" and self._narrows(stored):
+            return await self._apply(stored, officer.id, now)
+        return stored
 
     async def approve(self, officer: Officer, change_id: str, endorsement: str) -> ChangeRow:
         """The second person's signature; applies the change in the signer first, then here.
 
-        Repeatable: a crash in between leaves the proposal open, and the signer recognises what it has applied.
+        Repeatable: a change that was cut short is ``applying``, and any security officer's own approval of it goes on
+        from there; the signer recognises what it has applied.
         """
+        now = self._g.clock.now()
         row = await self._g.store.read(lambda tx: tx.get(ChangeRow, change_id))
         if row is None:
             raise NotFound("there is no change of this id")
-        if row.state != "proposed":
+        if row.state not in ("proposed", "applying"):
             raise Conflict(f"the change is {row.state} already")
+        require_change_role(officer)
+        self._require_own(officer, row.statement, endorsement, "approve", now)
+        if row.state == "applying":
+            return await self._finish(row, officer.id, now)
         complete = msgspec.structs.replace(row, endorsements=(row.endorsements[0], endorsement))
-        return await self._apply(complete, officer.id, self._g.clock.now())
+        return await self._apply(complete, officer.id, now)
 
     async def reject(self, officer: Officer, change_id: str) -> None:
-        """Close a proposal without applying it."""
+        """Close a proposal without applying it. One that is being applied cannot be closed: the signer may have it."""
         gateway, now = self._g, self._g.clock.now()
         require_change_role(officer)
         await gateway.vault.reserve()
@@ -126,26 +150,64 @@ class Changes:
 
         await gateway.store.write(unit)
 
+    def _require_own(
+        self, officer: Officer, statement: bytes, endorsement: str, act: ChangeAct, now: datetime
+    ) -> None:
+        """The endorsement is the caller's own, of this act: nobody hands in what another one signed."""
+        found = verify_change(endorsement, self._g.directory.officers, statement=statement, now=now)
+        if found.officer != officer.id:
+            raise RoleMissing("the endorsement is another officer's than the caller's")
+        if found.act != act:
+            raise RoleMissing("the endorsement is of another act than this call")
+
     async def _apply(self, row: ChangeRow, actor: str, now: datetime) -> ChangeRow:
+        """Carry out a proposal with all its endorsements.
+
+        (1) they hold against the state in force; (2) ``applying`` is durable, endorsements and all, before the signer
+        hears of it: from here the change can only go on, or come back refused; (3) `_finish`. What concerns the desk
+        alone has one commit and needs no (2).
+        """
         gateway = self._g
-        change = verify_trust_change(
+        # (1)
+        verify_trust_change(
             row.statement,
             row.document,
             row.endorsements,
             home=gateway.org,
             officers=gateway.directory.officers,
             before_sha256=self._before_sha256(row.kind, row.target),
-            narrowing=narrows(row.kind, self._before(row.kind, row.target), row.document),
+            narrowing=self._narrows(row),
             now=now,
         )
-        if change.kind in SIGNER_KINDS:
-            await gateway.signer.change(TrustChange(row.statement, row.document, row.endorsements))
+        # (2)
+        if row.kind in SIGNER_KINDS:
+            row = await self._move(row, "proposed", "applying", actor, now)
+        # (3)
+        return await self._finish(row, actor, now)
+
+    async def _finish(self, row: ChangeRow, actor: str, now: datetime) -> ChangeRow:
+        """The rest of a change whose endorsements were verified and stored: signer, then directory. Repeatable.
+
+        Raises what the signer refuses with; the change is then a proposal again, since the signer does not have it.
+        """
+        gateway = self._g
+        if row.kind in SIGNER_KINDS:
+            try:
+                await gateway.signer.change(TrustChange(row.statement, row.document, row.endorsements))
+            except (LocalFault, PartnerFault):
+                back = msgspec.structs.replace(row, endorsements=row.endorsements[:1])
+                with contextlib.suppress(Conflict):  # another call moved it on meanwhile
+                    await self._move(back, "applying", "proposed", actor, now)
+                raise
+        change = read_change(row.statement)
         await gateway.vault.reserve()
         applied = msgspec.structs.replace(row, state="applied", decided_at=now)
 
-        def unit(tx: Tx) -> None:
+        def unit(tx: Tx) -> ChangeRow:
             stored = tx.get(ChangeRow, row.id)
-            if stored is None or stored.state != "proposed":
+            if stored is not None and stored.state == "applied":
+                return stored  # by another call at the same time
+            if stored is None or stored.state != row.state:
                 raise Conflict("the change was decided meanwhile")
             tx.put(applied)
             if change.kind == "embargo-lift":
@@ -153,13 +215,34 @@ class Changes:
             else:
                 self._install(tx, change, row.document, now)
             gateway.ledger.record(tx, now, "change", actor, row.id, {"step": "apply", "kind": change.kind})
+            return applied
 
-        await gateway.store.write(unit)
+        done = await gateway.store.write(unit)
         await gateway.reload_directory()
         if change.kind == "partner":
             gateway.drop(change.target)  # it comes back if the new entry still lets it in
         gateway.wake()
-        return applied
+        return done
+
+    async def _move(self, row: ChangeRow, before: str, after: str, actor: str, now: datetime) -> ChangeRow:
+        """Store the change with its endorsements in another state, with an entry. Raises `Conflict` unless it is in
+        the state ``before``."""
+        gateway = self._g
+        await gateway.vault.reserve()
+        moved = msgspec.structs.replace(row, state=after)
+
+        def unit(tx: Tx) -> None:
+            stored = tx.get(ChangeRow, row.id)
+            if stored is None or stored.state != before:
+                raise Conflict("the change was decided meanwhile")
+            tx.put(moved)
+            gateway.ledger.record(tx, now, "change", actor, row.id, {"step": after, "kind": row.kind})
+
+        await gateway.store.write(unit)
+        return moved
+
+    def _narrows(self, row: ChangeRow) -> bool:
+        return narrows(row.kind, self._before(row.kind, row.target), row.document)
 
     def _install(self, tx: Tx, change: Change, document: bytes, now: datetime) -> None:
         kind = "agreement" if change.kind == "agreement-revoke" else change.kind

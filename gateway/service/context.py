@@ -6,15 +6,19 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gateway.errors import AuditBroken
+import structlog
+
+from gateway.errors import AuditBroken, LocalFault
 from gateway.model.kind import RecordKind
 from gateway.model.label import LevelTable
-from gateway.model.rows import CheckpointRow
+from gateway.model.rows import CheckpointRow, Row
 from gateway.ports import Clock, ExchangeStore, Ids, PartnerTransport, Signer
 from gateway.service.config import Config
 from gateway.service.directory import Directory, load_directory
 from gateway.service.ledger import Ledger
 from gateway.service.vault import Vault
+
+log = structlog.get_logger()
 
 
 @dataclass
@@ -62,8 +66,16 @@ class Gateway:
                 ]
             )
             now = self.clock.now()
-            notes = [(request, await self.signer.checkpoint(request)) for request in requests]
-            rows = [CheckpointRow(request.origin, request.size, note, now) for request, note in notes]
+            rows: list[Row] = []
+            for request in requests:
+                try:
+                    rows.append(
+                        CheckpointRow(
+                            request.origin, request.size, await self.signer.checkpoint(request), now
+                        )
+                    )
+                except LocalFault as refusal:  # one log must not leave the others without a head
+                    log.error("checkpoint.refused", log=request.origin, code=refusal.code)
             if rows:
                 await self.store.write(lambda tx: tx.put(*rows))
 

@@ -21,6 +21,7 @@ from gateway.model.rows import (
     LogRow,
     QuarantineRow,
     RecordRow,
+    ReleaseRow,
 )
 from gateway.model.signing import ChangeKind
 from gateway.policy.explain import explain
@@ -31,6 +32,7 @@ from gateway.service.contents import InboundBody
 from gateway.service.context import Gateway
 from gateway.service.imports import Imports
 from gateway.service.lanes import Queue
+from gateway.service.received import SEPARATOR, received, received_page, trace_received
 from gateway.service.releases import Drafted, Releases, Why
 from gateway.service.vault import keys_of
 from gateway.wire.ct_json import CtJson
@@ -43,11 +45,15 @@ ANYBODY: tuple[Role, ...] = (*DESK, "lift-approver", "security-officer", "operat
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """One operation: who may call it, with what."""
+    """One operation: who may call it, with what.
+
+    ``repeatable``: it acts, and under an idempotency key it acts once; an operation that only looks ignores the key.
+    """
 
     params: type[calls.Params]
     roles: tuple[Role, ...]
     call: Callable[[Officer, Any], Awaitable[Any]]
+    repeatable: bool = False
 
 
 class Desk:
@@ -64,21 +70,31 @@ class Desk:
         security: tuple[Role, ...] = ("security-officer",)
         return {
             "status": Operation(calls.Empty, ANYBODY, self.status),
-            "records/import": Operation(calls.ImportChunk, ("requester",), self.records_import),
+            "records/import": Operation(
+                calls.ImportChunk, ("requester",), self.records_import, repeatable=True
+            ),
             "records/list": Operation(calls.Page, DESK, self.records_list),
             "records/show": Operation(calls.Named, DESK, self.records_show),
-            "records/purge": Operation(calls.Empty, ("requester", "security-officer"), self.records_purge),
+            "records/purge": Operation(
+                calls.Empty, ("requester", "security-officer"), self.records_purge, repeatable=True
+            ),
             "releases/preview": Operation(calls.Disclose, DESK, self.preview),
-            "releases/prepare": Operation(calls.Disclose, ("requester",), self.prepare),
-            "releases/endorse": Operation(calls.Endorsed, ("requester",), self.endorse),
+            "releases/prepare": Operation(calls.Disclose, ("requester",), self.prepare, repeatable=True),
+            "releases/endorse": Operation(calls.Endorsed, ("requester",), self.endorse, repeatable=True),
             "releases/show": Operation(calls.Named, DESK, self.release_show),
-            "releases/approve": Operation(calls.Endorsed, ("approver",), self.approve),
-            "releases/reject": Operation(calls.Ended, ("approver",), self.reject),
-            "releases/cancel": Operation(calls.Ended, ("requester", "approver"), self.cancel),
+            "releases/approve": Operation(calls.Endorsed, ("approver",), self.approve, repeatable=True),
+            "releases/reject": Operation(calls.Ended, ("approver",), self.reject, repeatable=True),
+            "releases/cancel": Operation(
+                calls.Ended, ("requester", "approver"), self.cancel, repeatable=True
+            ),
             "queue/list": Operation(calls.Page, (*DESK, "operator"), self.queue_list),
-            "queue/hold": Operation(calls.LaneCall, ("approver", "operator"), self.queue_hold),
-            "queue/resend": Operation(calls.LaneCall, ("approver", "operator"), self.queue_resend),
-            "queue/skip": Operation(calls.LaneCall, ("approver",), self.queue_skip),
+            "queue/hold": Operation(
+                calls.LaneCall, ("approver", "operator"), self.queue_hold, repeatable=True
+            ),
+            "queue/resend": Operation(
+                calls.LaneCall, ("approver", "operator"), self.queue_resend, repeatable=True
+            ),
+            "queue/skip": Operation(calls.LaneCall, ("approver",), self.queue_skip, repeatable=True),
             "inbox/list": Operation(calls.Page, DESK, self.inbox_list),
             "inbox/show": Operation(calls.Named, DESK, self.inbox_show),
             "inbox/quarantine": Operation(calls.Page, DESK, self.quarantine_list),
@@ -86,14 +102,17 @@ class Desk:
             "officers/list": Operation(calls.Page, (*security, "reviewer"), self.officers),
             "partners/list": Operation(calls.Page, ANYBODY, self.partners),
             "agreements/list": Operation(calls.Page, ANYBODY, self.agreements),
-            "changes/draft": Operation(calls.DraftChange, security, self.change_draft),
-            "changes/propose": Operation(calls.ProposeChange, security, self.change_propose),
-            "changes/approve": Operation(calls.ApproveChange, security, self.change_approve),
-            "changes/reject": Operation(calls.Named, security, self.change_reject),
+            "changes/draft": Operation(calls.DraftChange, security, self.change_draft, repeatable=True),
+            "changes/propose": Operation(calls.ProposeChange, security, self.change_propose, repeatable=True),
+            "changes/approve": Operation(calls.ApproveChange, security, self.change_approve, repeatable=True),
+            "changes/reject": Operation(calls.Named, security, self.change_reject, repeatable=True),
             "changes/list": Operation(calls.Page, (*security, "reviewer"), self.change_list),
             "changes/show": Operation(calls.Named, (*security, "reviewer"), self.change_show),
             "embargoes/add": Operation(
-                calls.PlaceEmbargo, ("requester", "approver", "security-officer"), self.embargo
+                calls.PlaceEmbargo,
+                ("requester", "approver", "security-officer"),
+                self.embargo,
+                repeatable=True,
             ),
             "embargoes/list": Operation(calls.Page, (*DESK, "security-officer"), self.embargoes),
             "policy/explain": Operation(calls.Explain, ANYBODY, self.explain),
@@ -156,6 +175,7 @@ class Desk:
 
     async def preview(self, officer: Officer, params: calls.Disclose) -> list[calls.DecisionView]:
         why = self._why(msgspec.structs.replace(params, justification=params.justification or "preview"))
+        await self._require_need_to_know(officer, params.record)
         drafts = await self._releases.draft(officer, params.record, params.partners, why, keep=False)
         return [_view(draft) for draft in drafts]
 
@@ -164,10 +184,18 @@ class Desk:
             raise RequestInvalid(
                 "a disclosure needs a justification (LED art. 25)", diagnostic={"field": "justification"}
             )
+        why = self._why(params)
+        await self._require_need_to_know(officer, params.record)
         drafts = await self._releases.draft(
-            officer, params.record, params.partners, self._why(params), conversation=params.conversation
+            officer, params.record, params.partners, why, conversation=params.conversation
         )
         return [_view(draft) for draft in drafts]
+
+    async def _require_need_to_know(self, officer: Officer, name: str) -> None:
+        """Before anything is decided: a decision's fields and reasons say much about the record."""
+        _, record = await self._releases.record(name)
+        if not officer.needs_to_know(record.kind):
+            raise RoleMissing("this kind of record is outside your need to know")
 
     def _why(self, params: calls.Disclose) -> Why:
         if not params.partners:
@@ -234,30 +262,42 @@ class Desk:
         return await self._queue.skip(officer, params.partner, params.conversation)
 
     async def trace(self, officer: Officer, params: calls.Named) -> calls.Trace:
-        return await self._queue.trace(params.id)
+        """Of a release or message of ours, or else of one received (``ID``, or ``ORG/ID`` when two sent that id)."""
+
+        def theirs(tx: ReadTx) -> calls.Trace | None:
+            if SEPARATOR not in params.id and tx.count(ReleaseRow, {"message_id": params.id}):
+                return None
+            row = received(tx, params.id)
+            return trace_received(tx, row) if row is not None else None
+
+        return await self._g.store.read(theirs) or await self._queue.trace(params.id)
 
     async def inbox_list(self, officer: Officer, params: calls.Page) -> list[calls.InboxItem]:
-        rows = await self._page(InboxRow, {}, "message_id", params)
+        """By sender and id; ``after`` is ``ORG/ID``."""
+        limit = _limit(params.limit)
+        rows = await self._g.store.read(lambda tx: received_page(tx, params.after, limit))
         return [_inbox_item(row) for row in rows]
 
     async def inbox_show(self, officer: Officer, params: calls.Named) -> calls.InboxView:
-        def rows(tx: ReadTx) -> tuple[list[InboxRow], list[KeyRow]]:
-            found = tx.select(InboxRow, {"message_id": params.id})
-            return found, keys_of(tx, [row.key for row in found])
+        """By ``ID``, or ``ORG/ID`` when two partners sent a message of that id."""
 
-        found, keys = await self._g.store.read(rows)
-        if len(found) != 1:
-            raise NotFound("there is no message of this id")
+        def find(tx: ReadTx) -> tuple[InboxRow, list[KeyRow]]:
+            row = received(tx, params.id)
+            if row is None:
+                raise NotFound("there is no message of this id")
+            return row, keys_of(tx, [row.key])
+
+        found, keys = await self._g.store.read(find)
         await self._g.vault.unlock(keys)
-        body = await self._g.store.read(lambda tx: self._g.vault.open(tx, found[0].body, InboundBody))
+        body = await self._g.store.read(lambda tx: self._g.vault.open(tx, found.body, InboundBody))
         message = CtJson().parse(body.payload)
         now, levels = self._g.clock.now(), self._g.levels
         if message.label is not None and not officer.may_see(message.label, now, levels):
             raise RoleMissing("your clearance does not reach this message")
         if not all(officer.needs_to_know(part.kind) for part in message.records):
             raise RoleMissing("this kind of record is outside your need to know")
-        await self._read(officer, found[0].message_id, "inbox")
-        return calls.InboxView(_inbox_item(found[0]), body.payload, found[0].receipt)
+        await self._read(officer, found.message_id, "inbox")
+        return calls.InboxView(_inbox_item(found), body.payload, found.receipt)
 
     async def quarantine_list(self, officer: Officer, params: calls.Page) -> list[calls.QuarantineItem]:
         rows = await self._page(QuarantineRow, {}, "id", params)

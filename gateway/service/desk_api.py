@@ -16,7 +16,6 @@ from gateway.errors import (
     AuditBroken,
     Conflict,
     GatewayError,
-    LocalFault,
     NotFound,
     PartnerFault,
     RequestInvalid,
@@ -25,11 +24,11 @@ from gateway.errors import (
 from gateway.model.officer import Officer
 from gateway.model.rows import IdempotencyRow, NonceRow
 from gateway.ports import Tx
+from gateway.service.answers import Answers, new_claim
 from gateway.service.context import Gateway
 from gateway.service.desk import Desk, Operation
 from gateway.service.problems import desk_problem
-from gateway.service.vault import keys_of
-from gateway.wire.endorse import CALL_WINDOW, verify_call
+from gateway.wire.endorse import CALL_WINDOW, VerifiedCall, verify_call
 
 log = structlog.get_logger()
 
@@ -38,12 +37,16 @@ MAX_CALL = 16 * 1024 * 1024
 
 SCHEME = "Ecluse-Call "
 
+#: Characters of an idempotency key: a caller's UUID with the operation behind it, and room for other habits.
+MAX_KEY = 255
+
 
 class DeskApi:
     """`POST /api/v1/<operation>` for every operation of the desk."""
 
     def __init__(self, gateway: Gateway, desk: Desk) -> None:
         self._g, self._operations = gateway, desk.operations()
+        self._answers = Answers(gateway)
 
     def application(self) -> web.Application:
         """The application of the control socket."""
@@ -64,14 +67,16 @@ class DeskApi:
             return desk_problem(RequestInvalid("the call is too large", diagnostic={"limit": MAX_CALL}))
         except Exception as error:
             log.error("desk.defect", error=type(error).__name__, operation=request.match_info["operation"])
-            return desk_problem(LocalFault("the gateway could not handle this call", code="internal"))
+            return desk_problem(GatewayError("the gateway could not handle this call"))
 
     async def _run(self, request: web.Request) -> web.Response:
         """One call.
 
         (1) the operation exists; (2) an officer in force endorsed exactly these parameters for this home, now;
-        (3) one of the officer's roles is on the operation's list; (4) the nonce is burned, durably; (5) a repeated
-        idempotency key gets the first answer; (6) parameters are decoded strictly; (7) the operation runs.
+        (3) one of the officer's roles is on the operation's list; (4) the nonce is burned and, for an operation that
+        acts, the idempotency key claimed: one durable commit; (5) a key claimed before gets the first answer, or a
+        `Conflict` while that call is under way; (6) parameters are decoded strictly; (7) the operation runs, and its
+        answer is kept under the key. A call that raises gives its claim up.
         """
         # (1)
         name = request.match_info["operation"]
@@ -80,52 +85,31 @@ class DeskApi:
             raise NotFound("there is no such operation")
         raw = await request.read()
         # (2)
-        officer = await self._officer(request, name, raw, operation)
+        call, officer = self._endorsed(request, name, raw)
+        # (3)
+        if not set(operation.roles) & set(officer.roles):
+            raise RoleMissing("none of your roles allows this operation")
+        # (4)
+        mine = await self._mine(request, name, raw, operation, officer)
+        found = await self._burn(call, mine)
+        if mine is None:
+            return _json(await _result(operation, officer, raw))
         # (5)
-        key = request.headers.get("Idempotency-Key", "")
-        blind = (await self._g.signer.index([raw]))[0] if key else ""
-        if key and (first := await self._first_answer(key, officer, name, blind)) is not None:
-            return _json(first)
-        # (6)
+        if found is not None:
+            return _json(await self._answers.first(found, mine))
         try:
-            params = msgspec.json.decode(raw or b"{}", type=operation.params, strict=True)
-        except msgspec.ValidationError as error:
-            where = str(error).rpartition(" - at ")[2].strip("`") if " - at " in str(error) else "$"
-            raise RequestInvalid("a parameter breaks its schema", diagnostic={"field": where}) from None
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise RequestInvalid("the parameters are not JSON") from None
-        # (7)
-        body = msgspec.json.encode(await operation.call(officer, params))
-        if key:
-            await self._keep_answer(key, officer, name, blind, body)
+            body = await _result(operation, officer, raw)
+        except Exception:
+            await self._answers.release(mine)
+            raise
+        await self._answers.keep(mine, body)
         return _json(body)
 
-    async def _first_answer(self, key: str, officer: Officer, name: str, blind: str) -> bytes | None:
-        row = await self._g.store.read(lambda tx: tx.get(IdempotencyRow, key, officer.id))
-        if row is None:
-            return None
-        if (row.op, row.params) != (name, blind):
-            raise Conflict("the idempotency key was used for another call")
-        await self._g.vault.unlock(await self._g.store.read(lambda tx: keys_of(tx, [row.key_id])))
-        return await self._g.store.read(lambda tx: self._g.vault.open(tx, row.body, bytes))
-
-    async def _keep_answer(self, key: str, officer: Officer, name: str, blind: str, answer: bytes) -> None:
-        now = self._g.clock.now()
-        await self._g.vault.reserve()
-
-        def unit(tx: Tx) -> None:
-            fresh = self._g.vault.fresh(now)
-            body = self._g.vault.seal(fresh, answer)
-            tx.insert(fresh.row, body)
-            tx.put(IdempotencyRow(key, officer.id, name, blind, fresh.id, body.id, now))
-
-        await self._g.store.write(unit)
-
-    async def _officer(self, request: web.Request, name: str, raw: bytes, operation: Operation) -> Officer:
+    def _endorsed(self, request: web.Request, name: str, raw: bytes) -> tuple[VerifiedCall, Officer]:
         authorization = request.headers.get("Authorization", "")
         if not authorization.startswith(SCHEME):
             raise RoleMissing("the call carries no officer's endorsement: use --as and --officer-key")
-        now, officers = self._g.clock.now(), self._g.directory.officers
+        officers = self._g.directory.officers
         try:
             call = verify_call(
                 authorization.removeprefix(SCHEME),
@@ -133,25 +117,49 @@ class DeskApi:
                 home=self._g.org,
                 op=name,
                 params_sha256=hashlib.sha256(raw).hexdigest(),
-                now=now,
+                now=self._g.clock.now(),
             )
         except PartnerFault as fault:
             raise RoleMissing(f"the endorsement of the call does not hold: {fault.detail}") from None
-        officer = officers[call.officer]
-        # (3)
-        if not set(operation.roles) & set(officer.roles):
-            raise RoleMissing("none of your roles allows this operation")
-        # (4)
-        nonce = NonceRow(call.nonce, now + 2 * CALL_WINDOW)
+        return call, officers[call.officer]
 
-        def burn(tx: Tx) -> None:
+    async def _mine(
+        self, request: web.Request, name: str, raw: bytes, operation: Operation, officer: Officer
+    ) -> IdempotencyRow | None:
+        """The claim this call would make; None without a key, and for an operation that only looks."""
+        key = request.headers.get("Idempotency-Key", "")
+        if not key or not operation.repeatable:
+            return None
+        if len(key) > MAX_KEY:
+            raise RequestInvalid("the idempotency key is too long", diagnostic={"limit": MAX_KEY})
+        blind = (await self._g.signer.index([raw]))[0]
+        return new_claim(key, officer.id, name, blind, self._g.clock.now())
+
+    async def _burn(self, call: VerifiedCall, mine: IdempotencyRow | None) -> IdempotencyRow | None:
+        """Burn the nonce and claim the key; returns whose claim or answer stands under the key already."""
+        nonce = NonceRow(call.nonce, self._g.clock.now() + 2 * CALL_WINDOW)
+
+        def unit(tx: Tx) -> IdempotencyRow | None:
             tx.insert(nonce)
+            return self._answers.claim(tx, mine) if mine is not None else None
 
         try:
-            await self._g.store.write(burn)
-        except Conflict:
+            return await self._g.store.write(unit)
+        except Conflict:  # of the nonce alone: the claim looks before it inserts, in the same unit
             raise RoleMissing("the endorsement of this call was used already") from None
-        return officer
+
+
+async def _result(operation: Operation, officer: Officer, raw: bytes) -> bytes:
+    # (6)
+    try:
+        params = msgspec.json.decode(raw or b"{}", type=operation.params, strict=True)
+    except msgspec.ValidationError as error:
+        where = str(error).rpartition(" - at ")[2].strip("`") if " - at " in str(error) else "$"
+        raise RequestInvalid("a parameter breaks its schema", diagnostic={"field": where}) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise RequestInvalid("the parameters are not JSON") from None
+    # (7)
+    return msgspec.json.encode(await operation.call(officer, params))
 
 
 def _json(body: bytes) -> web.Response:

@@ -10,8 +10,9 @@ from datetime import datetime
 from functools import lru_cache
 
 import msgspec
+import structlog
 
-from gateway.errors import ConfigInvalid, NotFound, OutsideAgreement, UnknownPartner
+from gateway.errors import ConfigInvalid, LocalFault, NotFound, OutsideAgreement, PartnerFault, UnknownPartner
 from gateway.flow.agreements import agreement_state
 from gateway.flow.change import Founding, decode_settings
 from gateway.model.agreement import AgreementState, SignedAgreement
@@ -21,6 +22,8 @@ from gateway.model.rows import DirectoryRow
 from gateway.policy.context import Settings
 from gateway.policy.rules import Policy, load_policy
 from gateway.ports import ReadTx
+
+log = structlog.get_logger()
 
 FOUNDING, OFFICER, PARTNER, AGREEMENT, POLICY, SETTINGS = (
     "founding",
@@ -70,7 +73,7 @@ class Directory(msgspec.Struct, frozen=True):
 
 
 def load_directory(tx: ReadTx, *, now: datetime) -> Directory:
-    """Read the snapshot; agreement signatures are verified again, a bad one is an error, not a missing agreement."""
+    """Read the snapshot. Agreement signatures are verified again: one that does not hold is not in force, and denies."""
     rows = tx.select(DirectoryRow, {"current": True})
     by_kind: dict[str, list[DirectoryRow]] = {}
     for row in rows:
@@ -82,12 +85,16 @@ def load_directory(tx: ReadTx, *, now: datetime) -> Directory:
     agreements: dict[str, AgreementState] = {}
     for row in by_kind.get(AGREEMENT, []):
         signed = msgspec.json.decode(row.document, type=SignedAgreement)
-        state = agreement_state(
-            signed, ours=founding.org, our_keys=founding.agreement_keys, partners=partners, now=now
-        )
+        try:
+            state = agreement_state(
+                signed, ours=founding.org, our_keys=founding.agreement_keys, partners=partners, now=now
+            )
+        except (PartnerFault, LocalFault) as fault:
+            # One agreement whose key was revoked must not take the others down, nor hide from its own revocation.
+            log.error("agreement.unverifiable", code=fault.code)
+            continue
         other = next(party for party in state.terms.parties if party != founding.org)
-        known = agreements.get(other)
-        if known is None or known.terms.not_before < state.terms.not_before:
+        if other not in agreements or _precedence(state, now) > _precedence(agreements[other], now):
             agreements[other] = state
     return Directory(
         founding=founding,
@@ -100,6 +107,11 @@ def load_directory(tx: ReadTx, *, now: datetime) -> Directory:
         settings=decode_settings(by_kind[SETTINGS][0].document),
         digests={f"{row.kind}/{row.id}": row.sha256 for row in [*_ended(tx), *rows]},
     )
+
+
+def _precedence(state: AgreementState, now: datetime) -> tuple[bool, datetime]:
+    """Of several series with one partner: those valid now before others, then the one that began last."""
+    return state.terms.not_before <= now < state.terms.not_after, state.terms.not_before
 
 
 def _ended(tx: ReadTx) -> list[DirectoryRow]:

@@ -26,13 +26,16 @@ from gateway.model.rows import (
     LaneRow,
     OutboxRow,
     ReceiptRow,
+    ReleaseRow,
+    ReservationRow,
 )
 from gateway.ports import ReadTx, Tx
-from gateway.service.contents import ReceiptBody, SealBody
+from gateway.service.contents import ReceiptBody, ReleaseBody, SealBody
 from gateway.service.context import Gateway
-from gateway.service.held import held_row
+from gateway.service.held import held_row, keep_head
 from gateway.service.sealing import Sealing
-from gateway.service.slots import Slot, Slots, due_lanes, finish, hold, outbox_row, release_row
+from gateway.service.slots import Slot, Slots, due_lanes, finish, hold, move, outbox_row
+from gateway.service.vault import keys_of
 from gateway.wire.container import Preamble, encrypt, frame, pack
 from gateway.wire.receipt import ReceiptItem, VerifiedReceipt, verify_receipt
 from gateway.wire.seal import read_seal
@@ -44,9 +47,6 @@ OUR_FAULT = frozenset({"malformed", "schema-violation", "too-large"})
 
 #: Seconds between two looks at the lanes when nothing wakes the dispatcher: due retries.
 IDLE_S = 0.5
-
-#: Days a protocol message stays deliverable.
-PROTOCOL_VALIDITY = timedelta(days=30)
 
 
 class Dispatcher:
@@ -96,7 +96,7 @@ class Dispatcher:
             log.warning("dispatch.unavailable", partner=partner, code=away.code)
         except GatewayError as fault:
             log.error("dispatch.fault", partner=partner, code=fault.code, detail=fault.detail)
-            await asyncio.sleep(self._g.config.delivery.backoff_first_s)
+            await self._back_off(await self._slots.heads(partner), None)
         except Exception as defect:  # one partner's lanes must not take the others down, nor spin
             log.error("dispatch.defect", partner=partner, error=type(defect).__name__)
             await asyncio.sleep(self._g.config.delivery.backoff_most_s)
@@ -123,20 +123,21 @@ class Dispatcher:
             await self._sealing.seal(partner, [slot for slot in slots if slot.row.state == "sequenced"])
             slots = await self._slots.heads(partner)
         # (3)
-        slots = await self._attempt(_sealed_runs(slots))
-        if not slots:
-            return True
+        going, doubtful = await self._attempt(_sealed_runs(slots))
         # (4), (5)
-        await self._post(partner, slots)
+        if going:
+            await self._post(partner, going)
+        for slot, verdict in doubtful:
+            await self._resolve(slot, verdict)
         return True
 
     # --- attempt ------------------------------------------------------------------------------------------------
 
-    async def _attempt(self, slots: Sequence[Slot]) -> list[Slot]:
+    async def _attempt(self, slots: Sequence[Slot]) -> tuple[list[Slot], list[tuple[Slot, Void]]]:
         """Recheck once more, and write down that bytes are about to leave, before they do.
 
-        What was never attempted and is voided now becomes a `void`; what was attempted before is looked up at the
-        partner first, since it may be there already.
+        What was never attempted and is voided now becomes a `void`; what was attempted before may be at the partner
+        already: it is returned as doubtful, to be looked up there.
         """
         now = self._g.clock.now()
         await self._g.vault.reserve(4 * len(slots) + 4)
@@ -156,21 +157,12 @@ class Dispatcher:
                     else:
                         doubtful.append((slot, verdict))
                     continue
-                row = msgspec.structs.replace(
-                    outbox_row(tx, slot),
-                    state=step(slot.row.state, "attempt"),
-                    attempts=slot.row.attempts + 1,
-                )
-                tx.put(row)
-                if slot.release is not None:
-                    tx.put(msgspec.structs.replace(release_row(tx, slot), state="attempted"))
+                row = outbox_row(tx, slot)
+                row = move(tx, msgspec.structs.replace(row, attempts=row.attempts + 1), "attempt")
                 going.append(msgspec.structs.replace(slot, row=row))
             return going, doubtful
 
-        going, doubtful = await self._g.store.write(unit)
-        for slot, verdict in doubtful:
-            await self._resolve(slot, verdict)
-        return going
+        return await self._g.store.write(unit)
 
     async def _resolve(self, slot: Slot, verdict: Void) -> None:
         """A voided message that was attempted: ask the partner whether it has it, then void or note the delivery."""
@@ -181,7 +173,12 @@ class Dispatcher:
             await self._back_off([slot], None)
             return
         if answer is not None:
-            await self._settle([slot], *self._verify(slot.row.partner, answer, [slot]))
+            try:
+                receipt, witness = self._verify(slot.row.partner, answer, [slot])
+            except PartnerFault as fault:
+                await self._hold_all([slot], fault.code)
+                return
+            await self._settle([slot], receipt, witness)
             log.warning("release.delivered-then-voided", message=slot.row.message_id, rule=verdict.rule)
             return
         await self._g.vault.reserve()
@@ -230,7 +227,12 @@ class Dispatcher:
             lanes.setdefault(slot.row.conversation, []).append(slot)
         if len(lanes) > 1:
             for lane in lanes.values():
-                await self._post(partner, lane)
+                # The first POST took its time: what was embargoed meanwhile must not leave with the second.
+                going, doubtful = await self._attempt(lane)
+                if going:
+                    await self._post(partner, going)
+                for slot, verdict in doubtful:
+                    await self._resolve(slot, verdict)
         elif fault.code in OUR_FAULT:
             await self._hold_all(slots, fault.code)
         else:
@@ -284,20 +286,21 @@ class Dispatcher:
                     salt=salt,
                 )
             if witness is not None:
-                tx.put(witness)
+                keep_head(gateway, tx, witness, partner, now)
             for slot in slots:
                 self._end(tx, slot, receipt.outcomes[slot.row.message_id], statement.id, now)
 
         await gateway.store.write(unit)
+        for slot in slots:
+            if _number_taken(slot, receipt.outcomes[slot.row.message_id]):
+                await self._had_it(slot)
 
     def _end(self, tx: Tx, slot: Slot, item: ReceiptItem, receipt: str, now: datetime) -> None:
         row = outbox_row(tx, slot)
         if row.state != "attempted":
             return
         if item.outcome == "accepted":
-            tx.put(msgspec.structs.replace(row, state="delivered", receipt=receipt))
-            if slot.release is not None:
-                tx.put(msgspec.structs.replace(release_row(tx, slot), state="delivered"))
+            move(tx, row, "accept", receipt=receipt)
             finish(tx, row)
             return
         if item.outcome == "not-processed":
@@ -308,14 +311,12 @@ class Dispatcher:
             return
         # Refused for itself: its number is still free at the partner, so the lane waits for a person (queue skip).
         log.error("message.refused", message=row.message_id, code=item.code or "")
-        tx.put(msgspec.structs.replace(row, state="refused", receipt=receipt))
-        if slot.release is not None:
-            tx.put(msgspec.structs.replace(release_row(tx, slot), state="refused", reason=item.code or ""))
+        move(tx, row, "refuse", receipt=receipt, reason=item.code or "")
         hold(tx, row)
 
     def _rewind(self, tx: Tx, row: OutboxRow, expected: int, now: datetime) -> None:
-        """The partner expects an earlier number: send again from there, the same seals. A later one is for a person:
-        its number was taken by a message that we believed withdrawn."""
+        """The partner expects an earlier number: send again from there, the same seals. If it expects a later one, our
+        number was taken by a message that we believed withdrawn: the lane waits until that is settled."""
         if expected > row.seq:
             log.error("lane.number-taken", conversation=row.conversation, seq=row.seq, index=expected)
             hold(tx, row)
@@ -326,12 +327,63 @@ class Dispatcher:
             "state": "delivered",
         }
         lost = [one for one in tx.select(OutboxRow, where) if one.seq >= expected]
-        tx.put(*(msgspec.structs.replace(one, state="attempted") for one in lost))
+        for one in lost:
+            move(tx, one, "rewind")
         lane = tx.get(LaneRow, row.partner, row.conversation)
         if lane is not None and lost:
             log.warning("lane.rewound", conversation=row.conversation, seq=expected, messages=len(lost))
             tx.put(msgspec.structs.replace(lane, queued=lane.queued + len(lost)))
         self._later(tx, row, now)
+
+    async def _had_it(self, slot: Slot) -> None:
+        """The number of a `void` was taken: by the message it withdrew, if the partner shows that message's receipt.
+
+        Then the release was delivered after all: its state, its quota and its place in the lane say so again.
+        """
+        gateway, row, now = self._g, slot.row, self._g.clock.now()
+        found = await gateway.store.read(lambda tx: tx.select(ReleaseRow, {"message_id": row.replaces}))
+        if not found:
+            return
+        release = found[0]
+        await gateway.vault.unlock(await gateway.store.read(lambda tx: keys_of(tx, [release.key])))
+        body = await gateway.store.read(lambda tx: gateway.vault.open(tx, release.body, ReleaseBody))
+        original = msgspec.structs.replace(
+            slot,
+            row=msgspec.structs.replace(
+                row, message_id=release.message_id, release=release.id, type=release.type
+            ),
+            payload=body.payload,
+        )
+        try:
+            partner = gateway.directory.partner(row.partner)
+            answer = await gateway.transport.fetch_receipt(release.message_id, to=partner)
+            if answer is None:
+                return
+            receipt, _ = self._verify(row.partner, answer, [original])
+        except GatewayError as fault:
+            log.error("lane.number-taken", conversation=row.conversation, code=fault.code)
+            return
+        if receipt.outcomes[release.message_id].outcome != "accepted":
+            return
+
+        def unit(tx: Tx) -> None:
+            current = outbox_row(tx, slot)
+            lane = tx.get(LaneRow, row.partner, row.conversation)
+            if current.message_id != row.message_id or lane is None:
+                return
+            tx.put(
+                msgspec.structs.replace(
+                    original.row, state="delivered", seal="", receipt="", key=release.key, body=release.body
+                )
+            )
+            tx.put(msgspec.structs.replace(release, state=step(release.state, "accept")))
+            tx.put(ReservationRow(release.partner, release.subject, release.id, now))
+            tx.put(msgspec.structs.replace(lane, held=False))
+            finish(tx, current)
+
+        await gateway.store.write(unit)
+        log.warning("release.delivered-then-voided", message=release.message_id)
+        self.wake()
 
     # --- later --------------------------------------------------------------------------------------------------
 
@@ -376,3 +428,8 @@ def _sealed_runs(slots: Sequence[Slot]) -> list[Slot]:
         elif slot.row.conversation not in stuck:
             going.append(slot)
     return going
+
+
+def _number_taken(slot: Slot, item: ReceiptItem) -> bool:
+    """A `void` found its number used by something else."""
+    return slot.row.type == "void" and item.code == "out-of-order" and item.expected > slot.row.seq

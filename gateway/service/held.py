@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from gateway.audit.checkpoint import VerifierKey, log_key_name, partner_origin, verify
+import structlog
+
+from gateway.audit.checkpoint import VerifierKey, log_key_name, parse, partner_origin, verify
 from gateway.errors import AuditBroken, SignatureInvalid
 from gateway.model.party import Partner
 from gateway.model.rows import HeldRow
+from gateway.ports import Tx
+from gateway.service.context import Gateway
 from gateway.wire.strict import b64url_decode
+
+log = structlog.get_logger()
 
 
 def log_key(partner: Partner) -> list[VerifierKey]:
@@ -31,3 +37,15 @@ def held_row(partner: Partner, ours: str, note: str, now: datetime) -> HeldRow |
     except AuditBroken:
         raise SignatureInvalid("the checkpoint is not one of the partner's log about us") from None
     return HeldRow(origin, checkpoint.size, note.encode(), now)
+
+
+def keep_head(gateway: Gateway, tx: Tx, row: HeldRow, partner: str, now: datetime) -> None:
+    """Keep a partner's head. Two of one size with different roots are two histories: the first stays, both are
+    written into the master log, and people are told. One reserved data key may be used up."""
+    before = tx.get(HeldRow, row.origin, row.size)
+    if before is None:
+        tx.put(row)
+    elif parse(before.note).checkpoint.root != parse(row.note).checkpoint.root:
+        log.error("log.equivocation", partner=partner, size=row.size)
+        evidence = {"equivocation": [before.note, row.note]}
+        gateway.ledger.record(tx, now, "refused", partner, "", evidence)

@@ -29,7 +29,7 @@ from gateway.model.rows import HeldRow, InboxRow, KeyRow, LaneRow, QuarantineRow
 from gateway.ports import ReadTx, Tx
 from gateway.service.contents import InboundBody, QuarantineBody, ReceiptBody
 from gateway.service.context import Gateway
-from gateway.service.held import held_row
+from gateway.service.held import held_row, keep_head
 from gateway.service.vault import keys_of
 from gateway.wire.container import deframe, require_consistent, split, unpack
 from gateway.wire.ct_json import CtJson
@@ -192,7 +192,7 @@ class Intake:
     ) -> str:
         gateway = self._g
         receipt = gateway.ids.uuid()
-        await gateway.vault.reserve(2 * len(arrived) + 2)
+        await gateway.vault.reserve(3 * len(arrived) + 2)
 
         def unit(tx: Tx) -> None:
             items: list[ReceiptItem] = []
@@ -287,7 +287,7 @@ class Intake:
             ),
         )
         if checked.witness is not None:
-            tx.put(checked.witness)
+            keep_head(gateway, tx, checked.witness, org, now)
         gateway.ledger.announce(
             tx,
             now,
@@ -308,18 +308,27 @@ class Intake:
             return
         gateway = self._g
         log.warning("message.refused", partner=org, message=one.header.jti, code=fault.code)
-        full = tx.count(QuarantineRow, {"partner": org}) >= gateway.config.inbound.quarantine_items
-        body = ""
-        if not full:
-            key = gateway.vault.fresh(now)
-            kept = gateway.vault.seal(key, QuarantineBody(one.sealed))
-            tx.insert(key.row, kept)
-            body = kept.id
+        if tx.count(QuarantineRow, {"partner": org}) >= gateway.config.inbound.quarantine_items:
+            self._overflow(tx, org, one, fault, now)
+            return
+        key = gateway.vault.fresh(now)
+        kept = gateway.vault.seal(key, QuarantineBody(one.sealed))
         row = QuarantineRow(
-            gateway.ids.uuid(), org, fault.code, digest(one.sealed), len(one.sealed), body, now
+            gateway.ids.uuid(), org, fault.code, digest(one.sealed), len(one.sealed), kept.id, now
         )
-        tx.insert(row)
+        tx.insert(key.row, kept, row)
         gateway.ledger.record(tx, now, "refused", org, row.id, {"code": fault.code})
+
+    def _overflow(self, tx: Tx, org: str, one: Arrived, fault: PartnerFault, now: datetime) -> None:
+        """Above its quota a partner makes us keep one row a code: the newest digest, and the bytes it has sent."""
+        name = f"over-quota/{org}/{fault.code}"
+        before = tx.get(QuarantineRow, name)
+        size = len(one.sealed) + (before.size if before else 0)
+        tx.put(QuarantineRow(name, org, fault.code, digest(one.sealed), size, "", now))
+        if before is None:
+            self._g.ledger.record(
+                tx, now, "refused", org, "", {"code": fault.code, "quarantine": "over quota"}
+            )
 
     # --- receipts -----------------------------------------------------------------------------------------------
 
@@ -351,11 +360,3 @@ class Intake:
             return jws
 
         return await gateway.store.write(unit)
-
-    async def note_refused(self, source: str, reason: str) -> None:
-        """A refused connection or POST in the master log, aggregated by the caller per source, reason and minute."""
-        now = self._g.clock.now()
-        await self._g.vault.reserve()
-        await self._g.store.write(
-            lambda tx: self._g.ledger.record(tx, now, "refused", "", "", {"source": source, "reason": reason})
-        )

@@ -10,13 +10,18 @@ from gateway.errors import AuditBroken, GatewayError
 from gateway.model.rows import CheckpointRow, LogRow, MetaRow, NonceRow
 from gateway.model.time import rfc3339
 from gateway.ports import ReadTx, Tx
+from gateway.service.answers import Answers
 from gateway.service.context import Gateway
 from gateway.service.imports import Imports
+from gateway.service.refusals import Refusals
 
 log = structlog.get_logger()
 
 #: Seconds between two heartbeats: how long a broken disk can stay unnoticed.
 HEARTBEAT_S = 1.0
+
+#: Heartbeats between two rounds of writing down who was refused: the minute of the aggregated entries.
+REFUSALS_EVERY = 60
 
 #: Heartbeats between two rounds of purging.
 PURGE_EVERY = 600
@@ -25,18 +30,22 @@ PURGE_EVERY = 600
 class Keeper:
     """Runs until cancelled; a failed commit ends the process through the store's fatal hook."""
 
-    def __init__(self, gateway: Gateway, imports: Imports) -> None:
-        self._g, self._imports = gateway, imports
+    def __init__(self, gateway: Gateway, imports: Imports, refusals: Refusals) -> None:
+        self._g, self._imports, self._refusals = gateway, imports, refusals
+        self._answers = Answers(gateway)
 
     async def run(self) -> None:
-        """Beat, sign the heads that moved, purge now and then."""
+        """Beat, sign the heads that moved, write down refusals each minute, purge now and then."""
         beats = 0
         while True:
             try:
                 await self.beat()
                 await self._g.checkpoint_logs(await self._moved())
+                if beats % REFUSALS_EVERY == 0:
+                    await self._refusals.flush()
                 if beats % PURGE_EVERY == 0:
                     await self._imports.purge("gateway")
+                    await self._answers.forget()
             except AuditBroken as broken:
                 log.error("audit.broken", code=broken.code, **broken.diagnostic)
                 self._g.fatal("audit-broken")

@@ -129,7 +129,10 @@ class Ledger:
         """The present head with its consistency proof from ``signed``, the size of the signer's last head."""
         size, tiles = self.size(tx, origin), TxTiles(tx, origin)
         proof = tree.consistency_proof(signed, size, tiles).hashes if 0 < signed < size else ()
-        return CheckpointRequest(origin, size, tree.root(size, tiles), signed, tuple(proof))
+        # Nothing proves a first head but its leaves: the signer builds the tree itself.
+        rows = tx.select(EntryRow, {"origin": origin}, order="position") if signed == 0 else []
+        first = tuple(tree.leaf_hash(row.entry) for row in rows)
+        return CheckpointRequest(origin, size, tree.root(size, tiles), signed, tuple(proof), first)
 
     def inclusion(self, tx: ReadTx, origin: str, index: int, size: int) -> tuple[bytes, ...]:
         """Audit path of one entry in the tree of ``size``."""

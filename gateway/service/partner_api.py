@@ -16,6 +16,7 @@ from gateway.errors import AuditBroken, GatewayError, MalformedMessage, PartnerF
 from gateway.service.context import Gateway
 from gateway.service.intake import Intake
 from gateway.service.problems import partner_problem
+from gateway.service.refusals import Refusals
 from gateway.service.tls import TlsEvidence
 
 log = structlog.get_logger()
@@ -36,8 +37,8 @@ Evidence = Callable[[asyncio.BaseTransport | None], TlsEvidence]
 class PartnerApi:
     """The partner listener's routes."""
 
-    def __init__(self, gateway: Gateway, intake: Intake) -> None:
-        self._g, self._intake = gateway, intake
+    def __init__(self, gateway: Gateway, intake: Intake, refusals: Refusals) -> None:
+        self._g, self._intake, self._refusals = gateway, intake, refusals
         self.evidence: Evidence = _nobody
 
     def application(self) -> web.Application:
@@ -50,7 +51,11 @@ class PartnerApi:
 
     @web.middleware
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Errors become answers here and nowhere else; an unexpected one is logged by class and says nothing."""
+        """Errors become answers here and nowhere else; an unexpected one is logged by class and says nothing.
+
+        What is refused whole, because of the partner, is counted for the master log; a message that fails alone has an
+        entry of its own.
+        """
         try:
             return await handler(request)
         except AuditBroken as broken:
@@ -59,14 +64,24 @@ class PartnerApi:
             return partner_problem(broken)
         except GatewayError as error:
             log.warning("partner.refused", code=error.code)
+            if isinstance(error, PartnerFault):
+                self._count(request, error.code)
             return partner_problem(error)
         except web.HTTPException as error:
+            self._count(request, f"http-{error.status}")
             return web.Response(status=error.status)
         except ConnectionError:
             raise
         except Exception as error:
             log.error("partner.defect", error=type(error).__name__)
             return partner_problem(PartnerFault("internal", code="unavailable"))
+
+    def _count(self, request: web.Request, reason: str) -> None:
+        try:
+            source = self.evidence(request.transport).organisation
+        except PartnerFault:
+            source = ""  # the connection is gone, and what it proved with it
+        self._refusals.count(source, reason)
 
     async def _post(self, request: web.Request) -> web.Response:
         evidence = self.evidence(request.transport)

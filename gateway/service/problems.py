@@ -67,7 +67,8 @@ def partner_problem(error: GatewayError) -> web.Response:
 
 def desk_problem(error: GatewayError) -> web.Response:
     """An answer for an officer: the code, the safe sentence and the closed diagnostic."""
-    status = next((status for kind, status in _DESK_STATUS if isinstance(error, kind)), 500)
+    # What is none of these is a defect of ours: the caller may come back, and learns only that (code "internal").
+    status = next((status for kind, status in _DESK_STATUS if isinstance(error, kind)), 503)
     problem = Problem(
         f"urn:ecluse:problem:{error.code}", error.code, status, error.detail, dict(error.diagnostic)
     )

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from gateway.audit.entry import HouseEvent
-from gateway.errors import Conflict, NotFound, RoleMissing
+from gateway.errors import Conflict, LocalFault, NotFound, PartnerFault, RoleMissing
 from gateway.flow.lifecycle import step
 from gateway.flow.outbound import Draft, Go, Prepared, Refused, Void, four_eyes, house, prepare, recheck
 from gateway.model.decision import Decision, DecisionDocument, Reason
@@ -25,6 +25,7 @@ from gateway.model.rows import (
     RecordRow,
     ReleaseRow,
     ReservationRow,
+    SubjectRow,
 )
 from gateway.model.signing import Pseudonym
 from gateway.policy.context import Context, Held
@@ -32,7 +33,7 @@ from gateway.ports import ReadTx, Tx
 from gateway.service.contents import EndorsementBody, RecordBody, ReleaseBody
 from gateway.service.context import Gateway
 from gateway.service.vault import keys_of
-from gateway.wire.endorse import verify_endorsement
+from gateway.wire.endorse import Act, verify_endorsement
 
 FORMAT = "ct-exchange-json/1.0"
 
@@ -277,7 +278,7 @@ class Releases:
             created=now,
             not_after=min(now + timedelta(days=30), terms.not_after),
         )
-        tx.insert(key.row, body, release)
+        tx.insert(key.row, body, SubjectRow(record.subject, key.id), release)
         return release
 
     # --- C2, C3 -------------------------------------------------------------------------------------------------
@@ -352,7 +353,10 @@ class Releases:
             )
         following = step(row.state, "approve")
         # (2)
-        verdict = self.recheck(tx, row, body, (requester, officer), now)
+        endorsed = self.endorsed(tx, row, body, now)
+        verdict = (
+            endorsed if isinstance(endorsed, Void) else self.recheck(tx, row, body, (*endorsed, officer), now)
+        )
         if isinstance(verdict, Void):
             self.void(tx, row, verdict, officer.id, now)
             return verdict
@@ -392,10 +396,26 @@ class Releases:
         prepared = Prepared(body.payload, body.decision, body.document, body.statement, body.record)
         return recheck(prepared, ctx, self._g.directory.policy, now=now)
 
-    def officers_of(self, tx: ReadTx, release: str) -> tuple[Officer, ...]:
-        """Requester and approver as the directory has them now, suspended ones included with no rights left."""
-        rows = sorted(tx.select(EndorsementRow, {"release": release}), key=lambda row: row.act != "request")
-        return tuple(self._g.directory.officer(row.officer) for row in rows)
+    def endorsed(
+        self, tx: ReadTx, row: ReleaseRow, body: ReleaseBody, now: datetime
+    ) -> tuple[Officer, ...] | Void:
+        """Requester and approver as far as they have signed, in this order, by keys that are in force *now*.
+
+        A suspended officer or a revoked key endorses nothing any more, whenever the signature was made.
+        """
+        officers = self._g.directory.officers
+        found = []
+        for kept in sorted(
+            tx.select(EndorsementRow, {"release": row.id}), key=lambda kept: kept.act != "request"
+        ):
+            jws = self._g.vault.open(tx, kept.body, EndorsementBody).jws
+            act: Act = "approve" if kept.act == "approve" else "request"
+            try:
+                verify_endorsement(jws, officers, act=act, statement=body.statement, now=now)
+            except (PartnerFault, LocalFault):
+                return Void((house("endorsement.in-force"),))
+            found.append(officers[kept.officer])
+        return tuple(found)
 
     def void(self, tx: Tx, row: ReleaseRow, verdict: Void, actor: str, now: datetime) -> None:
         """Void a release: its quota is freed, its reason kept; nothing of it leaves."""

@@ -12,11 +12,12 @@ from datetime import datetime, timedelta
 import msgspec
 import structlog
 
-from gateway.errors import PartnerFault
+from gateway.errors import UnknownPartner
 from gateway.flow.change import canonical
 from gateway.flow.lifecycle import step
 from gateway.flow.outbound import Void, house
 from gateway.model.message import Envelope, ExchangeMessage
+from gateway.model.party import KeyRecord, Partner
 from gateway.model.rows import (
     CheckpointRow,
     EndorsementRow,
@@ -30,13 +31,10 @@ from gateway.ports import ReadTx, Tx
 from gateway.service.contents import EndorsementBody, ProtocolBody, SealBody
 from gateway.service.context import Gateway
 from gateway.service.releases import Releases
-from gateway.service.slots import Slot, Slots, entry_bytes, finish, hold, outbox_row, release_row
+from gateway.service.slots import Slot, Slots, entry_bytes, finish, hold, move, outbox_row, release_row
 from gateway.wire.ct_json import CtJson
 
 log = structlog.get_logger()
-
-#: Seconds between two looks at the lanes when nothing wakes the dispatcher: due retries.
-IDLE_S = 0.5
 
 #: Days a protocol message stays deliverable.
 PROTOCOL_VALIDITY = timedelta(days=30)
@@ -73,18 +71,19 @@ class Sealing:
             return False
         release = release_row(tx, slot)
         self._releases.void(tx, release, verdict, "gateway", now)
-        tx.put(msgspec.structs.replace(slot.row, state="voided"))
+        tx.put(msgspec.structs.replace(slot.row, state=step(slot.row.state, "void")))
         finish(tx, slot.row)
         log.info("release.voided", release=release.id, rule=verdict.rule)
         return True
 
     def recheck(self, tx: ReadTx, slot: Slot, now: datetime) -> Void | None:
+        """Why a message may not go on, as of this transaction; None when it may, and for protocol messages."""
         if slot.release is None or slot.body is None:
             return None
-        officers = self._releases.officers_of(tx, slot.release.id)
-        if any(officer.suspended for officer in officers):
-            return Void((house("officer.suspended"),))
-        verdict = self._releases.recheck(tx, slot.release, slot.body, officers, now)
+        endorsed = self._releases.endorsed(tx, slot.release, slot.body, now)
+        if isinstance(endorsed, Void):
+            return endorsed
+        verdict = self._releases.recheck(tx, slot.release, slot.body, endorsed, now)
         return verdict if isinstance(verdict, Void) else None
 
     def _allot(self, tx: Tx, row: OutboxRow, slot: Slot, now: datetime) -> None:
@@ -103,26 +102,26 @@ class Sealing:
             payload=slot.payload,
             salt=slot.salt,
         )
-        tx.put(msgspec.structs.replace(row, state=step("queued", "sequence"), seq=seq, entry=entry))
+        move(tx, msgspec.structs.replace(row, seq=seq, entry=entry), "sequence")
         if lane is not None and seq == lane.next_seq:
             tx.put(msgspec.structs.replace(lane, next_seq=seq + 1))
-        if slot.release is not None:
-            tx.put(msgspec.structs.replace(release_row(tx, slot), state="sequenced"))
 
     # --- C5 -----------------------------------------------------------------------------------------------------
 
     async def seal(self, partner: str, slots: Sequence[Slot]) -> None:
-        """Have the partner log's head signed and each message sealed under it; recheck first, refuse alone."""
+        """Have the partner log's head signed and each message sealed under it; recheck first, refuse alone.
+
+        Raises `OutsideAgreement` or `UnknownPartner` when nothing can be sealed for this partner now, after what is
+        void was withdrawn.
+        """
         gateway, now = self._g, self._g.clock.now()
         origin = gateway.ledger.of_partner(partner)
-        agreement = gateway.directory.agreement(partner)
-        entry = gateway.directory.partner(partner)
-        encryption = entry.keys_for("encryption")
-        if not encryption:
-            raise PartnerFault("the partner's entry holds no encryption key", code="unknown-partner")
         slots = await self._withdraw_voided(slots)
         if not slots:
             return
+        agreement = gateway.directory.agreement(partner)
+        entry = gateway.directory.partner(partner)
+        encryption = encryption_key(entry, agreement.terms.suites[0], now)
         async with gateway.heads:
             signed = (await gateway.signer.heads()).get(origin, 0)
 
@@ -131,11 +130,10 @@ class Sealing:
                 items = [
                     SealRequest(
                         type=slot.row.type,
-                        cty="application/json",
                         iat=int(now.timestamp()),
                         exp=slot.row.exp,
                         aud=partner,
-                        enc_kid=encryption[0].kid,
+                        enc_kid=encryption.kid,
                         suite=agreement.terms.suites[0],
                         sig_profile=agreement.terms.signature_profiles[0],
                         jti=slot.row.message_id,
@@ -168,9 +166,7 @@ class Sealing:
                     if answer.jws:
                         seal = gateway.vault.seal(row.key, SealBody(answer.jws))
                         tx.insert(seal)
-                        tx.put(msgspec.structs.replace(row, state="sealed", seal=seal.id))
-                        if slot.release is not None:
-                            tx.put(msgspec.structs.replace(release_row(tx, slot), state="sealed"))
+                        move(tx, row, "seal", seal=seal.id)
                 for slot, answer in refused:
                     log.error(
                         "signer.refused", message=slot.row.message_id, code=answer.code, detail=answer.detail
@@ -256,7 +252,17 @@ class Sealing:
                 entry=-1,
                 seal="",
                 receipt="",
+                replaces=row.message_id,
                 attempts=0,
                 exp=int((now + PROTOCOL_VALIDITY).timestamp()),
             )
         )
+
+
+def encryption_key(partner: Partner, suite: str, now: datetime) -> KeyRecord:
+    """The partner's encryption key of the agreed suite that is valid now; raises `UnknownPartner` without one."""
+    for key in partner.keys_for("encryption"):
+        begun = key.not_before is None or key.not_before <= now
+        if key.alg == suite and begun and (key.not_after is None or now < key.not_after):
+            return key
+    raise UnknownPartner("the partner's entry holds no encryption key of the agreed suite that is valid now")

@@ -52,15 +52,20 @@ class SignerProcess:
         except TimeoutError:
             line = b""
         if line.strip() != b"ready":
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()  # one that hangs would never be started again
             raise SignerUnavailable("the signer did not start")
 
     async def _restart(self) -> None:
+        """Until cancelled; whatever keeps one from starting (no process, no memory), the next try may find it gone."""
         while self._process is not None:
             await self._process.wait()
             log.error("signer.ended", code=self._process.returncode)
             await asyncio.sleep(RESTART_S)
-            with contextlib.suppress(SignerUnavailable):
+            try:
                 await self._spawn()
+            except (SignerUnavailable, OSError) as error:
+                log.error("signer.not-started", error=type(error).__name__)
 
     async def stop(self) -> None:
         """Close its pipe and wait for its end."""

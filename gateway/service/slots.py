@@ -7,6 +7,7 @@ from datetime import datetime
 import msgspec
 
 from gateway.errors import AuditBroken
+from gateway.flow.lifecycle import Event, step
 from gateway.model.rows import EntryRow, LaneRow, OutboxRow, ReleaseRow
 from gateway.ports import ReadTx, Tx
 from gateway.service.contents import ProtocolBody, ReleaseBody
@@ -118,3 +119,21 @@ def hold(tx: Tx, row: OutboxRow) -> None:
     lane = tx.get(LaneRow, row.partner, row.conversation)
     if lane is not None:
         tx.put(msgspec.structs.replace(lane, held=True))
+
+
+def move(
+    tx: Tx, row: OutboxRow, event: Event, *, seal: str = "", receipt: str = "", reason: str = ""
+) -> OutboxRow:
+    """Let the lifecycle table say what a message and its release become, both or neither."""
+    moved = msgspec.structs.replace(
+        row, state=step(row.state, event), seal=seal or row.seal, receipt=receipt or row.receipt
+    )
+    tx.put(moved)
+    release = tx.get(ReleaseRow, row.release) if row.release else None
+    if release is not None:
+        tx.put(
+            msgspec.structs.replace(
+                release, state=step(release.state, event), reason=reason or release.reason
+            )
+        )
+    return moved

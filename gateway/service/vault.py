@@ -80,10 +80,13 @@ class Vault:
         return OpenKey(key, taken.key, KeyRow(key, taken.wrapped, now))
 
     def seal(self, key: OpenKey | str, value: Any) -> BodyRow:
-        """Encrypt a msgpack value as a body with a random id, bound to that id."""
+        """Encrypt a msgpack value as a body with a random id, bound to that id.
+
+        Raises `SignerUnavailable` for the name of a key that is not unlocked (any more): unlock it, and repeat.
+        """
         body = self._ids.uuid()
         name = key if isinstance(key, str) else key.id
-        secret = self._cache[name] if isinstance(key, str) else key.key
+        secret = self._unlocked(key) if isinstance(key, str) else key.key
         nonce = os.urandom(NONCE_BYTES)
         sealed = AESGCM(secret).encrypt(nonce, msgspec.msgpack.encode(value), body.encode())
         return BodyRow(body, name, nonce + sealed)
@@ -104,17 +107,27 @@ class Vault:
                 self._remember(row.id, key)
 
     def open(self, tx: ReadTx, body: str, wanted: type[T]) -> T:
-        """Decrypt one body whose key was unlocked. Raises `NotFound` when it was erased."""
+        """Decrypt one body whose key was unlocked.
+
+        Raises `NotFound` when body or key was erased, though the key may still be in memory; `SignerUnavailable` when
+        the key had to make way for others since it was unlocked: repeat.
+        """
         row = tx.get(BodyRow, body)
-        if row is None or row.key not in self._cache:
+        if row is None or tx.get(KeyRow, row.key) is None:
             raise NotFound("this content is not stored here any more")
         try:
-            plain = AESGCM(self._cache[row.key]).decrypt(
+            plain = AESGCM(self._unlocked(row.key)).decrypt(
                 row.ciphertext[:NONCE_BYTES], row.ciphertext[NONCE_BYTES:], body.encode()
             )
         except InvalidTag:
             raise LocalFault("a stored body does not decrypt: it was changed on disk") from None
         return msgspec.msgpack.decode(plain, type=wanted)
+
+    def _unlocked(self, name: str) -> bytes:
+        key = self._cache.get(name)
+        if key is None:
+            raise SignerUnavailable("a data key is not unlocked any more")
+        return key
 
     def _remember(self, name: str, key: bytes) -> None:
         self._cache[name] = key

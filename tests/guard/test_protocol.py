@@ -1,5 +1,6 @@
 """Messages that leave without a decision hold their envelope and nothing else."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,13 +12,16 @@ from gateway.guard.egress import PROTOCOL_TYPES
 from gateway.model.message import DEMANDS
 from tests.guard.worlds import encode
 
-ARGUMENTS = {
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+ARGUMENTS: dict[str, Any] = {
     "type": "void",
     "mode": "operational",
     "message_id": "5f0c7f0e-6a0e-4a53-9d57-0f3c1c2b7a11",
     "conversation": "c1b0e3a4-1d5b-4a0e-8a5a-2b9f6f1f7d20",
     "sender": "bel.ocam",
     "recipient": "fra.police-demo",
+    "created": (NOON, NOON + timedelta(hours=9)),
+    "languages": ("fr", "nl"),
 }
 VOID = {
     "format": "ct-exchange-json/1.0",
@@ -64,6 +68,10 @@ def test_an_envelope_alone_passes(message_type: str) -> None:
         (encode(VOID | {"created": "2026-11-21T21:00:00.1Z"}), {}, "protocol-form"),
         (encode(VOID | {"created": 1}), {}, "protocol-form"),
         (encode(VOID | {"created": "2026-11-21T21:00:00Z\n"}), {}, "protocol-form"),
+        (encode(VOID | {"created": "2026-11-21T21:00:01Z"}), {}, "protocol-form"),
+        (encode(VOID | {"created": "2026-11-21T11:59:59Z"}), {}, "protocol-form"),
+        (encode(VOID | {"language": "en"}), {}, "protocol-form"),
+        (encode(VOID), {"languages": ()}, "protocol-form"),
         (encode(VOID | {"language": "quux"}), {}, "protocol-form"),
         (encode({name: value for name, value in VOID.items() if name != "language"}), {}, "protocol-form"),
         (encode({name: value for name, value in VOID.items() if name != "mode"}), {}, "missing"),
@@ -73,7 +81,7 @@ def test_an_envelope_alone_passes(message_type: str) -> None:
     ],
 )
 def test_anything_more_or_other_is_refused(
-    payload: bytes, changed: dict[str, str], rule: RefusalRule
+    payload: bytes, changed: dict[str, Any], rule: RefusalRule
 ) -> None:
     """A void says that a number was withdrawn, never why: each addition or change has its rule."""
     with pytest.raises(GuardRefused) as caught:

@@ -168,7 +168,7 @@ Happening = Callable[[World, calls.DecisionView], Awaitable[None]]
 HAPPENINGS: dict[str, tuple[Happening, str]] = {
     "embargo": (_embargo, "embargo"),
     "revocation": (_revoke, "agreement.unchanged"),
-    "suspension": (_suspend_approver, "officer.suspended"),
+    "suspension": (_suspend_approver, "endorsement.in-force"),
     "new partner entry": (_new_partner_keys, "partner.unchanged"),
     "stale extract": (_stale, "extract.fresh"),
     "expiry": (_expired, "approval.expired"),

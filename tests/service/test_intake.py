@@ -262,14 +262,16 @@ async def test_an_unknown_id_outside_its_window_is_refused_and_a_known_one_is_no
 
 
 async def test_quarantine_keeps_bytes_within_the_quota_and_digests_above(world: World) -> None:
-    """Three items with their bytes (the partner's share), then only code, digest and size; none is shown content."""
+    """Three items with their bytes (the partner's share), then one row a code: newest digest and the bytes sent."""
     batch = await on_the_way(world)
     (message,) = opened(world, batch)
     for _ in range(5):
         await world.fr.intake.accept(BE, frame([reseal(world, message, x5t_s256="A" * 43)]))
     rows = world.fr.rows(QuarantineRow)
-    assert len(rows) == 5
+    assert len(rows) == 4
     assert sum(bool(row.body) for row in rows) == 3
+    (over,) = (row for row in rows if not row.body)
+    assert over.size == sum(row.size for row in rows if row.body) * 2 // 3
     assert all(len(row.digest) == 64 and row.size > 4096 for row in rows)
 
 

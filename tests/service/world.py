@@ -43,6 +43,7 @@ from gateway.service.lanes import Queue
 from gateway.service.ledger import Ledger
 from gateway.service.log_source import StoredLog
 from gateway.service.problems import PARTNER_STATUS
+from gateway.service.refusals import Refusals
 from gateway.service.releases import Releases
 from gateway.service.sealing import Sealing
 from gateway.service.signer.authority import Authority
@@ -238,7 +239,8 @@ class Side:
         self.changes = Changes(self.gateway)
         self.queue = Queue(self.gateway, self.sealing)
         self.desk = Desk(self.gateway, self.releases, self.imports, self.changes, self.queue)
-        self.keeper = Keeper(self.gateway, self.imports)
+        self.refusals = Refusals(self.gateway)
+        self.keeper = Keeper(self.gateway, self.imports, self.refusals)
 
     # --- the desk ---------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,6 @@ was made to fit), and what has changed in the signer's own trust since.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import timedelta
 
 from gateway.model.agreement import Ceiling
@@ -17,7 +16,7 @@ from tests.policy.worlds import NOW, OURS, POLICE
 from tests.signer.attempts import (
     LIFT,
     RESTREINT,
-    Attempt,
+    Rows,
     after_record,
     agreed,
     approval_by,
@@ -38,9 +37,11 @@ from tests.signer.attempts import (
     two,
     two_keys,
     under,
+    under_leaves,
     with_officer,
     with_partner,
 )
+from tests.signer.uncovered import UNCOVERED
 from tests.signer.world import (
     NEIGHBOUR,
     OTHER_ID,
@@ -57,7 +58,6 @@ from tests.signer.world import (
     with_request,
 )
 
-Rows = dict[str, dict[str, Callable[[], Attempt]]]  # by code, by name
 IAT = int(NOW.timestamp())
 NOT_AFTER = IAT + 30 * 86_400
 
@@ -123,15 +123,8 @@ DECISION: Rows = {
     },
     "guard-refused": {
         "endorsed, a member twice": lambda: decided(lambda raw: b'{"v":1,' + raw[1:]),
-        "endorsed, other format": lambda: batch(decision=put("envelope.format", "other/1.0")),
         "endorsed, other time": lambda: batch(decision=put("envelope.created", "2026-11-21T20:00:00Z")),
-        "endorsed, other language": lambda: batch(decision=put("envelope.language", "nl")),
-        "endorsed, other purpose": lambda: batch(decision=put("handling.purpose", "tourism")),
-        "endorsed, other basis": lambda: batch(decision=put("handling.legal_basis", "none")),
-        "endorsed, other regime": lambda: batch(decision=put("handling.regime", "SPOC")),
-        "endorsed, other route": lambda: batch(decision=put("handling.route", "other")),
-        "endorsed, kept longer": lambda: batch(decision=put("handling.retention_until", "2036-11-21")),
-        "endorsed, onward": lambda: batch(decision=put("handling.onward", "originator-consent")),
+        "endorsed, kept less long": lambda: batch(decision=put("handling.retention_until", "2026-11-22")),
         "endorsed, other kind": lambda: batch(decision=put("records.0.kind", "other/1.0")),
         "endorsed, other levels": lambda: batch(decision=put("levels_version", "1999")),
         "endorsed, class X released": lambda: batch(decision=released("/validation")),
@@ -172,9 +165,9 @@ RECORD: Rows = {
         "decided anew, no label entry": lambda: batch(record=put("labels", [])),
         "decided anew, embargo": lambda: batch(record=put("labels.0.label.embargo", True)),
         "decided anew, no foreign": lambda: batch(record=put("labels.0.label.no_foreign", True)),
-        "decided anew, unknown kind": lambda: batch(record=put("kind", "other/1.0")),
     },
     "role-missing": {
+        "decided anew, unknown kind": lambda: batch(record=put("kind", "other/1.0")),
         "decided anew, unknown level": lambda: batch(record=put("labels.0.label.level", "HIGH")),
     },
     "request-invalid": {
@@ -185,7 +178,7 @@ RECORD: Rows = {
 #: Each member of the request; "announced" means that the log entry was made to fit.
 REQUEST: Rows = {
     "audit-broken": {
-        "type of another class": lambda: with_request(batch(), type="ping"),
+        "type of another class": lambda: with_request(batch(), type="void"),
         "jti": lambda: with_request(batch(), jti=OTHER_ID),
         "conv": lambda: with_request(batch(), conv=OTHER_ID),
         "seq": lambda: with_request(batch(), seq=2),
@@ -194,7 +187,7 @@ REQUEST: Rows = {
     },
     "signature-invalid": {
         "type, announced": lambda: batch(type="answer"),
-        "type, protocol with evidence": lambda: batch(type="ping"),
+        "type, protocol with evidence": lambda: batch(type="void"),
         "exp beyond the approval": lambda: with_request(batch(), exp=NOT_AFTER + 1),
         "jti, announced": lambda: with_request(batch(entry={"message_id": OTHER_ID}), jti=OTHER_ID),
         "conv, announced": lambda: with_request(batch(entry={"conv": OTHER_ID}), conv=OTHER_ID),
@@ -203,7 +196,7 @@ REQUEST: Rows = {
     },
     "guard-refused": {
         "type, protocol decided on": lambda: batch(
-            type="ping", decision=put("envelope.type", "ping"), signed=SIGNED[:1]
+            type="void", decision=put("envelope.type", "void"), signed=SIGNED[:1]
         ),
         "type, coded by one officer": lambda: batch(
             type="refusal", decision=put("envelope.type", "refusal"), signed=SIGNED[:1]
@@ -211,7 +204,8 @@ REQUEST: Rows = {
     },
     "request-invalid": {
         "type unknown": lambda: with_request(batch(), type="gossip"),
-        "cty": lambda: with_request(batch(), cty="text/zzemo.exemple"),
+        "type nobody sends": lambda: protocol("ping"),
+        "type nobody sends, with evidence": lambda: batch(type="ping"),
         "iat early": lambda: with_request(batch(), iat=IAT - 301),
         "iat late": lambda: with_request(batch(), iat=IAT + 301),
         "exp past": lambda: with_request(batch(), iat=IAT - 300, exp=IAT),
@@ -245,6 +239,7 @@ ENTRY: Rows = {
         "message": lambda: batch(entry={"message_id": OTHER_ID}),
         "seq": lambda: batch(entry={"seq": 2}),
         "type": lambda: batch(entry={"type": "ping"}),
+        "from the future": lambda: batch(entry={"at": NOW + timedelta(seconds=301)}),
         "not in the log": lambda: with_request(
             batch(), entry=batch(entry={"master": "1" * 64}).items[0].entry
         ),
@@ -267,7 +262,11 @@ HEAD: Rows = {
         "of another partner's log": lambda: with_head(batch(), origin=f"ecluse/{OURS}/partner/{NEIGHBOUR}"),
         "root": lambda: with_head(batch(), root=bytes(32)),
         "root of another length": lambda: with_head(batch(), root=b""),
-        "size before the entry": lambda: with_head(batch(), size=2),
+        "size before the entry": lambda: under_leaves(0, 1),
+        "size of another log": lambda: with_head(batch(), size=6),
+        "entries in another order": lambda: under_leaves(0, 1, 3, 2, 4),
+        "an entry more": lambda: under_leaves(0, 1, 2, 3, 4, 0),
+        "without its entries": lambda: with_head(batch(), first=()),
         "size negative": lambda: with_head(batch(), size=-1),
     },
     "request-invalid": {
@@ -349,6 +348,10 @@ SINCE: Rows = {
             batch(), "be-approver", roles=("approver", "operator")
         ),
         "requester's role taken away": lambda: with_officer(batch(), "be-requester", roles=()),
+        "approver's need to know gone": lambda: with_officer(batch(), "be-approver", need_to_know=()),
+        "requester needs to know another kind": lambda: with_officer(
+            batch(), "be-requester", need_to_know=("other", "bdc")
+        ),
         "requester's clearance gone": lambda: with_officer(
             batch(release(RESTREINT)), "be-requester", clearance=None
         ),
@@ -388,7 +391,6 @@ SINCE: Rows = {
     "guard-refused": {
         "agreement with a lower ceiling": lambda: under(RESTREINT, ceiling=Ceiling("BEL", "UNCLASSIFIED")),
         "agreement with an unknown ceiling": lambda: agreed(ceiling=Ceiling("BEL", "HIGH")),
-        "agreement of another series": lambda: agreed(series="be-fr-other"),
     },
 }
 
@@ -429,7 +431,10 @@ GUARDED: Rows = {
         "protocol type of another id": lambda: protocol(payload=put("message_id", OTHER_ID)),
         "protocol type in another mode": lambda: protocol(payload=put("mode", "exercise")),
         "protocol type with words for a language": lambda: protocol(payload=put("language", "zzemo")),
-        "protocol type of another type": lambda: protocol(payload=put("type", "void")),
+        "protocol type in a language not agreed": lambda: protocol(payload=put("language", "nl")),
+        "protocol type from the future": lambda: protocol(payload=put("created", "2026-11-21T21:05:01Z")),
+        "protocol type of long ago": lambda: protocol(payload=put("created", "2026-10-22T20:59:59Z")),
+        "protocol type of another type": lambda: protocol(payload=put("type", "ping")),
     },
     "request-invalid": {
         "protocol type to an unknown key": lambda: with_request(protocol(), enc_kid="enc-2"),
@@ -448,6 +453,7 @@ GROUPS: dict[str, Rows] = {
     "endorsement": ENDORSEMENTS,
     "since": SINCE,
     "guard": GUARDED,
+    "uncovered": UNCOVERED,
 }
 
 #: (group, name) -> the code, and how to come to it.

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.audit import tree
 from gateway.flow.change import digest
 from gateway.model.signing import SealBatch
 from gateway.wire.endorse import sign_change
@@ -33,10 +34,12 @@ from tests.signer.world import (
     trust,
     trusted,
     with_evidence,
+    with_head,
     with_request,
 )
 
 Attempt = SealBatch | tuple[SealBatch, Disk]
+Rows = dict[str, dict[str, Callable[[], Attempt]]]  # by code, by name
 
 LIFT: dict[str, Any] = {"lifts": [{"pointer": "/national_number", "reason": "invented: identity check"}]}
 RESTREINT: dict[str, Any] = {"labels.*.label.level": "RESTREINT"}
@@ -125,6 +128,15 @@ def encryption_key(**changes: Any) -> Attempt:
     enc, *others = partner().keys
     entry = partner(keys=(msgspec.structs.replace(enc, **changes), *others))
     return believing(batch(release(toward=entry)), partners={POLICE: entry})
+
+
+def under_leaves(*positions: int) -> SealBatch:
+    """The batch under the well-formed first head of a log of these entries in this order."""
+    made, log = batch(), tree.Frontier()
+    leaves = tuple(made.checkpoint.first[position] for position in positions)
+    for leaf in leaves:
+        log.push(leaf)
+    return with_head(made, size=log.size, root=log.root(), first=leaves)
 
 
 def after_record(edit: Callable[[bytes], bytes]) -> SealBatch:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gateway.audit import checkpoint as notes
 from gateway.audit import tree
 from gateway.errors import AuditBroken, ConfigInvalid, GatewayError, StoreUnavailable
-from gateway.model.signing import CheckpointRequest
+from gateway.model.signing import MAX_FIRST_HEAD, CheckpointRequest
 from gateway.service.signer.trust import Head
 from tests.audit.logs import MASTER_ORIGIN, MemoryLog
 from tests.policy.worlds import OURS, POLICE
@@ -23,9 +23,10 @@ OTHER = MemoryLog.of([1] * 24, tale="another", tale_from=6)  # the same log up t
 
 
 def head(old: int, new: int, log: MemoryLog = LOG) -> CheckpointRequest:
-    """The head of ``log`` at size ``new`` with its proof from size ``old``."""
+    """The head of ``log`` at size ``new`` with its proof from size ``old``, or with its leaves if there is none."""
     proof = tree.consistency_proof(old, new, log.tiles).hashes if 0 < old < new else ()
-    return CheckpointRequest(log.origin, new, tree.root(new, log.tiles), old, tuple(proof))
+    first = tuple(tree.leaf_hash(entry) for _, entry in log.rows[:new]) if not old else ()
+    return CheckpointRequest(log.origin, new, tree.root(new, log.tiles), old, tuple(proof), first)
 
 
 def at(size: int) -> Disk:
@@ -142,14 +143,51 @@ def test_the_operator_learns_which_head_was_expected() -> None:
     assert caught.value.diagnostic == {"head": 5, "given": 4}
 
 
-@pytest.mark.parametrize("spoilt", [{"size": -1}, {"size": 0}, {"root": b"short"}, {"size": 2**63}])
-def test_a_first_head_without_form_leaves_nothing_behind(spoilt: dict[str, object]) -> None:
-    """What could never be signed is not remembered either: it would block the log for good."""
+LEAVES = head(0, 5).first
+MANY = (LEAVES[0],) * (MAX_FIRST_HEAD + 1)
+
+
+def whole(leaves: tuple[bytes, ...]) -> dict[str, object]:
+    """Size, root and leaves of the tree with these leaf hashes."""
+    made = tree.Frontier()
+    for leaf in leaves:
+        made.push(leaf)
+    return {"size": made.size, "root": made.root(), "first": leaves}
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"size": -1},
+        {"size": 0},
+        {"root": b"short"},
+        {"size": 2**63},
+        {"old_size": 3, "consistency": head(3, 5).consistency},
+        {"size": 6},
+        {"root": bytes(32)},
+        {"first": ()},
+        {"first": LEAVES[:-1]},
+        {"first": LEAVES[::-1]},
+        {"first": (*LEAVES, LEAVES[0])},
+        {"first": (*LEAVES[:4], b"")},
+        {"size": 2, "first": (LEAVES[0] + LEAVES[1], b"")},
+        {"size": 2**40, "root": head(0, 8).root, "first": head(0, 8).first},
+        whole(MANY),
+    ],
+)
+def test_a_first_head_that_is_not_its_leaves_leaves_nothing_behind(spoilt: dict[str, object]) -> None:
+    """What could never be signed, or would sign a size that no log has, is not remembered: it would block the log."""
     held = disk()
     with pytest.raises(GatewayError):
         authority(held).checkpoint(msgspec.structs.replace(head(0, 5), **spoilt))
     assert held.writes == []
     assert authority(held).checkpoint(head(0, 5))
+
+
+def test_a_first_head_of_the_largest_size() -> None:
+    """As many leaves as fit are enough; a longer log catches up with its second head."""
+    largest = msgspec.structs.replace(head(0, 5), **whole(MANY[1:]))
+    assert authority(disk()).checkpoint(largest)
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def classified() -> ExchangeMessage:
 
 
 @cache
-def pinged() -> tuple[ExchangeMessage, SealEvidence]:
+def voided() -> tuple[ExchangeMessage, SealEvidence]:
     return sealed(protocol())
 
 
@@ -134,8 +134,8 @@ def test_a_classified_message_is_admitted_up_to_the_ceiling() -> None:
 
 
 def test_a_protocol_message_needs_no_terms_but_an_agreement() -> None:
-    """A ping passes under an agreement that covers no content, and not under none."""
-    message, evidence = pinged()
+    """A void passes under an agreement that covers no content, and not under none."""
+    message, evidence = voided()
     bare = terms(kinds=(), purposes=(), formats=())
     assert admitted(message, evidence, bare).message == message
     with pytest.raises(PartnerFault) as caught:

@@ -156,13 +156,14 @@ def _change(stage: staging.Stage, kind: str, target: str, document: Partner | Si
     return TrustChange(statement, raw, tokens)
 
 
-def ping(stage: staging.Stage) -> SealBatch:
-    """A ping to the partner of the stage, sealed as of now."""
-    now = int(datetime.now(UTC).timestamp())
+def void(stage: staging.Stage) -> SealBatch:
+    """A void to the partner of the stage, sealed as of now."""
+    at = datetime.now(UTC)
+    now = int(at.timestamp())
     terms = stage.agreements[POLICE].terms
     key = next(key for key in stage.entries[POLICE].keys if key.use == "encryption")
     agreed = digest(b64url_decode(terms))
-    return with_request(protocol(), iat=now, exp=now + 60, enc_kid=key.kid, agreement=agreed)
+    return with_request(protocol(at=at), iat=now, exp=now + 60, enc_kid=key.kid, agreement=agreed)
 
 
 def test_the_socket_is_private(signer: Signer) -> None:
@@ -180,16 +181,16 @@ def test_no_core_dump(signer: Signer) -> None:
 
 
 def test_it_works_over_the_socket(signer: Signer, stage: staging.Stage) -> None:
-    """Partner and agreement by two-person changes, then a ping: its seal verifies with the home's public keys."""
+    """Partner and agreement by two-person changes, then a void: its seal verifies with the home's public keys."""
     signer.result("change", _change(stage, "partner", POLICE, stage.entries[POLICE]))
     series = f"{OURS}-{POLICE}"
     signer.result("change", _change(stage, "agreement", series, stage.agreements[POLICE]))
-    made = ping(stage)
+    made = void(stage)
     (result,) = signer.result("seal", made, SealBatchResult).results
     assert (result.code, result.detail) == ("", "")
     keys = signer.result("keys", None, tuple[KeyRecord, ...])
     evidence = verify_seal(result.jws, made.items[0].payload, keys, now=datetime.now(UTC))
-    assert evidence.header.message_type == "ping"
+    assert evidence.header.message_type == "void"
     assert signer.result("heads", None, dict[str, int]) == {ORIGIN: 5}
 
 
@@ -374,6 +375,7 @@ def test_it_ends_when_its_trust_cannot_be_kept(stage: staging.Stage) -> None:
         "root": bytes(32),
         "old_size": 0,
         "consistency": [],
+        "first": [bytes(32)],  # the root of one leaf is its hash
     }
     assert child.raw(call("checkpoint", fr_master)) is None
     assert child.process.wait(START_S) == 0

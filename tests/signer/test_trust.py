@@ -9,13 +9,14 @@ import msgspec
 import pytest
 
 from gateway.errors import ConfigInvalid, GatewayError, RequestInvalid, StoreUnavailable
-from gateway.flow.change import Founding, SignedFounding, canonical, digest
+from gateway.flow.change import canonical, digest, narrows
 from gateway.model.agreement import SignedAgreement
 from gateway.model.officer import Officer
+from gateway.model.party import Partner
 from gateway.model.signing import Change, TrustChange
 from gateway.model.time import rfc3339
 from gateway.policy.context import Settings
-from gateway.service.signer.trust import Trust, TrustFile, found
+from gateway.service.signer.trust import Trust, TrustFile
 from gateway.wire.endorse import sign_change
 from gateway.wire.jws import thumbprint
 from tests.policy.worlds import NOW, OURS, POLICE, POLICY, world
@@ -57,7 +58,7 @@ def made(
         "home": OURS,
         "kind": kind,
         "target": target,
-        "widening": True,
+        "widening": _widens(kind, before, raw),
         "before_sha256": digest(canonical(before)) if before is not None else "",
         "after_sha256": digest(raw),
         "not_before": rfc3339(NOW),
@@ -65,6 +66,14 @@ def made(
     }
     change = canonical(msgspec.convert(members | statement, Change))
     return TrustChange(change, raw, tuple(signature(name, act, change) for name, act in by))
+
+
+def _widens(kind: str, before: Any, raw: bytes) -> bool:
+    """What an honest statement says; of a document that is none, that it widens."""
+    try:
+        return not narrows(kind, before if isinstance(before, Officer | Partner) else None, raw)
+    except RequestInvalid:
+        return True
 
 
 def signature(name: str, act: Act, statement: bytes) -> str:
@@ -184,7 +193,6 @@ REFUSED: Rows = {
         "kind swapped to one without a state before": lambda: restated(kind="embargo-lift"),
         "target swapped": lambda: restated(target="be-newer"),
         "proposer swapped": lambda: restated(proposer="be-guardian"),
-        "widening swapped": lambda: restated(widening=False),
         "a key of another person": lambda: made("officer", "be-new", new(keys=people()["be-both"].keys)),
         "agreement without their signature": lambda: made(
             "agreement", SERIES, agreement(2, OURS), trust().agreements[SERIES].signed
@@ -261,6 +269,7 @@ REFUSED: Rows = {
         "agreement of the same version": lambda: made(
             "agreement", SERIES, signed_agreement(retention_days=1), trust().agreements[SERIES].signed
         ),
+        "revocation of what is not there": lambda: made("agreement-revoke", "x", signed_agreement(), by=ONE),
         "revocation of another version": lambda: made(
             "agreement-revoke", SERIES, agreement(2), trust().agreements[SERIES].signed, by=ONE
         ),
@@ -271,6 +280,11 @@ REFUSED: Rows = {
         "statement with a member twice": lambda: resigned(b'{"v":1,' + add().statement[1:]),
         "statement without UTF-8": lambda: resigned(add().statement[:-2] + b'\xff"}'),
         "statement without end": lambda: resigned(b"[" * 100_000),
+        "widening swapped": lambda: restated(widening=False),
+        "signed as narrowing, and widens": lambda: add(widening=False),
+        "signed as widening, and narrows": lambda: made(
+            "partner", POLICE, partner(version=2, stopped=True), partner(), by=ONE, widening=True
+        ),
         "unknown kind": lambda: resigned(add().statement.replace(b'"officer"', b'"embargo"')),
         "officer of another name": lambda: made("officer", "be-newer", new()),
         "partner of another name": lambda: made("partner", "fra.newer", partner()),
@@ -353,6 +367,25 @@ def test_one_person_narrows(name: str) -> None:
     assert refusal(batch(), held) != ""
 
 
+@pytest.mark.parametrize(
+    "gone",
+    [
+        lambda: {"agreement_keys": ()},
+        lambda: {"partners": {POLICE: partner(keys=partner().keys[:1])}},
+        lambda: {"partners": {}},
+    ],
+    ids=["our agreement key", "the partner's agreement key", "the partner"],
+)
+def test_an_agreement_is_revocable_without_its_keys(gone: Callable[[], dict[str, Any]]) -> None:
+    """When the signatures cannot be verified any more the agreement can still be revoked: then most of all."""
+    held = disk(trust(**gone()))
+    with pytest.raises(GatewayError):
+        held.open().agreement(trust().agreements[SERIES].sha256, now=NOW)
+    apply(NARROWING["revoke an agreement"](), held)
+    before = trust().agreements[SERIES]
+    assert held.open().trust.agreements[SERIES] == msgspec.structs.replace(before, revoked=True)
+
+
 def test_a_revoked_version_never_comes_back() -> None:
     """Neither the same version nor an older one can follow a revocation; the next version can."""
     held = disk()
@@ -419,66 +452,6 @@ def test_an_agreement_is_verified_again_at_each_use() -> None:
     with pytest.raises(GatewayError) as caught:
         held.open().agreement(trusted(forged).sha256, now=NOW)
     assert caught.value.code == "signature-invalid"
-
-
-# --- founding --------------------------------------------------------------------------------------------------------
-
-
-def founding(*officers: Officer, by: tuple[tuple[str, Act], ...] = TWO, **members: Any) -> SignedFounding:
-    """A founding document with these officers, signed by these."""
-    document = Founding(
-        v=1,
-        org=OURS,
-        nation="BEL",
-        name="Organisation de démonstration",
-        profile="demo",
-        officers=officers or (people()["be-security"], people()["be-guardian"]),
-        agreement_keys=trust().agreement_keys,
-        policy_sha256=POLICY.sha256,
-        at=rfc3339(NOW),
-    )
-    raw = canonical(msgspec.structs.replace(document, **members))
-    return SignedFounding(raw, tuple(signature(name, act, raw) for name, act in by))
-
-
-def test_founding() -> None:
-    """The first trust holds the officers of the founding document, no partner and no agreement."""
-    first = found(founding(), now=NOW)
-    assert set(first.officers) == {"be-security", "be-guardian"}
-    assert (first.partners, first.agreements, first.applied) == ({}, {}, ())
-    assert (first.org, first.policy_sha256) == (OURS, POLICY.sha256)
-
-
-UNFOUNDED: dict[str, Callable[[], SignedFounding]] = {
-    "no signature": lambda: founding(by=()),
-    "one signature": lambda: founding(by=ONE),
-    "one person twice": lambda: founding(by=(("be-security", "propose"), ("be-security", "approve"))),
-    "an officer it does not name": lambda: founding(people()["be-security"]),
-    "an approver of releases": lambda: founding(
-        people()["be-security"], people()["be-approver"], by=(*ONE, ("be-approver", "approve"))
-    ),
-    "an operator": lambda: founding(
-        people()["be-security"],
-        person("be-guardian", "security-officer", "operator"),
-    ),
-    "an officer twice": lambda: founding(
-        *[people()[name] for name in ("be-security", "be-guardian", "be-guardian")]
-    ),
-    "a person twice": lambda: founding(
-        *[people()[name] for name in ("be-security", "be-guardian")],
-        person("be-reader", "inbox", person="person-be-security"),
-    ),
-    "another document": lambda: SignedFounding(founding(name="x").document, founding().endorsements),
-    "no document": lambda: SignedFounding(b"", founding().endorsements),
-    "no UTF-8": lambda: SignedFounding(b'{"org":"\xff"}', founding().endorsements),
-}
-
-
-@pytest.mark.parametrize("name", UNFOUNDED)
-def test_no_home_without_two_security_officers(name: str) -> None:
-    """A founding document founds nothing unless two of its own security officers, two persons, signed its bytes."""
-    with pytest.raises(GatewayError):
-        found(UNFOUNDED[name](), now=NOW)
 
 
 def test_the_detail_of_a_refusal_holds_no_input() -> None:

@@ -36,7 +36,8 @@ from gateway.model.signing import (
     SealBatch,
     SealRequest,
 )
-from gateway.service.signer.authority import CONTENT_TYPE, Authority
+from gateway.model.time import rfc3339
+from gateway.service.signer.authority import Authority
 from gateway.service.signer.keys import SignerKeys
 from gateway.service.signer.trust import Trust, TrustedAgreement, TrustFile
 from gateway.wire.agreement import sign_terms
@@ -334,24 +335,24 @@ def batch(
     return _logged(body, given, evidence, entry or {}, type)
 
 
-def protocol(type: str = "ping", *, payload: Edit | None = None) -> SealBatch:
-    """A whole batch of one protocol message."""
+def protocol(type: str = "void", *, payload: Edit | None = None, at: datetime = NOW) -> SealBatch:
+    """A whole batch of one protocol message, written and announced at this time."""
     envelope = msgspec.convert(
         {
             "format": "ct-exchange-json/1.0",
-            "type": "ping",
+            "type": "void",
             "mode": "operational",
             "message_id": MESSAGE_ID,
             "conversation": CONVERSATION,
             "from": OURS,
             "to": POLICE,
-            "created": "2026-11-21T21:00:00Z",
+            "created": rfc3339(at),
             "language": "fr",
         },
         Envelope,
     )
     body = put("type", type)(CtJson().render(ExchangeMessage(envelope)).payload)
-    return _logged(payload(body) if payload else body, honest(), None, {}, type)
+    return _logged(payload(body) if payload else body, honest(), None, {"at": at}, type)
 
 
 def _logged(
@@ -375,7 +376,6 @@ def _logged(
     log.add([raw, other_entry(3), other_entry(4)])
     request = SealRequest(
         type=type,
-        cty=CONTENT_TYPE,
         iat=int(NOW.timestamp()),
         exp=int((NOW + timedelta(days=30)).timestamp()),
         aud=given.partner.org,
@@ -394,7 +394,9 @@ def _logged(
         body_salt=salt,
         evidence=evidence,
     )
-    return SealBatch(CheckpointRequest(ORIGIN, log.size, tree.root(log.size, log.tiles), 0, ()), (request,))
+    leaves = tuple(tree.leaf_hash(one) for _, one in log.rows)
+    head = CheckpointRequest(ORIGIN, log.size, tree.root(log.size, log.tiles), 0, (), leaves)
+    return SealBatch(head, (request,))
 
 
 def with_request(made: SealBatch, **members: Any) -> SealBatch:

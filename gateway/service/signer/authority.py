@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import msgspec
 
-from gateway.audit.checkpoint import Checkpoint, log_key_name, master_origin, partner_origin, sign
+from gateway.audit.checkpoint import (
+    Checkpoint,
+    VerifierKey,
+    log_key_name,
+    master_origin,
+    partner_origin,
+    sign,
+    verify,
+)
 from gateway.audit.entry import body_commitment, parse_partner_entry
 from gateway.audit.tree import (
+    HASH_BYTES,
     ConsistencyProof,
+    Frontier,
     InclusionProof,
     leaf_hash,
     verify_consistency,
@@ -40,6 +50,7 @@ from gateway.model.message import DEMANDS
 from gateway.model.party import Partner
 from gateway.model.record import CanonicalRecord
 from gateway.model.signing import (
+    MAX_FIRST_HEAD,
     CheckpointRequest,
     Pseudonym,
     ReleaseEvidence,
@@ -49,6 +60,7 @@ from gateway.model.signing import (
     SealResult,
 )
 from gateway.model.time import parse_rfc3339
+from gateway.service.signer.covered import require_covered
 from gateway.service.signer.keys import SignerKeys
 from gateway.service.signer.trust import TrustFile
 from gateway.wire.container import decrypt
@@ -61,6 +73,14 @@ MAX_SKEW_S = 300
 
 #: Longest life of a message, in seconds from its seal: what it is when nothing shorter is agreed, and the skew.
 MAX_VALIDITY_S = DEFAULT_VALIDITY_DAYS * 86_400 + MAX_SKEW_S
+
+#: How far a time may lie ahead of the signer's clock, and how far behind it the times of what is still waiting: a
+#: void in its lane, a receipt whose signature a crash put off. A free date could carry anything out.
+SKEW = timedelta(seconds=MAX_SKEW_S)
+MAX_AGE = timedelta(days=DEFAULT_VALIDITY_DAYS)
+
+#: Types that leave without a decision and that this version sends. What nobody sends, nobody may have sealed.
+SEALED_PROTOCOL = frozenset({"void"})
 
 #: The one content type of a seal: every format of this version is JSON. A free member could carry anything out.
 CONTENT_TYPE = "application/json"
@@ -86,7 +106,8 @@ class Authority:
         """Sign the next head of a log.
 
         (1) the origin is one of our logs, and the head that of a log with entries; (2) it is consistent with the last
-        head signed for it (RFC 9162 §2.1.4.2); (3) the new head is durable here; (4) sign it as a C2SP checkpoint.
+        head signed for it (RFC 9162 §2.1.4.2), and the first of all is the root of the leaves given with it; (3) the
+        new head is durable here; (4) sign it as a C2SP checkpoint.
         """
         # (1)
         org = self.trust.trust.org
@@ -98,12 +119,15 @@ class Authority:
             raise RequestInvalid("an empty log has no head to sign")
         # (2)
         known = self.trust.heads.get(request.origin)
-        if known is not None:
-            if request.old_size != known.size:
-                raise AuditBroken(
-                    "the consistency proof does not start at the last signed head",
-                    diagnostic={"head": known.size, "given": request.old_size},
-                )
+        start = known.size if known else 0
+        if request.old_size != start:
+            raise AuditBroken(
+                "the consistency proof does not start at the last signed head",
+                diagnostic={"head": start, "given": request.old_size},
+            )
+        if known is None:
+            _require_first(head, request.first)
+        else:
             proof = ConsistencyProof(request.old_size, request.size, request.consistency)
             verify_consistency(proof, known.root, request.root)
         # (3)
@@ -127,12 +151,14 @@ class Authority:
     def _seal_one(self, item: SealRequest, head: CheckpointRequest, note: bytes) -> str:
         """Seal one message, or raise.
 
-        (1) its type has a row of demands, its times and content type are sane, its addressee is a partner that is not
-        stopped;
+        (1) its type has a row of demands and is one this version sends, its times are sane, its addressee is a partner
+        that is not stopped;
         (2) the agreement it names is in force between us, with this suite and signature profile;
-        (3) the log entry announces exactly this message and these bytes, and stands under the head just signed;
+        (3) the log entry announces exactly this message and these bytes, is not from the future, and stands under the
+        head just signed;
         (4) what its class demands holds: decision, endorsements of two persons, guard; a protocol message has only
-        the closed fields of its type; (5) build the header from these members and sign.
+        the closed fields of its type, a language agreed on and a time that is about now; (5) build the header from
+        these members and sign.
         """
         demands = DEMANDS.get(item.type)
         # (1)
@@ -140,18 +166,18 @@ class Authority:
         partner = self.trust.trust.partners.get(item.aud)
         if demands is None:
             raise RequestInvalid("the message type has no row of demands")
+        if demands.message_class == "protocol" and item.type not in SEALED_PROTOCOL:
+            raise RequestInvalid("this version sends no message of this type")
         if partner is None or partner.stopped:
             raise NotFound("the addressee is not a partner in force")
         at = now.timestamp()
         if abs(item.iat - at) > MAX_SKEW_S or not at < item.exp <= at + MAX_VALIDITY_S:
             raise RequestInvalid("the seal would be issued at another time, be expired, or never expire")
-        if item.cty != CONTENT_TYPE:
-            raise RequestInvalid("the content type is not the one of this version's formats")
         # (2)
         agreement = self.trust.agreement(item.agreement, now=now)
         self._check_agreement(agreement, item, now)
         # (3)
-        self._check_entry(item, head)
+        self._check_entry(item, head, now)
         # (4)
         if item.evidence is None:
             if demands.message_class != "protocol":
@@ -164,6 +190,8 @@ class Authority:
                 conversation=item.conv,
                 sender=self.trust.trust.org,
                 recipient=item.aud,
+                created=(now - MAX_AGE, now + SKEW),
+                languages=agreement.terms.languages,
             )
             self._require_key(item, partner, now)
         else:
@@ -174,7 +202,7 @@ class Authority:
             alg="ES256",
             kid=message.kid,
             typ=f"ecluse-msg-{item.type}+jws",
-            cty=item.cty,
+            cty=CONTENT_TYPE,
             crit=("b64",),
             b64=False,
             x5t_s256=message.x5t,
@@ -215,7 +243,7 @@ class Authority:
         if terms.suites != (item.suite,) or terms.signature_profiles != (item.sig_profile,):
             raise RequestInvalid("the suite or signature profile is not the one agreed")
 
-    def _check_entry(self, item: SealRequest, head: CheckpointRequest) -> None:
+    def _check_entry(self, item: SealRequest, head: CheckpointRequest, now: datetime) -> None:
         if head.origin != partner_origin(self.trust.trust.org, item.aud):
             raise AuditBroken("the entry stands in another log than the addressee's")
         entry = parse_partner_entry(item.entry)
@@ -231,6 +259,8 @@ class Authority:
         )
         if announced != (commitment, item.conv, "out", "message", item.jti, item.seq, item.type):
             raise AuditBroken("the log entry announces another message")
+        if entry.at > now + SKEW:
+            raise AuditBroken("the log entry is from the future")
         proof = InclusionProof(item.entry_index, head.size, item.inclusion)
         verify_inclusion(proof, leaf_hash(item.entry), head.root)
 
@@ -246,10 +276,11 @@ class Authority:
         """What people decided must be what is about to leave.
 
         (1) the statement binds payload, decision, partner entry and message, it has not expired, and the seal will not
-        outlive it; (2) the decision is for this message, addressee and agreement, under the policy in force, and about
-        these records; (3) every endorsement holds, by as many persons as the class demands, the requester among them,
-        lifted fields approved by a lift approver, each cleared for the label; (4) the guard accepts the bytes under
-        the agreement's ceiling; (5) they will be encrypted to this addressee.
+        outlive it; (2) the decision is for this message, addressee and agreement, under the policy in force, about
+        these records, and within what was agreed (`require_covered`); (3) every endorsement holds, by as many persons
+        as the class demands, the requester among them, lifted fields approved by a lift approver, each cleared for the
+        labels and with a need to know the kinds; (4) the guard accepts the bytes under the agreement's ceiling; (5)
+        they will be encrypted to this addressee.
         """
         # (1)
         statement = read_exact(evidence.statement, Statement, "statement given as evidence")
@@ -285,23 +316,25 @@ class Authority:
         trust = self.trust.trust
         if decision.policy_sha256 != policy_in_force(trust.policy_sha256, trust.settings_sha256):
             raise Conflict("the decision was made under another policy than the one in force")
-        records = [digest(raw) for raw in evidence.records]
-        if not records or records != [record.record_sha256 for record in decision.records]:
+        digests = [digest(raw) for raw in evidence.records]
+        if not digests or digests != [record.record_sha256 for record in decision.records]:
             raise SignatureInvalid("the decision is about other records")
+        records = [read_as(raw, CanonicalRecord, "record given as evidence") for raw in evidence.records]
+        terms = agreement.terms
+        require_covered(decision, records, terms, partner, kinds=self._kinds, latest=now + SKEW)
         # (3)
-        self._check_officers(statement, evidence, decision, officers, now, self._label(evidence, decision))
+        self._check_officers(statement, evidence, decision, officers, now, records)
         # (4)
-        pseudonyms = {}
-        for raw in evidence.records:
-            record = read_as(raw, CanonicalRecord, "record given as evidence")
-            wanted = Pseudonym(item.aud, agreement.terms.series, record.kind, record.entity_id)
-            pseudonyms[digest(raw)] = self.keys.pseudonym(wanted)
+        pseudonyms = {
+            sha256: self.keys.pseudonym(Pseudonym(item.aud, terms.series, record.kind, record.entity_id))
+            for sha256, record in zip(digests, records, strict=True)
+        }
         guard(
             item.payload,
             decision=evidence.decision,
             records=evidence.records,
             pseudonyms=pseudonyms,
-            ceiling=agreement.terms.ceiling,
+            ceiling=terms.ceiling,
             levels=self._levels,
             kinds=self._kinds,
         )
@@ -315,8 +348,9 @@ class Authority:
         decision: DecisionDocument,
         count: int,
         now: datetime,
-        labels: Sequence[SecurityLabel],
+        records: Sequence[CanonicalRecord],
     ) -> None:
+        labels, kinds = _labels(records, decision), {record.kind for record in records}
         officers = self.trust.trust.officers
         acts: tuple[Literal["request", "approve"], ...] = ("request", "approve")
         acts = acts[: max(count, 1)]
@@ -337,31 +371,36 @@ class Authority:
                 raise RoleMissing(f"an officer does not hold the role {role}")
             if not all(officer.may_see(label, now, self._levels) for label in labels):
                 raise RoleMissing("an officer's clearance does not reach the label")
+            if not all(officer.needs_to_know(kind) for kind in kinds):
+                raise RoleMissing("an officer has no need to know records of this kind")
         if decision.lifts and "lift-approver" not in officers[found[-1].officer].roles:
             raise RoleMissing("a lifted field needs a lift approver")
-
-    def _label(self, evidence: ReleaseEvidence, decision: DecisionDocument) -> list[SecurityLabel]:
-        """Labels of everything released, from the record bytes the decision names."""
-        labels = []
-        for raw, outcome in zip(evidence.records, decision.records, strict=True):
-            released = {field.pointer for field in outcome.fields if field.outcome == "released"}
-            record = read_as(raw, CanonicalRecord, "record given as evidence")
-            found = {entry.pointer: entry.label for entry in record.labels}
-            for pointer in released:
-                label = found.get(pointer)
-                if label is None:
-                    raise GuardRefused(
-                        "a released field carries no label", diagnostic={"rule": "label.present"}
-                    )
-                labels.append(label)
-        return labels
 
     # --- receipts and opening -----------------------------------------------------------------------------------
 
     def receipt(self, statement: bytes) -> str:
-        """Sign a stored receipt statement: closed schema, issued by us, nothing else looked at."""
-        if read_statement(statement).iss != self.trust.trust.org:
+        """Sign a stored receipt statement.
+
+        (1) its closed schema, and it is ours; (2) to a partner, dated about now; (3) the head it carries, if any, is
+        one we signed for our log about this partner, with no other line added.
+        Not checked: whether the messages it answers for ever came.
+        """
+        # (1)
+        stated, org, now = read_statement(statement), self.trust.trust.org, self._now()
+        if stated.iss != org:
             raise RequestInvalid("the receipt is issued by another organisation")
+        # (2)
+        if stated.aud not in self.trust.trust.partners:
+            raise NotFound("the receipt is not for a partner")
+        if not now - MAX_AGE <= stated.at <= now + SKEW:
+            raise RequestInvalid("the receipt is of another time")
+        # (3)
+        if stated.checkpoint:
+            note, name = stated.checkpoint.encode(), log_key_name(org)
+            ours = VerifierKey.of(name, self.keys.log.public_key())
+            head = verify(note, [ours], origin=partner_origin(org, stated.aud)).checkpoint
+            if sign(head, name, self.keys.log) != note:
+                raise AuditBroken("the receipt's checkpoint holds more than our signature")
         return sign_receipt(statement, self.keys.receipt, self.keys.record("receipt").kid)
 
     def open(self, suite: str, preamble: bytes, ciphertext: bytes) -> bytes:
@@ -369,6 +408,31 @@ class Authority:
         if suite != self.keys.record("encryption").alg:
             raise LocalFault("no key of this suite is held")
         return decrypt(preamble, ciphertext, self.keys.encryption)
+
+
+def _require_first(head: Checkpoint, leaves: Sequence[bytes]) -> None:
+    """There is no proof from an empty tree: the first head of a log is computed again from its leaf hashes."""
+    if not head.size == len(leaves) <= MAX_FIRST_HEAD or any(len(leaf) != HASH_BYTES for leaf in leaves):
+        raise AuditBroken("a first head comes with the hash of each of its entries, and has not too many")
+    tree = Frontier()
+    for leaf in leaves:
+        tree.push(leaf)
+    if tree.root() != head.root:
+        raise AuditBroken("the first head is not the root of the entries given with it")
+
+
+def _labels(records: Sequence[CanonicalRecord], decision: DecisionDocument) -> list[SecurityLabel]:
+    """Labels of everything released, from the record bytes the decision names."""
+    labels = []
+    for record, outcome in zip(records, decision.records, strict=True):
+        released = {field.pointer for field in outcome.fields if field.outcome == "released"}
+        found = {entry.pointer: entry.label for entry in record.labels}
+        for pointer in released:
+            label = found.get(pointer)
+            if label is None:
+                raise GuardRefused("a released field carries no label", diagnostic={"rule": "label.present"})
+            labels.append(label)
+    return labels
 
 
 def _header(**members: object) -> SealHeader:

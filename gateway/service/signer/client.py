@@ -44,15 +44,16 @@ class SignerClient:
                     writer.write(frame(msgspec.msgpack.encode(Call(op, encode(argument)))))
                     await writer.drain()
                     answer = msgspec.msgpack.decode(await read_frame(reader), type=Answer)
-            except (OSError, TimeoutError, msgspec.MsgspecError):
+                if answer.fault is None:
+                    return msgspec.msgpack.decode(answer.body, type=wanted)
+            except (OSError, TimeoutError, msgspec.MsgspecError, UnicodeDecodeError):
                 await self.close()
                 raise SignerUnavailable("the signer does not answer") from None
-            except SignerUnavailable:
+            except BaseException:
+                # A cancelled call too: the answer that is still coming must never be read as that of the next call.
                 await self.close()
                 raise
-        if answer.fault is not None:
-            raise from_fault(answer.fault)
-        return msgspec.msgpack.decode(answer.body, type=wanted)
+        raise from_fault(answer.fault)
 
     async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._streams is None:

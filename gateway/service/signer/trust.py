@@ -197,21 +197,20 @@ class TrustFile:
 
     def _apply_agreement(self, kind: str, target: str, signed: SignedAgreement, *, now: datetime) -> Trust:
         trust, before = self.trust, self.trust.agreements.get(target)
+        if kind == "agreement-revoke":
+            # The document in force, byte for byte. Its signatures are not asked again: an agreement must be revocable
+            # after the keys that signed it were revoked or expired, then most of all.
+            if before is None or signed != before.signed:
+                raise Conflict("only the version in force can be revoked")
+            ended = msgspec.structs.replace(before, revoked=True)
+            return msgspec.structs.replace(trust, agreements={**trust.agreements, target: ended})
         state = self._state(signed, now=now)
         require_target(state.terms.series, target)
         if not (state.signed_ours and state.signed_theirs):
             raise RoleMissing("an agreement needs the signatures of both sides")
-        if kind == "agreement-revoke":
-            if before is None or before.sha256 != state.sha256:
-                raise Conflict("only the version in force can be revoked")
-        elif before is not None and state.terms.version <= before.version:
+        if before is not None and state.terms.version <= before.version:
             raise Conflict("an older version of an agreement never comes back")
-        entry = TrustedAgreement(
-            signed=signed,
-            sha256=state.sha256,
-            version=state.terms.version,
-            revoked=kind == "agreement-revoke",
-        )
+        entry = TrustedAgreement(signed=signed, sha256=state.sha256, version=state.terms.version)
         return msgspec.structs.replace(trust, agreements={**trust.agreements, target: entry})
 
     def _state(self, signed: SignedAgreement, *, now: datetime) -> AgreementState:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,13 @@ from gateway.service.config import load_config
 from gateway.service.home import Home
 
 #: Seconds a gateway may take to become ready, and a message to be delivered.
-READY_S, DELIVERED_S = 20.0, 20.0
+READY_S, DELIVERED_S = 60.0, 30.0
 
 #: Seconds in which a log's first head must be signed: the keeper signs each second.
 SEALED_S = 5.0
+
+#: Signals that end the demo.
+ENDING = (signal.SIGINT, signal.SIGTERM)
 
 #: Seconds between SIGTERM and SIGKILL.
 GRACE_S = 5.0
@@ -51,7 +54,7 @@ def _run(folder: Path, *, stay: bool, json_out: bool) -> int:
     from gateway.service.app import now
 
     stage = staging.build(folder, now=now())
-    with gateways(stage):
+    with gateways(stage) as children:
         result = asyncio.run(tell(stage))
         if json_out:
             sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")
@@ -61,7 +64,7 @@ def _run(folder: Path, *, stay: bool, json_out: bool) -> int:
 
             show(result, stage)
         if stay:
-            _stay()
+            _stay(children.values())
     passed = result["partner"]["received"] and result["receipt"]["verified"]
     verified = all(log["verified"] for log in result["audit"].values())
     return 0 if passed and verified and result["denied"]["reasons"] else 1
@@ -140,10 +143,15 @@ def stop_gateway(child: subprocess.Popen[bytes]) -> None:
         child.stdin.close()
 
 
-def _stay() -> None:
-    """Until Ctrl-C or SIGTERM."""
-    stop = signal.sigwait({signal.SIGINT, signal.SIGTERM})
-    print(f"\nstopping ({signal.Signals(stop).name})", file=sys.stderr)
+def _stay(children: Iterable[subprocess.Popen[bytes]]) -> None:
+    """Until Ctrl-C, SIGTERM, or the end of either gateway."""
+    stopped: list[int] = []
+    for number in ENDING:
+        signal.signal(number, lambda received, _frame: stopped.append(received))
+    while not stopped and all(child.poll() is None for child in children):
+        time.sleep(0.2)
+    name = signal.Signals(stopped[0]).name if stopped else "a gateway ended"
+    print(f"\nstopping ({name})", file=sys.stderr)
 
 
 # --- the story ---------------------------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ from gateway.service.desk_api import DeskApi
 from gateway.service.directory import load_directory
 from gateway.service.dispatcher import Dispatcher
 from gateway.service.home import Home
+from gateway.service.http import QuietRunner
 from gateway.service.imports import Imports
 from gateway.service.intake import Intake
 from gateway.service.keeper import Keeper
@@ -207,7 +208,7 @@ class Application:
         await gateway.checkpoint_logs([gateway.ledger.master])
 
     async def _open_control_socket(self, api: DeskApi) -> None:
-        runner = web.AppRunner(api.application(), access_log=None, keepalive_timeout=10)
+        runner = QuietRunner(api.application(), access_log=None, keepalive_timeout=10)
         await runner.setup()
         self._runners.append(runner)
         path = self.home.control_socket
@@ -220,7 +221,7 @@ class Application:
         context = server_context(tls_files(self.home, "server"))
         self_probe(context)
         api = PartnerApi(self.gateway, Intake(self.gateway), self._refusals)
-        runner = web.AppRunner(
+        runner = QuietRunner(
             api.application(), access_log=None, keepalive_timeout=10, auto_decompress=False
         )
         await runner.setup()
@@ -241,7 +242,7 @@ class Application:
         api.evidence = self._listener.evidence
         self.gateway.drop = self._listener.drop
         operations = Operations(self.gateway)
-        ops_runner = web.AppRunner(operations.application(), access_log=None, keepalive_timeout=10)
+        ops_runner = QuietRunner(operations.application(), access_log=None, keepalive_timeout=10)
         await ops_runner.setup()
         self._runners.append(ops_runner)
         ops_socket = socket.create_server((config.operations_listener.host, config.operations_listener.port))

@@ -23,6 +23,7 @@ class ReleaseBody(msgspec.Struct, frozen=True):
     language: str
     lifts: tuple[Lift, ...]
     request: Request | None
+    fingerprint: str  # of the record version decided on: another one in force voids the release
 
 
 class EndorsementBody(msgspec.Struct, frozen=True):

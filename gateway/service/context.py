@@ -83,6 +83,12 @@ class Gateway:
         """Refuse to run on a store that is behind a head we once signed (a restored backup, a cut-off tail)."""
         signed = await self.signer.heads()
         sizes = await self.store.read(lambda tx: {origin: self.ledger.size(tx, origin) for origin in signed})
+        known = await self.store.read(lambda tx: {row.origin for row in tx.select(CheckpointRow)})
+        if known - signed.keys():
+            raise AuditBroken(
+                "the signer does not know a log whose heads it has signed: its state was rolled back or lost",
+                diagnostic={"log": sorted(known - signed.keys())[0]},
+            )
         behind = [origin for origin, size in signed.items() if sizes[origin] < size]
         if behind:
             raise AuditBroken(

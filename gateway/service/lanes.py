@@ -122,6 +122,12 @@ class Queue:
         ):
             steps.append(TraceStep(rfc3339(row.at), acts[row.act], row.officer))
         queued = next(iter(tx.select(OutboxRow, {"message_id": release.message_id})), None)
+        if queued is None:
+            void = next(iter(tx.select(OutboxRow, {"replaces": release.message_id})), None)
+            if void is not None:
+                steps.append(
+                    TraceStep("", f"number {void.seq} withdrawn by message {void.message_id}", "gateway")
+                )
         if queued is not None and queued.entry >= 0:
             log = self._g.ledger.of_partner(release.partner)
             entry = parse_partner_entry(entry_bytes(tx, log, queued.entry))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Mapping, MutableMapping
 from typing import Any
@@ -20,6 +21,18 @@ def configure_logging() -> None:
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    # What libraries have to say may quote input and tracebacks: their name and the class of the error are enough.
+    logging.basicConfig(handlers=[_NamesOnly()], level=logging.WARNING, force=True)
+
+
+class _NamesOnly(logging.Handler):
+    """A library's log record without its message."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raised = record.exc_info[0] if record.exc_info else None
+        structlog.get_logger().warning(
+            "library.logged", log=record.name, error=raised.__name__ if raised else record.levelname
+        )
 
 
 #: Fields a log record may carry. Ids are random or public names of organisations; nothing personal is among them.

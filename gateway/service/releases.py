@@ -258,6 +258,7 @@ class Releases:
                 language=self._g.config.language,
                 lifts=why.lifts,
                 request=why.request,
+                fingerprint=record.fingerprint,
             ),
         )
         terms = self._g.directory.agreement(partner).terms
@@ -386,11 +387,18 @@ class Releases:
     def recheck(
         self, tx: ReadTx, row: ReleaseRow, body: ReleaseBody, officers: tuple[Officer, ...], now: datetime
     ) -> Go | Void:
-        """Ask the rules again, over the state inside this transaction."""
+        """Ask the rules again, over the state inside this transaction.
+
+        What was decided on must still be what we know: a re-import that changed content or labels voids the release,
+        whatever the change, since nobody has approved it.
+        """
         why = Why(body.purpose, body.legal_basis, body.justification, body.lifts, body.request)
         partner = self._g.directory.partners.get(row.partner)
         if partner is None or partner.stopped:
             return Void((house("partner.stopped"),))
+        latest = tx.select(RecordRow, {"handle": row.handle, "latest": True}, limit=1)
+        if not latest or latest[0].fingerprint != body.fingerprint:
+            return Void((house("record.unchanged"),))
         record = msgspec.json.decode(body.record, type=CanonicalRecord)
         ctx = self.context(tx, record, row.subject, row.partner, why, officers, now, release=row.id)
         prepared = Prepared(body.payload, body.decision, body.document, body.statement, body.record)

@@ -147,24 +147,109 @@ async def test_a_stop_drops_open_connections(world: World) -> None:
     assert dropped == [FR]
 
 
-@pytest.mark.parametrize(
-    ("at", "mode"),
-    [(0, "away-before"), (0, "away-after"), (0, "kill-before"), (0, "kill-after"), (1, "kill-before")],
-)
-async def test_a_change_cut_short_is_repeated(world: World, at: int, mode: str) -> None:
-    """Killed between signer and store, or with the signer away: the proposal is still open; the same approval again
-    applies it, once, in both."""
+#: Where a change can be cut short (calls: commit, signer, commit), and the state it is then in.
+CUT = [
+    (0, "kill-before", "proposed"), (0, "kill-after", "applying"),
+    (1, "away-before", "applying"), (1, "away-after", "applying"), (1, "kill-before", "applying"),
+    (1, "kill-after", "applying"), (2, "kill-before", "applying"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("at", "mode", "state"), CUT)
+async def test_a_change_cut_short_is_repeated(world: World, at: int, mode: str, state: str) -> None:
+    """Killed between signer and store, or with the signer away: what was committed first says so, nobody can reject
+    it, and the same approval again applies it, once, in both."""
     be, name = world.be, "be-only-reviewer"
     view = await be.propose("officer", name, wider(world), FIRST)
     params = calls.ApproveChange(view.id, be.sign_change(SECOND, "approve", view.statement))
     await be.vault.reserve(64)
     world.faults.arm(at, mode)
     await world.surviving(lambda: be.call(SECOND, "changes/approve", params))
-    assert [row.state for row in be.rows(ChangeRow, id=view.id)] == ["proposed"]
+    assert [row.state for row in be.rows(ChangeRow, id=view.id)] == [state]
     world.faults.arm(-1, "")
+    if state == "applying":
+        with pytest.raises(NotFound):
+            await be.call(THIRD, "changes/reject", calls.Named(view.id))
     await be.call(SECOND, "changes/approve", params)
     assert "inbox" in be.gateway.directory.officers[name].roles
     assert "inbox" in be.signer.authority.trust.trust.officers[name].roles
+    assert [row.state for row in be.rows(ChangeRow, id=view.id)] == ["applied"]
+    assert len(be.rows(DirectoryRow, id=name)) == 2
+
+
+@pytest.mark.parametrize("who", ["the proposer", "a third officer"])
+async def test_a_change_cut_short_goes_on_for_others(world: World, who: str) -> None:
+    """The approver is gone: the proposer repeats the proposal, or another security officer approves; the endorsements
+    committed first are the ones that count."""
+    be, name = world.be, "be-only-reviewer"
+    view = await be.propose("officer", name, wider(world), FIRST)
+    approval = be.sign_change(SECOND, "approve", view.statement)
+    world.faults.arm(2, "kill-before")
+    await world.surviving(lambda: be.call(SECOND, "changes/approve", calls.ApproveChange(view.id, approval)))
+    world.faults.arm(-1, "")
+    assert "inbox" not in be.gateway.directory.officers[name].roles
+    if who == "the proposer":
+        again = calls.ProposeChange(
+            view.statement, view.document, be.sign_change(FIRST, "propose", view.statement)
+        )
+        done = await be.call(FIRST, "changes/propose", again)
+    else:
+        third = calls.ApproveChange(view.id, be.sign_change(THIRD, "approve", view.statement))
+        done = await be.call(THIRD, "changes/approve", third)
+    assert done.state == "applied"
+    assert "inbox" in be.gateway.directory.officers[name].roles
+    (row,) = be.rows(ChangeRow, id=view.id)
+    assert row.endorsements[1] == approval
+
+
+@pytest.mark.parametrize(("at", "mode"), [(0, "kill-after"), (1, "kill-after"), (2, "away-after"), (3, "kill-after")])
+async def test_a_narrowing_change_cut_short_is_repeated(world: World, at: int, mode: str) -> None:
+    """The kill switch works again for the same person with the same statement, wherever it was cut short."""
+    be = world.be
+    kind, target, document = _narrower(world)["stop a partner"]
+    draft = await be.call(FIRST, "changes/draft", calls.DraftChange(kind, target, document))
+
+    async def propose() -> calls.ChangeView:
+        token = be.sign_change(FIRST, "propose", draft.statement)
+        params = calls.ProposeChange(draft.statement, draft.document, token)
+        view: calls.ChangeView = await be.call(FIRST, "changes/propose", params)
+        return view
+
+    await be.vault.reserve(64)
+    world.faults.arm(at, mode)
+    await world.surviving(propose)
+    world.faults.arm(-1, "")
+    for _ in range(2):
+        assert (await propose()).state == "applied"
+    assert be.gateway.directory.partners[FR].stopped
+    assert be.signer.authority.trust.trust.partners[FR].stopped
+    assert len(be.rows(DirectoryRow, kind="partner", id=FR)) == 2
+
+
+async def test_what_the_signer_refuses_is_a_proposal_again(world: World) -> None:
+    """Refused on the way, the change is open as before it, without the second signature, and can be rejected."""
+    be = world.be
+    half = sign_agreement(terms(version=2), world.founded.agreement_keys)
+    ours = {org: token for org, token in half.signatures.items() if org != FR}
+    document = canonical(msgspec.structs.replace(half, signatures=ours))
+    view = await be.propose("agreement", SERIES, document, FIRST)
+    params = calls.ApproveChange(view.id, be.sign_change(SECOND, "approve", view.statement))
+    with pytest.raises(LocalFault):
+        await be.call(SECOND, "changes/approve", params)
+    (row,) = be.rows(ChangeRow, id=view.id)
+    assert (row.state, len(row.endorsements)) == ("proposed", 1)
+    await be.call(THIRD, "changes/reject", calls.Named(view.id))
+
+
+async def test_an_approval_is_its_callers(world: World) -> None:
+    """A security officer cannot hand in what another one signed, nor a proposal as an approval."""
+    be = world.be
+    view = await be.propose("officer", "be-only-reviewer", wider(world), FIRST)
+    for signer, act in ((SECOND, "approve"), (THIRD, "propose")):
+        params = calls.ApproveChange(view.id, be.sign_change(signer, act, view.statement))
+        with pytest.raises(RoleMissing):
+            await be.call(THIRD, "changes/approve", params)
+    assert [row.state for row in be.rows(ChangeRow, id=view.id)] == ["proposed"]
 
 
 async def test_a_rejected_change_stays_closed(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 from collections.abc import AsyncIterator
@@ -21,8 +22,9 @@ from adapters.records.synthetic import extract, variation_of
 from gateway.errors import SignerUnavailable
 from gateway.flow.change import canonical
 from gateway.model.officer import Role
-from gateway.model.rows import LogRow, NonceRow, RecordRow, ReleaseRow
+from gateway.model.rows import BodyRow, IdempotencyRow, KeyRow, LogRow, NonceRow, RecordRow, ReleaseRow
 from gateway.service import calls
+from gateway.service.answers import ANSWER_KEPT, Answers, new_claim
 from gateway.service.desk_api import MAX_CALL, DeskApi
 from gateway.wire.endorse import sign_call
 from gateway.wire.strict import b64url
@@ -315,7 +317,7 @@ async def test_an_oversized_call_is_refused(caller: Caller) -> None:
 
 async def test_an_idempotency_key_repeats_the_answer(caller: Caller) -> None:
     """The same call under its key: the first answer byte for byte, one release; other parameters or operation: 409;
-    another officer's key of the same name is another key."""
+    another officer's key of the same name is another key; what only looks has no use for a key."""
     headers: dict[str, Any] = {"headers": {"Idempotency-Key": "order-1"}}
     first = await caller.call("be-requester", "releases/prepare", PREPARE, **headers)
     assert first.status == 200
@@ -324,7 +326,8 @@ async def test_an_idempotency_key_repeats_the_answer(caller: Caller) -> None:
     assert len(caller.world.be.rows(ReleaseRow)) == 1
     other = {**PREPARE, "record": CLEAN[1]}
     check_problem(await caller.call("be-requester", "releases/prepare", other, **headers), 409)
-    check_problem(await caller.call("be-requester", "records/list", {}, **headers), 409)
+    check_problem(await caller.call("be-requester", "records/purge", {}, **headers), 409)
+    assert (await caller.call("be-requester", "records/list", {}, **headers)).status == 200
     mine = await caller.call("be-only-requester", "releases/prepare", PREPARE, **headers)
     assert mine.status == 200
     assert mine.body != first.body
@@ -333,16 +336,79 @@ async def test_an_idempotency_key_repeats_the_answer(caller: Caller) -> None:
 async def test_a_refused_call_is_not_remembered(caller: Caller) -> None:
     """An error is no answer to repeat: mended, the same key works."""
     headers: dict[str, Any] = {"headers": {"Idempotency-Key": "order-2"}}
-    check_problem(await caller.call("be-requester", "records/show", {"id": "BDC-999999"}, **headers), 404)
-    assert (await caller.call("be-requester", "records/show", {"id": CLEAN[0]}, **headers)).status == 200
+    for wrong, status in (({**PREPARE, "record": "BDC-999999"}, 404), ({"unknown": 1}, 422)):
+        check_problem(await caller.call("be-requester", "releases/prepare", wrong, **headers), status)
+    assert (await caller.call("be-requester", "releases/prepare", PREPARE, **headers)).status == 200
+    assert len(caller.world.be.rows(IdempotencyRow)) == 1
+
+
+async def test_one_call_of_two_at_once_acts(caller: Caller) -> None:
+    """Sent twice at the same time under one key: one release; the other gets its answer, or hears it is under way."""
+    headers: dict[str, Any] = {"headers": {"Idempotency-Key": "order-3"}}
+    both = await asyncio.gather(
+        *(caller.call("be-requester", "releases/prepare", PREPARE, **headers) for _ in range(2))
+    )
+    assert len(caller.world.be.rows(ReleaseRow)) == 1
+    done = [answer for answer in both if answer.status == 200]
+    assert done
+    for answer in both:
+        assert answer.body == done[0].body or (answer.status, answer.code) == (409, "conflict")
+
+
+async def test_a_claim_left_by_a_crash_is_taken_over(caller: Caller) -> None:
+    """Under way for five minutes, then somebody else's to carry out; never for another call."""
+    world, key = caller.world, "order-4"
+    headers: dict[str, Any] = {"headers": {"Idempotency-Key": key}}
+    blind = (await world.be.signer.index([msgspec.json.encode(PREPARE)]))[0]
+    left = new_claim(key, "be-requester", "releases/prepare", blind, world.clock.now())
+    await world.be.store.write(lambda tx: tx.insert(left))
+    world.clock.advance(seconds=300)
+    check_problem(await caller.call("be-requester", "releases/prepare", PREPARE, **headers), 409)
+    world.clock.advance(seconds=1)
+    other = {**PREPARE, "record": CLEAN[1]}
+    check_problem(await caller.call("be-requester", "releases/prepare", other, **headers), 409)
+    first = await caller.call("be-requester", "releases/prepare", PREPARE, **headers)
+    assert first.status == 200
+    assert (await caller.call("be-requester", "releases/prepare", PREPARE, **headers)).body == first.body
+    # The first claimant wakes up: its answer is not kept, and its claim is not its own to release.
+    await Answers(world.be.gateway).keep(left, b"late")
+    await Answers(world.be.gateway).release(left)
+    assert (await caller.call("be-requester", "releases/prepare", PREPARE, **headers)).body == first.body
+
+
+async def test_answers_are_forgotten_after_a_day(caller: Caller) -> None:
+    """With the key and body they lay under; until then the keeper leaves them alone."""
+    be, clock = caller.world.be, caller.world.clock
+    headers: dict[str, Any] = {"headers": {"Idempotency-Key": "order-5"}}
+    first = await caller.call("be-requester", "releases/prepare", PREPARE, **headers)
+    (row,) = be.rows(IdempotencyRow)
+    clock.advance(seconds=ANSWER_KEPT.total_seconds())
+    assert await Answers(be.gateway).forget() == 0
+    clock.advance(seconds=1)
+    assert await Answers(be.gateway).forget() == 1
+    assert be.rows(IdempotencyRow) == be.rows(BodyRow, id=row.body) == be.rows(KeyRow, id=row.key_id) == []
+    assert (await caller.call("be-requester", "releases/prepare", PREPARE, **headers)).body != first.body
+
+
+async def test_a_defect_is_ours(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the desk did not foresee is no fault of the caller: 503, `internal`, and not a word of what it was."""
+
+    async def defect(limit: int, state: str = "") -> list[Any]:
+        raise RuntimeError("Zzemo Exemple")
+
+    monkeypatch.setattr(caller.world.be.queue, "list", defect)
+    answer = await caller.call("be-requester", "queue/list")
+    assert (answer.status, answer.code) == (503, "internal")
+    assert b"Zzemo" not in answer.body
 
 
 @pytest.mark.parametrize("key", ["é", "x" * 7000, "a\tb"])
 async def test_a_hostile_idempotency_key_is_no_defect(caller: Caller, key: str) -> None:
     """Whatever stands in the header: an answer, or a problem of ours."""
-    answer = await caller.call("be-requester", "status", headers={"Idempotency-Key": key})
-    if answer.status != 200:
-        check_problem(answer)
+    for operation, params in (("status", {}), ("releases/prepare", PREPARE)):
+        answer = await caller.call("be-requester", operation, params, headers={"Idempotency-Key": key})
+        if answer.status != 200:
+            check_problem(answer)
 
 
 @pytest.mark.parametrize("limit", [1, 3, 7, 500])
@@ -387,8 +453,14 @@ async def test_a_read_that_cannot_be_logged_shows_nothing(caller: Caller) -> Non
 
 
 async def test_who_needs_not_know_sees_no_field(caller: Caller) -> None:
-    """Outside the need to know a record is refused; above the clearance a field is hidden and counted."""
+    """Outside the need to know a record is refused, and so is every decision about it, before it is made; above the
+    clearance a field is hidden and counted."""
+    size = caller.world.be.log_size(caller.world.be.gateway.ledger.master)
     check_problem(await caller.call("be-stranger", "records/show", {"id": CLEAN[0]}), 403)
+    for operation in ("releases/preview", "releases/prepare"):
+        check_problem(await caller.call("be-stranger", operation, PREPARE), 403)
+    assert caller.world.be.rows(ReleaseRow) == []
+    assert caller.world.be.log_size(caller.world.be.gateway.ledger.master) == size
     number = next(n for n in range(1, 200) if variation_of(n) == "restreint-item")
     raw = extract(number, 1, caller.world.clock.now()).splitlines(keepends=True)[-1]
     await caller.world.be.call("be-requester", "records/import", calls.ImportChunk(KIND, 1, raw))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import msgspec
 import pytest
 
@@ -12,8 +14,9 @@ from gateway.ports import Tx
 from gateway.service import calls
 from gateway.service.held import keep_head
 from tests.service.founding import BE, FR
+from tests.service.test_imports import lines, load, person
 from tests.service.test_lanes import embargo, sealed_not_sent
-from tests.service.world import CLEAN, World
+from tests.service.world import CLEAN, NOW, World
 
 
 async def revoke_approver_key(world: World) -> None:
@@ -121,3 +124,22 @@ async def test_a_revoked_agreement_key_stops_one_partner_and_not_the_gateway(wor
     assert "agreement.in-force" in {reason.rule for reason in denied.reasons}
     status = await world.be.call("be-requester", "status", calls.Empty())
     assert FR in status.partners
+
+
+@pytest.mark.parametrize("when", ["approval", "sending"])
+async def test_a_record_that_changed_voids_what_was_decided_on_the_old_one(world: World, when: str) -> None:
+    """Re-imported with other content between the steps: nobody has approved that, so nothing of the old one leaves. The
+    same content again, in a newer extract, changes nothing."""
+    be = world.be
+    view = await be.request(CLEAN[0])
+    await load(world, lines(person(2, NOW + timedelta(hours=1))))
+    if when == "sending":
+        await be.approve(view)
+    await load(world, lines(person(2, NOW + timedelta(hours=2), sex="X")))
+    if when == "approval":
+        assert [reason.rule for reason in (await be.approve(view)).voided[view.release]] == [
+            "record.unchanged"
+        ]
+    await be.send()
+    assert (be.release(view).state, be.release(view).reason) == ("voided", "record.unchanged")
+    assert world.fr.received() == [] and be.log_size() == 0

@@ -17,29 +17,42 @@ from gateway.service.signer.protocol import Answer, Call, encode, frame, read_fr
 Reply = Callable[[Call], bytes]
 
 
+class Gate:
+    """Holds answers back."""
+
+    def __init__(self) -> None:
+        self.reached, self.open = asyncio.Event(), asyncio.Event()
+
+
 @contextlib.asynccontextmanager
-async def signer(path: Path, reply: Reply, held: asyncio.Event | None = None) -> AsyncIterator[list[str]]:
-    """A signer that gives these answers, waits for ``held`` before each, and names each connection's calls."""
+async def signer(
+    path: Path, reply: Reply, gate: Gate | None = None
+) -> AsyncIterator[tuple[SignerClient, list[str]]]:
+    """A client, and a signer that gives these answers, each once the gate is open; it lists what came in."""
     calls: list[str] = []
+    connections: list[asyncio.Task[None] | None] = []
 
     async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(asyncio.current_task())
         calls.append("connected")
         with contextlib.suppress(SignerUnavailable, ConnectionError):
             while True:
                 call = msgspec.msgpack.decode(await read_frame(reader), type=Call)
                 calls.append(call.op)
-                if held is not None:
-                    await held.wait()
+                if gate is not None:
+                    gate.reached.set()
+                    await gate.open.wait()
                 writer.write(frame(reply(call)))
                 await writer.drain()
         writer.close()
 
-    server = await asyncio.start_unix_server(connection, path=str(path))
+    server, client = await asyncio.start_unix_server(connection, path=str(path)), SignerClient(path)
     try:
-        yield calls
+        yield client, calls
     finally:
+        await client.close()
         server.close()
-        await asyncio.sleep(0)
+        await asyncio.gather(*(task for task in connections if task is not None))
 
 
 def honest(call: Call) -> bytes:
@@ -50,19 +63,16 @@ def honest(call: Call) -> bytes:
 
 async def test_a_cancelled_call_takes_its_answer_with_it(tmp_path: Path) -> None:
     """The caller gave up while the signer worked: the next call gets its own answer, over another connection."""
-    held = asyncio.Event()
-    async with signer(tmp_path / "s", honest, held) as calls:
-        client = SignerClient(tmp_path / "s")
+    gate = Gate()
+    async with signer(tmp_path / "s", honest, gate) as (client, calls):
         first = asyncio.create_task(client.index([b"a"]))
-        while "index" not in calls:
-            await asyncio.sleep(0)
+        await gate.reached.wait()
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await first
-        held.set()
+        gate.open.set()
         assert await client.heads() == {"a log": 7}
         assert calls == ["connected", "index", "connected", "heads"]
-        await client.close()
 
 
 BAD: dict[str, Reply] = {
@@ -78,10 +88,8 @@ BAD: dict[str, Reply] = {
 async def test_a_bad_answer_is_a_signer_that_is_away(tmp_path: Path, name: str) -> None:
     """What cannot be read is reported as something that may be tried again, and the connection is not used again."""
     replies = iter([BAD[name], honest])
-    async with signer(tmp_path / "s", lambda call: next(replies)(call)) as calls:
-        client = SignerClient(tmp_path / "s")
+    async with signer(tmp_path / "s", lambda call: next(replies)(call)) as (client, calls):
         with pytest.raises(SignerUnavailable):
             await client.heads()
         assert await client.heads() == {"a log": 7}
         assert calls == ["connected", "heads"] * 2
-        await client.close()

@@ -32,7 +32,7 @@ SHA256 = "0" * 64
 def statement(**changes: Any) -> bytes:
     """A receipt statement of now, toward the police, for one accepted message."""
     item = ReceiptItem(id=MESSAGE_ID, payload_sha256=SHA256, outcome="accepted")
-    members = {
+    members: dict[str, Any] = {
         "v": 1,
         "id": OTHER_ID,
         "iss": OURS,

@@ -27,8 +27,15 @@ from gateway.wire.strict import parse_json
 MAX_FILE_BYTES = 256 * 1024 * 1024  # bytes; a whole extract is held in memory once
 MAX_LINE_BYTES = 256 * 1024  # bytes; the fullest synthetic person takes 8 KiB
 
-#: C0 and C1 controls, line separators and directional controls: they make an id or a label look like another one.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+#: C0 and C1 controls, line separators, directional overrides, embeddings and isolates: they make one text look like
+#: another. The schemas refuse them; here they only give the refusal its name.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+#: The rest of Default_Ignorable_Code_Point (Unicode 14, reserved ranges included) and interlinear annotation: what no
+#: reader sees can tell two equal names apart, or carry a message out.
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2060-\u2065\u206a-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 
 #: Members whose second date may not lie before the first. Text order is date order: the schema fixes the spelling.
 _PERIODS = (("threat", "date", "valid_until"), ("measures", "from", "to"), ("addresses", "from", "to"))
@@ -63,8 +70,8 @@ class BdcExtract:
 
         A `RecordInvalid` names the line (from 1), a pointer into the schema (``*`` for an index; members of the
         kind, or of the line around it) and the rule that was broken: a JSON Schema keyword, or one of ``file.size``,
-        ``line.size``, ``json``, ``text.control``, ``text.nfc``, ``date.precision``, ``date.order``,
-        ``label.duplicate``, ``label.pointer``, ``duplicate-id``. It never holds a value, nor a name that the schema
+        ``line.size``, ``json``, ``text.control``, ``text.invisible``, ``text.nfc``, ``date.precision``,
+        ``date.order``, ``label.duplicate``, ``label.pointer``, ``duplicate-id``. It never holds a value, nor a name that the schema
         does not know. Only the first fault of a line is named. Raises nothing; the same bytes yield equal records.
 
         (1) The file is within its limit.                    (5) The content follows the kind's schema.
@@ -214,7 +221,10 @@ def _conform(validator: jsonschema_rs.Draft202012Validator, instance: object) ->
         rule, text = violation.kind.name, violation.instance
         if isinstance(violation.kind, jsonschema_rs.ValidationErrorKind.Required):
             path.append(violation.kind.property)  # the schema's name, so it may be said
-        elif isinstance(text, str) and rule != "maxLength" and _CONTROL.search(text):
-            rule = "text.control"
+        elif isinstance(text, str) and rule != "maxLength":
+            if _CONTROL.search(text):
+                rule = "text.control"
+            elif _INVISIBLE.search(text):
+                rule = "text.invisible"
         pointer = "".join("/*" if isinstance(step, int) else f"/{step}" for step in path)
         raise RecordInvalid("a line breaks its schema", pointer=pointer, rule=rule) from None

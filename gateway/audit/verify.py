@@ -167,8 +167,8 @@ class _Run:
             index = self.frontier.size
             # (1)
             if position != index:
-                reason: Reason = "position-missing" if position > index else "position-repeated"
-                raise _Fault("broken", reason, min(position, index))
+                reason: Reason = "position-repeated" if 0 <= position < index else "position-missing"
+                raise _Fault("broken", reason, max(0, min(position, index)))  # no index lies below 0
             # (2)
             offset = index % TILE_WIDTH
             if offset == 0:

@@ -1,21 +1,23 @@
 """`ecluse audit`: verify, prove, export and show the logs, offline: beside a running gateway or without any."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from gateway.cli.shared import DONE, NEGATIVE, Answer, Place, group, local, read_file, table
-from gateway.errors import AuditBroken, NotFound, RequestInvalid, StoreUnavailable
+from gateway.errors import AuditBroken, ConfigInvalid, NotFound, RequestInvalid, StoreUnavailable
 
 if TYPE_CHECKING:
     from gateway.audit.checkpoint import VerifierKey
     from gateway.audit.verify import LogSource, LogVerdict
     from gateway.ports import ReadTx
-    from gateway.service.log_source import HeldFinding, StoredLog
-    from gateway.service.signer.trust import Head
+    from gateway.service.log_source import HeldFinding, Mismatch, StoredLog
+
+T = TypeVar("T")
 
 commands = group("The audit logs, offline.")
 
@@ -53,55 +55,93 @@ def _organisation(place: Place) -> str:
 
 @local(commands, "verify")
 def verify(place: Place, export: Export = None, log: Log = "", key: Keys = None, held: Held = None) -> Answer:
-    """Verify every log from its first entry, and say where the first fault lies. Exit code 0 only when all hold.
+    """Verify every log from its first entry, and say where the first fault lies.
 
     \b
-    (1) which logs: those stored, and those of which the signer, or a note of --held, knows a head; (2) each is
-    read whole against its tiles, its signed heads and the heads given with --held; (3) none is shorter than the
-    signer's last head; (4) heads of partners' logs that we keep are theirs, and none of one size has a second root.
+    (1) which logs: those of which anything is stored, and those of which the signer, or a note of --held, knows a
+    head; (2) each is read whole against its tiles, its signed heads and the heads given with --held; (3) the
+    gateway's count and the signer's last head agree with it; (4) heads of partners' logs that we keep are theirs, and
+    none of one size has a second root; (5) the database is one that `ecluse serve` would take.
+
+    \b
+    Notes for --held come from whoever keeps our heads: a partner writes those it holds of our logs with
+    `ecluse audit checkpoint --held --out FOLDER`; our own earlier ones come from `ecluse audit checkpoint --out`.
+
+    \b
+    Exit codes: 0 everything holds; 1 something is wrong, or cannot be read, and the answer says what; 2 wrong usage,
+    no home, or no such log. Code 4 is for a gateway that stops, not for what is found here.
     """
-    from gateway.audit.checkpoint import VerifierKey, log_key_name
+    from gateway.audit.checkpoint import VerifierKey
 
     notes = [read_file(path) for path in held or ()]
     keys = [VerifierKey.parse(text) for text in key or ()]
     if export is not None:
-        return _verdicts(_verify_export(place, export, log, keys, notes), [])
-    from gateway.service.log_source import home_log_keys, inspect_held, signer_heads, stored_logs
+        return _verify_export(place, export, log, keys, notes)
+    return _verify_home(place, log, keys, notes)
+
+
+def _verify_home(place: Place, log: str, keys: "list[VerifierKey]", notes: list[bytes]) -> Answer:
+    from gateway.audit.checkpoint import log_key_name, master_origin
+    from gateway.service.log_source import home_log_keys, inspect_held, mismatch, signer_heads, stored_logs
+    from gateway.service.provision import require_schema
 
     org = _organisation(place)
     keys = keys or home_log_keys(place.home, org)
+    faults = []
+    # Before the store is read: a running gateway's signer is never behind it.
+    try:
+        heads, signed = signer_heads(place.home), partial(signer_heads, place.home)
+    except AuditBroken:
+        heads, signed = {}, None
+        faults.append("signer-heads")
+    # (1)
+    claimed = [origin for origin in map(_origin, notes) if origin.startswith(f"{log_key_name(org)}/")]
+    known = {master_origin(org), *heads, *claimed}
     try:
         with _store(place) as tx:
-            # (1)
-            heads = signer_heads(place.home)
-            claimed = [origin for origin in map(_origin, notes) if origin.startswith(f"{log_key_name(org)}/")]
-            logs = [one for one in stored_logs(tx, org, [*heads, *claimed]) if log in ("", one.origin)]
+            logs = _named(log, {one.origin: one for one in stored_logs(tx, org, known)})
             # (2), (3)
-            results = [_judge(one, keys, notes, heads.get(one.origin)) for one in logs]
+            results = [
+                _judge(one, keys, notes, partial(mismatch, tx, head=heads.get(origin), signed=signed))
+                for origin, one in logs.items()
+            ]
             # (4)
-            findings = inspect_held(tx, org, notes)
+            findings = [one for one in inspect_held(tx, org, notes) if log in ("", one.origin)]
+            # (5)
+            try:
+                require_schema(tx)
+            except ConfigInvalid:
+                faults.append("schema")
     except (AuditBroken, StoreUnavailable):
-        return _verdicts([_unreadable(log)], [])
-    return _verdicts(results, findings)
+        results = [_failed(origin, "unreadable") for origin in _named(log, dict.fromkeys(sorted(known)))]
+        return _verdicts(results, [], faults)
+    return _verdicts(results, findings, faults)
+
+
+def _named(log: str, logs: dict[str, T]) -> dict[str, T]:
+    """The log asked for, or all of them."""
+    if log and log not in logs:
+        raise NotFound("there is no log of this origin", diagnostic={"field": "log"})
+    return {log: logs[log]} if log else logs
 
 
 def _judge(
-    source: "LogSource", keys: "list[VerifierKey]", held: list[bytes], head: "Head | None"
+    source: "LogSource",
+    keys: "list[VerifierKey]",
+    held: list[bytes],
+    against: "Callable[[LogVerdict], Mismatch | None] | None" = None,
 ) -> dict[str, Any]:
     """The verdict on one log. Notes of other logs are left out; one that cannot be read fails every log."""
     from gateway.audit.verify import verify_log
 
     verdict = verify_log(source, keys, held=[note for note in held if _origin(note) in ("", source.origin)])
     result = _plain(verdict)
-    if head is None or not result["verified"]:
+    wrong = against(verdict) if against is not None and result["verified"] else None
+    if wrong is None:
         return result
-    # The signer fsyncs its head before anybody sees it signed: a shorter log was cut or rolled back.
-    if head.size > verdict.size:
-        return {**result, "verified": False, "status": "truncated", "reason": "signer-tail-missing",
-                "first_wrong_index": verdict.size, "last_wrong_index": head.size - 1}  # fmt: skip
-    if head.size == verdict.size and head.root != verdict.root:
-        return {**result, "verified": False, "status": "broken", "reason": "signer-root"}
-    return result
+    status = "truncated" if wrong.reason == "signer-tail-missing" else "broken"
+    return {**result, "verified": False, "status": status, "reason": wrong.reason,
+            "first_wrong_index": wrong.first, "last_wrong_index": wrong.last}  # fmt: skip
 
 
 def _origin(note: bytes) -> str:
@@ -132,15 +172,25 @@ def _plain(verdict: "LogVerdict") -> dict[str, Any]:
     }
 
 
-def _unreadable(log: str) -> dict[str, Any]:
+def _failed(log: str, reason: str) -> dict[str, Any]:
+    """The verdict on a log of which nothing could be read."""
     return {"log": log, "verified": False, "status": "broken", "size": 0, "sealed_size": 0, "unsealed": 0,
             "witnessed_size": 0, "checkpoints": 0, "root": "", "first_wrong_index": 0, "last_wrong_index": None,
-            "reason": "unreadable", "clock_back_index": None}  # fmt: skip
+            "reason": reason, "clock_back_index": None}  # fmt: skip
 
 
-def _verdicts(logs: list[dict[str, Any]], findings: "list[HeldFinding]") -> Answer:
+#: Faults of a home that lie in no log, as people read them.
+FAULTS = {
+    "signer-heads": "the signer's file of heads is missing or cannot be read",
+    "schema": "the database has another schema version",
+}
+
+
+def _verdicts(
+    logs: list[dict[str, Any]], findings: "Sequence[HeldFinding]" = (), faults: Sequence[str] = ()
+) -> Answer:
     wrong = [finding for finding in findings if finding.reason]
-    verified = bool(logs) and all(one["verified"] for one in logs) and not wrong
+    verified = bool(logs) and all(one["verified"] for one in logs) and not wrong and not faults
     rows = [
         (one["log"], one["status"], one["size"], one["sealed_size"], one["witnessed_size"],
          "" if one["first_wrong_index"] is None else one["first_wrong_index"], one["reason"] or "")
@@ -149,8 +199,9 @@ def _verdicts(logs: list[dict[str, Any]], findings: "list[HeldFinding]") -> Answ
     columns = ("log", "status", "entries", "under a signed head", "held outside", "first wrong", "reason")
     text: list[Any] = [table(columns, rows)]
     text += [f"{one.origin} at {one.size}: {one.reason}" for one in wrong]
+    text += [f"{fault}: {FAULTS[fault]}" for fault in faults]
     text.append("verified" if verified else "NOT verified")
-    document = {"verified": verified, "logs": logs, "held": findings}
+    document = {"verified": verified, "logs": logs, "held": findings, "faults": faults}
     return Answer(document, text, DONE if verified else NEGATIVE)
 
 
@@ -180,30 +231,45 @@ class _Files(Mapping[str, bytes]):
 
 def _verify_export(
     place: Place, folder: Path, log: str, keys: "list[VerifierKey]", held: list[bytes]
-) -> list[dict[str, Any]]:
-    """Every log found in an exported folder; without ``--key`` the home's own keys are trusted."""
+) -> Answer:
+    """Every log found in an exported folder; without ``--key`` the home's own keys are trusted.
+
+    A log is missing when a note of --held, or the signer of the home, knows a head of it and the keys are its own.
+    """
     from gateway.audit.export import ExportSource
     from gateway.service.log_source import home_log_keys
 
     if not keys:
         keys = home_log_keys(place.home, _organisation(place))
-    logs = sorted(
+    folders = sorted(
         {path.parent for path in folder.rglob("*") if path.name in ("checkpoint", "checkpoints", "tile")}
     )
-    if not logs:
+    if not folders:
         raise RequestInvalid("the folder holds no exported log", diagnostic={"field": "export"})
-    results = []
-    for path in logs:
+    results = {}
+    for path in folders:
         try:
-            source = ExportSource(_Files(path))
-            if log not in ("", source.origin):
-                continue
-            results.append(_judge(source, keys, held, None))
+            result = _judge(ExportSource(_Files(path)), keys, held)
         except AuditBroken:
-            results.append(_unreadable(path.relative_to(folder).as_posix()))
-    found = {result["log"] for result in results}
-    missing = {origin for origin in map(_origin, held) if origin not in found and log in ("", origin)}
-    return results + [{**_unreadable(origin), "reason": "log-missing"} for origin in sorted(missing)]
+            result = _failed(path.relative_to(folder).as_posix(), "unreadable")
+        results[result["log"]] = result
+    known, faults = _known_at_home(place, keys)
+    missing = {*known, *filter(None, map(_origin, held))} - results.keys()
+    results |= {origin: _failed(origin, "log-missing") for origin in sorted(missing)}
+    return _verdicts(list(_named(log, results).values()), (), faults)
+
+
+def _known_at_home(place: Place, keys: "list[VerifierKey]") -> tuple[set[str], list[str]]:
+    """The logs of these keys of which the home's signer knows a head; nothing without a home."""
+    from gateway.service.log_source import signer_heads
+
+    if not place.home.config.is_file():
+        return set(), []
+    try:
+        heads = signer_heads(place.home)
+    except AuditBroken:
+        return set(), ["signer-heads"]
+    return {origin for origin in heads if any(key.owns(origin) for key in keys)}, []
 
 
 # --- show, prove, export ---------------------------------------------------------------------------------------------

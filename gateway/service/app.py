@@ -163,12 +163,12 @@ class Application:
             directory=directory,
             fatal=self.fatal,
         )
+        self._refusals = Refusals(self.gateway)
         # (3)
         await self.gateway.refuse_rollback()
         # (4)
         await self._note_configuration()
         # (5)
-        self._refusals = Refusals(self.gateway)
         releases = Releases(self.gateway)
         sealing = Sealing(self.gateway, releases)
         dispatcher = Dispatcher(self.gateway, sealing)
@@ -221,9 +221,7 @@ class Application:
         context = server_context(tls_files(self.home, "server"))
         self_probe(context)
         api = PartnerApi(self.gateway, Intake(self.gateway), self._refusals)
-        runner = QuietRunner(
-            api.application(), access_log=None, keepalive_timeout=10, auto_decompress=False
-        )
+        runner = QuietRunner(api.application(), access_log=None, keepalive_timeout=10, auto_decompress=False)
         await runner.setup()
         self._runners.append(runner)
         if runner.server is None:
@@ -278,9 +276,8 @@ class Application:
         for runner in reversed(self._runners):
             await runner.cleanup()
         if hasattr(self, "gateway"):
-            if hasattr(self, "_refusals"):
-                with contextlib.suppress(GatewayError):  # without a signer or store the counts are lost
-                    await self._refusals.flush()
+            with contextlib.suppress(GatewayError):  # without a signer or store the counts are lost
+                await self._refusals.flush()
             await self.gateway.transport.close()
             self.gateway.store.close()
         await self._to_signer.close()

@@ -5,6 +5,7 @@ No ``profile = "demo"`` means production, which refuses every demo certificate, 
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,11 @@ import msgspec
 from gateway.errors import ConfigInvalid
 from gateway.flow.change import digest
 from gateway.model.message import Mode
+
+# What msgspec says; a place is a path of members of the schema, with `...` where the key is input.
+_MISSING = re.compile(r"Object missing required field `([^`]*)`")
+_UNKNOWN = "Object contains unknown field "
+_PLACE = re.compile(r" - at (?:`key` in )?`(\$[^`]*)`\Z")
 
 
 class Organisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,12 +81,31 @@ def load_config(path: Path) -> LoadedConfig:
     """Read and check the configuration. Raises `ConfigInvalid` naming the member and the rule, never a value."""
     try:
         raw = path.read_bytes()
-        config = msgspec.convert(tomllib.loads(raw.decode()), Config, strict=True)
     except OSError:
         raise ConfigInvalid("the configuration file cannot be read") from None
+    return read_config(raw)
+
+
+def read_config(raw: bytes) -> LoadedConfig:
+    """Check the bytes of a configuration; raises as `load_config` does."""
+    try:
+        config = msgspec.convert(tomllib.loads(raw.decode()), Config, strict=True)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
         raise ConfigInvalid("the configuration is not valid TOML") from None
     except msgspec.ValidationError as error:
-        where = str(error).rpartition(" - at ")[2] if " - at " in str(error) else "`$`"
-        raise ConfigInvalid(f"the configuration breaks its schema at {where}") from None
+        raise ConfigInvalid(f"the configuration breaks its schema: {member_at_fault(error)}") from None
     return LoadedConfig(config, digest(raw))
+
+
+def member_at_fault(error: msgspec.ValidationError) -> str:
+    """Where a document breaks its schema, as "`nation` is missing in `$.organisation`".
+
+    A missing member has its name from our schema; an unknown member's name is input, and is not told.
+    """
+    where = _PLACE.search(str(error))
+    place = where[1] if where else "$"
+    if missing := _MISSING.match(str(error)):
+        return f"`{missing[1]}` is missing in `{place}`"
+    if str(error).startswith(_UNKNOWN):
+        return f"`{place}` has a member that the schema does not know"
+    return f"`{place}` is not of the form that the schema demands"

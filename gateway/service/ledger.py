@@ -19,7 +19,7 @@ from gateway.audit.entry import (
     partner_entry,
 )
 from gateway.model.rows import CheckpointRow, EntryBodyRow, EntryRow, LogRow, TileRow
-from gateway.model.signing import CheckpointRequest
+from gateway.model.signing import MAX_FIRST_HEAD, CheckpointRequest
 from gateway.ports import Ids, ReadTx, Tx
 from gateway.service.vault import Vault
 
@@ -126,13 +126,24 @@ class Ledger:
         return found[0] if found else None
 
     def head(self, tx: ReadTx, origin: str, signed: int) -> CheckpointRequest:
-        """The present head with its consistency proof from ``signed``, the size of the signer's last head."""
+        """The present head with its consistency proof from ``signed``, the size of the signer's last head.
+
+        Nothing proves a first head but its leaves: the signer builds that tree itself, so it is bounded.
+        """
         size, tiles = self.size(tx, origin), TxTiles(tx, origin)
-        proof = tree.consistency_proof(signed, size, tiles).hashes if 0 < signed < size else ()
-        # Nothing proves a first head but its leaves: the signer builds the tree itself.
-        rows = tx.select(EntryRow, {"origin": origin}, order="position") if signed == 0 else []
-        first = tuple(tree.leaf_hash(row.entry) for row in rows)
-        return CheckpointRequest(origin, size, tree.root(size, tiles), signed, tuple(proof), first)
+        first: tuple[bytes, ...] = ()
+        proof: tuple[bytes, ...] = ()
+        if not signed:
+            size = min(size, MAX_FIRST_HEAD)
+            rows = tx.select(EntryRow, {"origin": origin}, order="position", limit=size)
+            first = tuple(tree.leaf_hash(row.entry) for row in rows)
+        elif signed < size:
+            proof = tuple(tree.consistency_proof(signed, size, tiles).hashes)
+        return CheckpointRequest(origin, size, tree.root(size, tiles), signed, proof, first)
+
+    def long_unsigned(self, tx: ReadTx, origin: str) -> bool:
+        """Whether the log outgrew a first head before it got one: that head must then be signed by itself."""
+        return self.size(tx, origin) > MAX_FIRST_HEAD and self.newest(tx, origin) is None
 
     def inclusion(self, tx: ReadTx, origin: str, index: int, size: int) -> tuple[bytes, ...]:
         """Audit path of one entry in the tree of ``size``."""

@@ -6,15 +6,15 @@ Nothing here is trusted, so rows are handed out as they are stored; what cannot 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Literal, TypeVar
 
 import msgspec
 
 from gateway.audit.checkpoint import VerifierKey, log_key_name, master_origin, partner_origin, verify
 from gateway.audit.entry import parse_partner_entry
-from gateway.audit.tree import InclusionProof, TileReader, inclusion_proof, leaf_hash, verify_inclusion
-from gateway.audit.verify import LogSource
+from gateway.audit.tree import InclusionProof, TileReader, inclusion_proof, leaf_hash, root, verify_inclusion
+from gateway.audit.verify import LogSource, LogVerdict
 from gateway.errors import AuditBroken, ConfigInvalid, Conflict, GatewayError, NotFound
 from gateway.model.party import KeyRecord, Partner
 from gateway.model.rows import CheckpointRow, DirectoryRow, EntryRow, HeldRow, LogRow, Row, TileRow
@@ -89,27 +89,93 @@ def _unreadable() -> AuditBroken:
 
 
 def stored_logs(tx: ReadTx, org: str, known: Iterable[str]) -> list[StoredLog]:
-    """Every log there should be: the master log, those listed, and those ``known`` from elsewhere by their origin.
+    """Every log there should be: the master log, those of which anything is stored, and those ``known`` from elsewhere
+    by their origin.
 
     A log that somebody removed whole is still known to the signer, or to who holds a head of it.
     """
-    try:
-        listed = {row.origin for row in tx.select(LogRow)}
-    except Exception:
-        raise _unreadable() from None
-    return [StoredLog(tx, origin) for origin in sorted({master_origin(org), *listed, *known})]
+    tables: tuple[type[LogRow | EntryRow | TileRow | CheckpointRow], ...]
+    tables = (LogRow, EntryRow, TileRow, CheckpointRow)
+    stored = {origin for table in tables for origin in _origins(tx, table)}
+    return [StoredLog(tx, origin) for origin in sorted({master_origin(org), *stored, *known})]
+
+
+def _origins(tx: ReadTx, table: type[LogRow | EntryRow | TileRow | CheckpointRow]) -> Iterator[str]:
+    """Every origin of a table; one look in its index each."""
+    last = ""
+    while True:
+        try:
+            found = tx.select(table, at_least=("origin", last), order="origin", limit=1)
+        except Exception:
+            raise _unreadable() from None
+        if not found:
+            return
+        yield found[0].origin
+        last = found[0].origin + "\0"  # the least text above it
 
 
 def signer_heads(home: Home) -> dict[str, Head]:
-    """The last head the signer signed of each log, from its own file; empty before the first.
+    """The last head the signer signed of each log, from its own file, which `init` wrote empty.
 
-    Raises `AuditBroken` for a file that is there and cannot be read.
+    Raises `AuditBroken` for a file that is missing or cannot be read.
     """
-    path = home.signer / "heads.json"
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Head]) if path.exists() else {}
-    except (OSError, msgspec.MsgspecError):
-        raise AuditBroken("the signer's file of heads cannot be read") from None
+        return msgspec.json.decode((home.signer / "heads.json").read_bytes(), type=dict[str, Head])
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        raise AuditBroken(
+            "the signer's file of heads is missing or cannot be read", diagnostic={"rule": "signer-heads"}
+        ) from None
+
+
+class Mismatch(msgspec.Struct, frozen=True):
+    """What the books beside a log that holds say against it, and the first index that it touches."""
+
+    reason: Literal[
+        "size-wrong",  # the gateway's own count is not that of the entries: it would append in the wrong place
+        "log-unknown",  # a log is listed of which there is no entry: the gateway lists one with its first
+        "signer-head-missing",  # a signed head is stored, and the signer does not know to have signed any
+        "signer-tail-missing",  # the signer signed more entries than are there
+        "signer-root",  # the entries do not lead to the head that the signer signed last
+    ]
+    first: int
+    last: int | None = None
+
+
+def mismatch(
+    tx: ReadTx, verdict: LogVerdict, head: Head | None, signed: Callable[[], Mapping[str, Head]] | None
+) -> Mismatch | None:
+    """Hold a log that verified by itself against the gateway's count and the signer's last head; None: they agree.
+
+    (1) the count is that of the entries, and there is a first entry; (2) the signer knows the log whose head is stored;
+    (3) it signed no longer log; (4) the entries lead to the head that it signed last.
+    Beside a running gateway: ``head`` is the signer's from before the store was read, and ``signed`` its heads of now,
+    since it makes a head durable before the gateway can store it; None where its file cannot be read, which is a fault
+    of its own, and ends with (1). Raises `AuditBroken`.
+    """
+    origin, size = verdict.origin, verdict.size
+    # (1)
+    try:
+        listed = tx.get(LogRow, origin)
+        newest = tx.select(CheckpointRow, {"origin": origin}, limit=1)
+    except Exception:
+        raise _unreadable() from None
+    count = listed.size if listed else 0
+    if count != size:
+        return Mismatch("size-wrong", max(0, min(count, size)), max(count, size) - 1)
+    if listed and not size:
+        return Mismatch("log-unknown", 0)
+    if signed is None:
+        return None
+    # (2)
+    if head is None:
+        return Mismatch("signer-head-missing", 0) if newest and origin not in signed() else None
+    # (3)
+    if head.size > size:
+        return Mismatch("signer-tail-missing", size, head.size - 1)
+    # (4)
+    if head.size < 1 or root(head.size, _StoredTiles(tx, origin)) != head.root:
+        return Mismatch("signer-root", 0, max(0, head.size - 1))
+    return None
 
 
 def home_log_keys(home: Home, org: str) -> list[VerifierKey]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import tempfile
 import tomllib
 from datetime import datetime
 from pathlib import Path
@@ -24,17 +26,26 @@ from adapters.keys.file import (
     write_bytes,
     write_private,
 )
+from adapters.stores.schema import SCHEMA_VERSION
 from adapters.stores.sql import SqliteStore
-from certs.ca import DevCa
-from certs.profiles import MESSAGE_SIGNATURE, RECEIPT_SIGNATURE, TLS_CLIENT, TLS_SERVER, Profile
+from certs.ca import ca_issue
+from certs.profiles import (
+    MESSAGE_SIGNATURE,
+    RECEIPT_SIGNATURE,
+    TLS_CLIENT,
+    TLS_SERVER,
+    Profile,
+    load_certificate,
+)
 from gateway.errors import ConfigInvalid, Conflict, StoreUnavailable
-from gateway.flow.change import SignedFounding, canonical, digest, verify_founding
+from gateway.flow.change import Founding, SignedFounding, canonical, digest, verify_founding
 from gateway.model.message import DEMANDS
 from gateway.model.officer import OfficerKey
 from gateway.model.party import Assurance, KeyRecord, Partner, RecipientKind
-from gateway.model.rows import DirectoryRow, Row
+from gateway.model.rows import DirectoryRow, MetaRow, Row
 from gateway.policy.context import Settings
-from gateway.service.config import load_config
+from gateway.ports import ReadTx
+from gateway.service.config import load_config, member_at_fault, read_config
 from gateway.service.directory import FOUNDING, OFFICER, POLICY, SETTINGS
 from gateway.service.home import Home
 from gateway.service.releases import FORMAT
@@ -62,8 +73,7 @@ def read_settings(path: Path) -> Settings:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         raise ConfigInvalid("the settings file cannot be read as TOML") from None
     except msgspec.ValidationError as error:
-        where = str(error).rpartition(" - at ")[2] if " - at " in str(error) else "`$`"
-        raise ConfigInvalid(f"the settings break their schema at {where}") from None
+        raise ConfigInvalid(f"the settings break their schema: {member_at_fault(error)}") from None
 
 
 # --- keys of people ----------------------------------------------------------------------------------------------
@@ -106,32 +116,55 @@ def create_home(
     host_names: tuple[str, ...],
     now: datetime,
 ) -> None:
-    """Make a home from a document two officers signed.
+    """Make a home from a document two officers signed: whole, or not at all.
 
-    (1) the founding document holds, and the configuration is for the same organisation and profile; (2) the folder
-    is new; (3) the signer's keys, each for one use; (4) certificates from the organisation's authority; (5) the
-    signer's trust; (6) the database with the founding state. Raises `Conflict` for a folder that is a home already.
+    (1) the founding document holds, and the configuration is for the same organisation and profile; (2) the place is
+    free, and the home grows beside it; (3) certificates from the organisation's authority and the signer's keys, each
+    for one use; (4) the signer's trust, and its file of heads with none in it; (5) the database with the founding
+    state; (6) the finished home gets its name. Whatever fails before (6) leaves nothing behind, but serial numbers in
+    the authority's index. Raises `Conflict` for a folder that holds anything.
     """
     # (1)
     document = verify_founding(founding, now=now)
+    if digest(shipped_policy()) != document.policy_sha256:
+        raise ConfigInvalid("the founding document names another policy than the one shipped")
+    ours = read_config(config.encode()).config
+    if (ours.organisation.id, ours.profile) != (document.org, document.profile):
+        raise ConfigInvalid("configuration and founding document are for different organisations or profiles")
+    # (2)
+    place = home.path.absolute()
     if home.config.exists() or home.database.exists():
         raise Conflict("there is a home here already")
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise Conflict("the folder of the home is not empty")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        grown = Home(Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent)))  # mode 0700
+    except OSError:
+        raise StoreUnavailable("the folder of the home cannot be made") from None
+    try:
+        for folder in (grown.tls, grown.tls / "partners", grown.signer, grown.signer / "keys"):
+            folder.mkdir(mode=0o700)
+        replace_file(grown.config, config.encode())
+        # (3)
+        records = _keys(grown, authority, document.org, host_names, now)
+        replace_file(grown.signer / "public.json", msgspec.json.encode(records))
+        # (4)
+        replace_file(grown.signer / "trust.json", msgspec.json.encode(found(founding, now=now)))
+        replace_file(grown.signer / "heads.json", b"{}")
+        # (5)
+        _store(grown, founding, document, now)
+        # (6)
+        grown.path.rename(place)
+        _sync(place.parent)
+    except OSError:
+        raise StoreUnavailable("the home cannot be written") from None
+    finally:
+        shutil.rmtree(grown.path, ignore_errors=True)
+
+
+def _store(home: Home, founding: SignedFounding, document: Founding, now: datetime) -> None:
     policy = shipped_policy()
-    if digest(policy) != document.policy_sha256:
-        raise ConfigInvalid("the founding document names another policy than the one shipped")
-    # (2)
-    for folder in (home.path, home.tls, home.tls / "partners", home.signer, home.signer / "keys"):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    replace_file(home.config, config.encode())
-    loaded = load_config(home.config)
-    if (loaded.config.organisation.id, loaded.config.profile) != (document.org, document.profile):
-        raise ConfigInvalid("configuration and founding document are for different organisations or profiles")
-    # (3), (4)
-    records = _keys(home, DevCa.load(authority), document.org, host_names, now)
-    replace_file(home.signer / "public.json", msgspec.json.encode(records))
-    # (5)
-    replace_file(home.signer / "trust.json", msgspec.json.encode(found(founding, now=now)))
-    # (6)
     rows: list[Row] = [_row(FOUNDING, document.org, founding.document, now)]
     rows.append(_row(POLICY, "release", policy, now))
     rows.append(_row(SETTINGS, "release", canonical(document.settings), now))
@@ -143,6 +176,15 @@ def create_home(
         store.close()
 
 
+def _sync(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def _no_fatal(reason: str) -> None:
     raise StoreUnavailable(f"the new home's database does not keep what is written: {reason}")
 
@@ -152,10 +194,18 @@ def _row(kind: str, name: str, document: bytes, now: datetime) -> DirectoryRow:
 
 
 def _keys(
-    home: Home, ca: DevCa, org: str, host_names: tuple[str, ...], now: datetime
+    home: Home, authority: Path, org: str, host_names: tuple[str, ...], now: datetime
 ) -> tuple[KeyRecord, ...]:
     keys = home.signer / "keys"
     records = []
+    # The server first: its host names are what an authority may refuse.
+    for name, profile in (("server", TLS_SERVER), ("client", TLS_CLIENT)):
+        private = ec.generate_private_key(ec.SECP256R1())
+        names = host_names if name == "server" else ()
+        record = _certified(authority, profile, org, private.public_key(), f"tls-{name}", (), names, now)
+        write_private(home.tls / f"{name}.key", private)
+        replace_file(home.tls / f"{name}.pem", _pem(record))
+        records.append(record)
     signatures: tuple[tuple[str, Profile, tuple[str, ...]], ...] = (
         ("message", MESSAGE_SIGNATURE, tuple(message_typ(name) for name in DEMANDS)),
         ("receipt", RECEIPT_SIGNATURE, (RECEIPT_TYP,)),
@@ -163,14 +213,7 @@ def _keys(
     for name, profile, typ in signatures:
         private = ec.generate_private_key(ec.SECP256R1())
         write_private(keys / f"{name}.pem", private)
-        records.append(_certified(ca, profile, org, private.public_key(), name, typ, (), now))
-    for name, profile in (("server", TLS_SERVER), ("client", TLS_CLIENT)):
-        private = ec.generate_private_key(ec.SECP256R1())
-        names = host_names if name == "server" else ()
-        record = _certified(ca, profile, org, private.public_key(), f"tls-{name}", (), names, now)
-        write_private(home.tls / f"{name}.key", private)
-        replace_file(home.tls / f"{name}.pem", _pem(record))
-        records.append(record)
+        records.append(_certified(authority, profile, org, private.public_key(), name, typ, (), now))
     head = ed25519.Ed25519PrivateKey.generate()
     write_private(keys / "log.pem", head)
     raw = head.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
@@ -194,7 +237,7 @@ def _keys(
 
 
 def _certified(
-    ca: DevCa,
+    authority: Path,
     profile: Profile,
     org: str,
     public: ec.EllipticCurvePublicKey,
@@ -203,7 +246,12 @@ def _certified(
     names: tuple[str, ...],
     now: datetime,
 ) -> KeyRecord:
-    certificate = ca.issue(profile, org=org, dns_names=names, public_key=public, now=now, days=LEAF_DAYS)
+    key = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    # Through the folder, whose index then knows the serial number: only so can the certificate be revoked.
+    pem = ca_issue(
+        authority, profile.name, org=org, public_key=key, dns_names=names, now=now, days=LEAF_DAYS
+    )
+    certificate = load_certificate(pem)
     der = certificate.public_bytes(Encoding.DER)
     return msgspec.convert(
         {
@@ -223,6 +271,16 @@ def _certified(
 
 def _pem(record: KeyRecord) -> bytes:
     return load_der_x509_certificate(b64url_decode(record.certificate)).public_bytes(Encoding.PEM)
+
+
+def require_schema(tx: ReadTx) -> None:
+    """Raise `ConfigInvalid` unless the database says that it has the tables of this version, as `serve` demands."""
+    try:
+        version = tx.get(MetaRow, "schema-version")
+    except Exception:
+        version = None  # a dropped or damaged table fails in its own way
+    if version is None or version.value != SCHEMA_VERSION:
+        raise ConfigInvalid("the database has another schema version: migrate or restore it")
 
 
 def trust_authority(home: Home, org: str, certificate: bytes, crl: bytes) -> None:

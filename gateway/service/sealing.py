@@ -122,6 +122,8 @@ class Sealing:
         agreement = gateway.directory.agreement(partner)
         entry = gateway.directory.partner(partner)
         encryption = encryption_key(entry, agreement.terms.suites[0], now)
+        if await gateway.store.read(lambda tx: gateway.ledger.long_unsigned(tx, origin)):
+            await gateway.checkpoint_logs([origin])
         async with gateway.heads:
             signed = (await gateway.signer.heads()).get(origin, 0)
 
@@ -225,6 +227,9 @@ class Sealing:
         Two reserved data keys may be used up.
         """
         message_id = self._g.ids.uuid()
+        agreement = self._g.directory.agreements.get(row.partner)
+        agreed = agreement.terms.languages if agreement else ()
+        ours = self._g.config.language
         envelope = Envelope(
             format="ct-exchange-json/1.0",
             type="void",
@@ -234,7 +239,7 @@ class Sealing:
             sender=self._g.org,
             recipient=row.partner,
             created=rfc3339(now),
-            language=self._g.config.language,
+            language=ours if ours in agreed or not agreed else agreed[0],
         )
         payload = CtJson().render(ExchangeMessage(envelope)).payload
         key = self._g.vault.fresh(now)

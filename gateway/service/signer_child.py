@@ -19,6 +19,9 @@ SIGNER_START_S = 10.0
 #: Seconds between the end of a signer and the start of the next.
 RESTART_S = 0.1
 
+#: Seconds a signer may take to end once its pipe is closed.
+STOP_S = 5.0
+
 
 class SignerProcess:
     """The child that holds the keys. It ends when this process ends, and is started again when it dies."""
@@ -75,6 +78,7 @@ class SignerProcess:
             if self._process.stdin is not None:
                 self._process.stdin.close()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), 5)
+                await asyncio.wait_for(self._process.wait(), STOP_S)
             if self._process.returncode is None:
                 self._process.kill()
+                await self._process.wait()

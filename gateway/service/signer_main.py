@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import schemas
 from adapters.keys.file import read_bytes, read_private_pem, replace_file
-from gateway.errors import ConfigInvalid
+from gateway.errors import AuditBroken, ConfigInvalid
 from gateway.model.kind import RecordKind, load_kind
 from gateway.model.party import KeyRecord
 from gateway.policy.levels import default_levels
@@ -55,8 +55,21 @@ def load_signer_keys(home: Home) -> SignerKeys:
     )
 
 
+def _heads(home: Home) -> bytes:
+    try:
+        raw = (home.signer / "heads.json").read_bytes()
+    except OSError:
+        raw = b""
+    if not raw:
+        raise AuditBroken("the signer's file of heads is missing or empty", diagnostic={"rule": "heads-missing"})
+    return raw
+
+
 def run_signer(home: Home) -> None:
     """The signer process: load keys and trust, serve the socket until the parent's pipe closes.
+
+    Raises `AuditBroken` without its file of heads: `init` wrote one, and a signer that forgot what it signed would sign
+    a second history.
 
     A signer whose gateway was killed ends with its current operation; its successor waits for that, so that two never
     write the same heads.
@@ -66,10 +79,7 @@ def run_signer(home: Home) -> None:
     def replace(name: str, data: bytes) -> None:
         replace_file(home.signer / name, data)
 
-    heads = home.signer / "heads.json"
-    trust = TrustFile(
-        (home.signer / "trust.json").read_bytes(), heads.read_bytes() if heads.exists() else b"", replace
-    )
+    trust = TrustFile((home.signer / "trust.json").read_bytes(), _heads(home), replace)
     authority = Authority(
         load_signer_keys(home), trust, kinds=kinds(), levels=default_levels(), now=system_now
     )

@@ -18,6 +18,11 @@ PEOPLE = [
     approver(id="b", person="person-be-approver", clearance=None),
 ]
 
+#: Law 30.7.2018 art. 158: what the agreement must state.
+PROTOCOL = frozenset(
+    {"bodies", "controllers", "dpo_contacts", "purposes", "legal_basis", "restrictions_on_rights"}
+)
+
 #: fact, changes to the baseline, value (None: not known)
 RELEASE: list[tuple[str, dict[str, Any], Any]] = [
     ("agreement.signed_ours", {}, True),
@@ -42,6 +47,11 @@ RELEASE: list[tuple[str, dict[str, Any], Any]] = [
     ("agreement.recipient_kind", {}, "police"),
     ("agreement.recipient_kind", {"agreement.terms.recipient_kinds": {}}, None),
     ("agreement.legal_basis", {}, "be-2024-03-29:art28"),
+    ("agreement.protocol", {}, PROTOCOL),
+    ("agreement.protocol", {"agreement.terms.protocol.bodies": []}, PROTOCOL - {"bodies"}),
+    ("agreement.protocol", {"agreement.terms.protocol.bodies": ["OCAM", "\u00a0"]}, PROTOCOL - {"bodies"}),
+    ("agreement.protocol", {"agreement.terms.protocol.legal_basis": " "}, PROTOCOL - {"legal_basis"}),
+    ("agreement.protocol", {"agreement": None}, None),
     ("agreement.ceiling", {}, 1),
     ("agreement.ceiling", {"agreement.terms.ceiling": {"policy": "NLD", "level": "Stg. GEHEIM"}}, 3),
     ("agreement.ceiling", {"agreement.terms.ceiling": {"policy": "NLD", "level": "GEHEIM"}}, None),

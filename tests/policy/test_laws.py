@@ -45,6 +45,7 @@ RELEASE_RESTRICTIONS: tuple[dict[str, Any], ...] = (
     {"agreement.terms.bulk.records": 0},
     {"agreement.terms.bulk": None},
     {"agreement.terms.languages": []},
+    {"agreement.terms.protocol.controllers": []},
     {"release.embargoed": True},
     {"release.justification": ""},
     {"settings.channel_ceiling": None},

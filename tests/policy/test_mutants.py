@@ -43,6 +43,9 @@ def trees(raw: Any) -> Iterator[Any]:
         yield raw[1]
     if raw[0] == "const" and isinstance(raw[1], bool):
         yield ["const", not raw[1]]
+    if raw[0] == "const" and isinstance(raw[1], list):
+        for item in raw[1]:
+            yield ["const", [other for other in raw[1] if other != item]]
     if raw[0] in ("all", "any") and len(raw) > 2:
         for drop in range(1, len(raw)):
             yield raw[:drop] + raw[drop + 1 :]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -12,6 +13,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema_rs import Draft202012Validator
 
 import schemas
 from adapters.records import bdc
@@ -22,6 +24,7 @@ from gateway.model.record import CanonicalRecord, FieldLabel
 
 AT = datetime(2026, 11, 21, 21, tzinfo=UTC)
 RLO = "\u202e"  # right-to-left override: what follows is shown backwards
+ZWNJ, ZWJ = "\u200c", "\u200d"  # spelling between two letters of Arabic script, invisible elsewhere
 LABEL = {"policy": "BEL", "level": "UNCLASSIFIED", "releasable_to": ["BEL"]}
 
 
@@ -52,6 +55,11 @@ def small(**members: Any) -> dict[str, Any]:
     return {"id": "BDC-000009", "extracted_at": "2026-11-21T21:00:00Z", "content": content}
 
 
+def named(text: str) -> dict[str, Any]:
+    """A good line whose only name is this text."""
+    return small(names=[{"type": "alias", "text": text, "script": "Zyyy", "quality": "low"}])
+
+
 # --- what is kept ----------------------------------------------------------------------------------------------------
 
 
@@ -74,10 +82,9 @@ def test_one_record_however_the_line_is_spelled() -> None:
 
 
 def test_names_are_kept_as_given() -> None:
-    """Text in any script is kept, decomposed letters and directional marks included."""
-    text = "e\u0301 \u200fإكزمبل\u200e"
-    name = {"type": "alias", "text": text, "script": "Arab", "quality": "low"}
-    assert record(small(names=[name])).content["names"][0]["text"] == text
+    """Text in any script and normalization form is kept: decomposed stays decomposed, composed stays composed."""
+    for text in ("e\u0301", "é", "إكزمبل", "ا\u0653", "ゼモ゙", f"نمونه{ZWNJ}ها"):
+        assert record(named(text)).content["names"][0]["text"] == text
 
 
 # --- labels ----------------------------------------------------------------------------------------------------------
@@ -192,6 +199,16 @@ REFUSED: dict[str, tuple[object, str, str]] = {
         small(names=[{"type": "alias", "text": "a\nb", "script": "Latn", "quality": "low"}]),
         "/names/*/text", "text.control",
     ),
+    "an invisible character in a code": (small(source_grade="A\u200b"), "/source_grade", "text.invisible"),
+    "an invisible character in a number": (small(national_number="1\u20602"), "/national_number", "text.invisible"),
+    "an invisible character in a level": (
+        small() | {"label": LABEL | {"level": "SECRET\u200b"}}, "/label/level", "text.invisible"
+    ),
+    "a mark in a level": (small() | {"label": LABEL | {"level": "SECRET\u200e"}}, "/label/level", "text.invisible"),
+    "an override in a free text": (small(health={"text": f"a {RLO}b"}), "/health/text", "text.control"),
+    "a line separator in a free text": (small(health={"text": "a\u2028b"}), "/health/text", "text.control"),
+    "a tag in a free text": (small(health={"text": "a \U000e0041"}), "/health/text", "text.invisible"),
+    "a joiner in a Latin free text": (small(health={"text": f"a{ZWJ}b"}), "/health/text", "text.invisible"),
     "an override in an id": (small() | {"id": f"BDC-{RLO}1"}, "/id", "text.control"),
     "an override in a number": (small(national_number=f"1{RLO}2"), "/national_number", "text.control"),
     "an override in a policy": (small() | {"label": LABEL | {"policy": f"BEL{RLO}"}}, "/label/policy", "text.control"),
@@ -228,6 +245,9 @@ def test_a_bad_line_is_named(line: object, pointer: str, rule: str) -> None:
         small(birth=[{"date": "2000-02-29", "precision": "day"}]),
         small(health={"text": "x" * 4000}),
         small(health={"text": "one\n\ttwo"}),
+        small(health={"text": "\u200fإكزمبل\u200e, \u061c12"}),
+        small(health={"text": f"Zzemo: نمونه{ZWNJ}ها"}),
+        named("Zzemo\u00a0O\u2019Exemple\u2010Fictif"),
         small() | {"label": LABEL | {"level": "TRÈS SECRET UE/EU TOP SECRET"}},
         b"  " + json.dumps(small()).encode() + b"\r",
     ],
@@ -235,6 +255,60 @@ def test_a_bad_line_is_named(line: object, pointer: str, rule: str) -> None:
 def test_the_near_miss_lands(line: object) -> None:
     """What lies just inside each rule is accepted."""
     assert record(line).entity_id == "BDC-000009"
+
+
+#: What no line of text may hold, by the rule that names it; first and last of each range.
+UNSEEN = {
+    "text.control": "\t\n\x7f\x85\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069",
+    "text.invisible": "\u00ad\u034f\u061c\u115f\u180e\u200b\u200c\u200d\u200e\u200f\u2060\u2064\u206a\u206f\u3164"
+    "\ufe00\ufe0f\ufeff\uffa0\ufff9\ufffb\U0001d173\U000e0001\U000e0020\U000e007f\U000e0100\U000e01ef",
+}
+
+
+@pytest.mark.parametrize(
+    ("character", "rule"),
+    [pytest.param(each, rule, id=f"U+{ord(each):04X}") for rule, text in UNSEEN.items() for each in text],
+)
+def test_a_name_holds_nothing_unseen(character: str, rule: str) -> None:
+    """Overrides, embeddings, isolates, tags, marks and whatever else shows nothing are refused in every name, in
+    Latin and in Arabic script, and the rule says which kind it was."""
+    for text in (f"Zzemo{character}", f"{character}Zzemo", f"إكز{character} مبل"):
+        assert fault(named(text)) == ("/names/*/text", rule)
+    part = {"type": "birth", "family": f"Zze{character}mo", "script": "Latn", "quality": "high"}
+    assert fault(small(names=[part])) == ("/names/*/family", rule)
+
+
+@pytest.mark.parametrize(
+    ("text", "lands"),
+    [
+        (f"می{ZWNJ}ن", True),
+        (f"م{ZWNJ}ن{ZWNJ}و", True),
+        (f"مَ{ZWNJ}ن", True),
+        (f"م{ZWJ}ن", True),
+        (f"م{ZWNJ}", False),
+        (f"{ZWNJ}م", False),
+        (f"م{ZWNJ}{ZWNJ}ن", False),
+        (f"م{ZWNJ}z", False),
+        (f"z{ZWJ}م", False),
+        (f"م {ZWNJ}ن", False),
+        (f"م{ZWNJ}\u200f", False),
+    ],
+    ids=ascii,
+)
+def test_a_joiner_is_spelling_in_arabic_script_alone(text: str, lands: bool) -> None:
+    """Accepted directly between two letters or vowel marks of Arabic script, once; refused at an end, doubled, or
+    beside anything else."""
+    (outcome,) = read(named(text))
+    assert isinstance(outcome, CanonicalRecord) == lands
+    assert lands or (isinstance(outcome, RecordInvalid) and outcome.rule == "text.invisible")
+
+
+def test_every_refused_character_is_named() -> None:
+    """Over all of Unicode: what the pattern of a line refuses is exactly what the adapter has a name for."""
+    line = Draft202012Validator({"pattern": schemas.load_json("records/bdc-person/1.0.json")["$defs"]["line"]["pattern"]})
+    every = (chr(point) for point in range(0x110000) if not 0xD800 <= point <= 0xDFFF)
+    named_here = re.compile(f"{bdc._CONTROL.pattern}|{bdc._INVISIBLE.pattern}")
+    assert [each for each in every if line.is_valid(each) == bool(named_here.match(each))] == []
 
 
 def test_line_and_kind_share_no_member_name() -> None:

@@ -202,7 +202,9 @@ async def test_a_change_cut_short_goes_on_for_others(world: World, who: str) -> 
     assert row.endorsements[1] == approval
 
 
-@pytest.mark.parametrize(("at", "mode"), [(0, "kill-after"), (1, "kill-after"), (2, "away-after"), (3, "kill-after")])
+@pytest.mark.parametrize(
+    ("at", "mode"), [(0, "kill-after"), (1, "kill-after"), (2, "away-after"), (3, "kill-after")]
+)
 async def test_a_narrowing_change_cut_short_is_repeated(world: World, at: int, mode: str) -> None:
     """The kill switch works again for the same person with the same statement, wherever it was cut short."""
     be = world.be

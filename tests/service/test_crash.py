@@ -154,7 +154,7 @@ STATES = ["", "awaiting-endorsement", "awaiting-approval", "queued"]
 async def test_killed_at_the_desk(world: World, commit: int, mode: str) -> None:
     """Killed around C1, C2 or C3: the release is whole in the state before or after it, and the officers can go on
     from there; one message, one reservation, two endorsements."""
-    world.faults.arm(4 + commit, mode)  # four calls to the signer come before C1
+    world.faults.arm(5 + commit, mode)  # five calls to the signer come before C1
 
     async def desk() -> None:
         await world.be.approve(await world.be.request(CLEAN[0]))

@@ -386,7 +386,7 @@ async def test_answers_are_forgotten_after_a_day(caller: Caller) -> None:
     assert await Answers(be.gateway).forget() == 0
     clock.advance(seconds=1)
     assert await Answers(be.gateway).forget() == 1
-    assert be.rows(IdempotencyRow) == be.rows(BodyRow, id=row.body) == be.rows(KeyRow, id=row.key_id) == []
+    assert not [*be.rows(IdempotencyRow), *be.rows(BodyRow, id=row.body), *be.rows(KeyRow, id=row.key_id)]
     assert (await caller.call("be-requester", "releases/prepare", PREPARE, **headers)).body != first.body
 
 

@@ -170,7 +170,7 @@ def whole(leaves: tuple[bytes, ...]) -> dict[str, object]:
         {"first": LEAVES[::-1]},
         {"first": (*LEAVES, LEAVES[0])},
         {"first": (*LEAVES[:4], b"")},
-        {"size": 2, "first": (LEAVES[0] + LEAVES[1], b"")},
+        whole(LEAVES[:2]) | {"first": (LEAVES[0] + LEAVES[1], b"")},
         {"size": 2**40, "root": head(0, 8).root, "first": head(0, 8).first},
         whole(MANY),
     ],

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import ssl
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from structlog.testing import capture_logs
 
-from gateway.errors import UnknownPartner
-from gateway.model.party import KeyRecord, Partner
+from adapters.partners.exchange import ExchangeTransport
+from gateway.errors import PartnerUnreachable, UnknownPartner
+from gateway.model.party import Assurance, KeyRecord, Partner
 from gateway.service.app import _check_server
-from gateway.service.tls import TlsFiles, client_context, peer_evidence, server_context
+from gateway.service.tls import client_context, peer_evidence, server_context
 from gateway.service.tls_watch import TlsWatch
 from gateway.wire.strict import b64url
 from tests.tls.pki import Pki, handshake
@@ -40,9 +39,9 @@ def own(tmp_path: Path) -> Pki:
 
 def test_a_new_revocation_list_counts(own: Pki) -> None:
     """Nothing changed, nothing done; a new list: the revoked client is refused at the next look, the other stays."""
-    watched = Watched(own)
     revoked = own.good("tls-client", name="first")
     first = client_context(own.files("first"))
+    watched = Watched(own)
     before = watched.watch.client()
     assert not watched.watch.refresh(watched.context)
     assert watched.watch.client() is before
@@ -99,13 +98,65 @@ async def test_the_watch_ends_what_older_files_let_in(own: Pki) -> None:
         await running
 
 
-def _partner(org: str, pinned: bytes) -> Partner:
-    key = KeyRecord(
-        kid=f"{org}/tls-server/x", use="tls-server", algorithm="X509-SPKI", public=b64url(pinned),
-        not_before="2026-01-01T00:00:00Z", not_after="2036-01-01T00:00:00Z",
-    )  # fmt: skip
-    return replace_org(org, key)
+def partner_of(pki: Pki, port: int = 443) -> Partner:
+    """The directory entry that pins the authority itself, as an entry may."""
+    issuer = pki.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return Partner(
+        org="fra.police-demo",
+        nation="FRA",
+        name="Demonstration police",
+        recipient_kind="police",
+        keys=(KeyRecord("fra.police-demo/tls/1", "tls-server", "ES256", b64url(issuer)),),
+        endpoint=f"https://127.0.0.1:{port}",
+        tls_name="localhost",
+        formats=(),
+        languages=(),
+        assurance=Assurance(),
+    )
 
 
-def replace_org(org: str, key: KeyRecord) -> Partner:
-    raise AssertionError
+def test_the_server_must_be_the_partner(own: Pki) -> None:
+    """One authority certifies two organisations, and a partner's entry pins that authority: the other organisation's
+    server is not the partner, although the pin holds."""
+    own.good("tls-server")
+    own.good("tls-client")
+    own.good("tls-server", org="bel.ocam", name="bel")
+    client, partner = client_context(own.files("tls-client")), partner_of(own)
+    _check_server(handshake(server_context(own.files("tls-server")), client).client, partner)
+    with pytest.raises(UnknownPartner) as refused:
+        _check_server(handshake(server_context(own.files("bel")), client).client, partner)
+    assert refused.value.diagnostic == {"rule": "organisation"}
+
+
+@pytest.mark.integration
+async def test_a_reset_ends_deliveries_and_asks_for_a_new_context(own: Pki) -> None:
+    """What is under way is unreachable, to be repeated; a delivery after it goes out under the context of now."""
+    watched, came = Watched(own), asyncio.Event()
+    contexts: list[ssl.SSLContext] = []
+
+    async def never_answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        came.set()
+        await reader.read()
+        writer.close()
+
+    def context() -> ssl.SSLContext:
+        contexts.append(watched.watch.client())
+        return contexts[-1]
+
+    server = await asyncio.start_server(never_answers, "127.0.0.1", 0, ssl=watched.context)
+    transport = ExchangeTransport(context, _check_server, connect_s=5, answer_s=30)
+    partner = partner_of(own, server.sockets[0].getsockname()[1])
+    for _ in range(2):
+        came.clear()
+        delivery = asyncio.create_task(transport.deliver(b"synthetic", to=partner))
+        async with asyncio.timeout(10):
+            await came.wait()
+            await transport.reset()
+            with pytest.raises(PartnerUnreachable):
+                await delivery
+        own.revoke(own.good("tls-client", name="first"))
+        assert watched.watch.refresh(watched.context)
+    assert len(set(map(id, contexts))) == 2
+    server.close()
+    await server.wait_closed()

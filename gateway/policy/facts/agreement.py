@@ -1,5 +1,7 @@
 """Facts of the agreement in force, and of the partner under it."""
 
+import msgspec
+
 from gateway.model.party import Assurance
 from gateway.policy.context import Context
 from gateway.policy.facts.declare import fact, rank_of, terms_of
@@ -73,6 +75,20 @@ def agreement_recipient_kind(ctx: Context) -> str | None:
 @fact("agreement.legal_basis", str)
 def agreement_legal_basis(ctx: Context) -> str | None:
     return terms.legal_basis if (terms := terms_of(ctx)) else None
+
+
+def _stated(field: str | tuple[str, ...]) -> bool:
+    entries = (field,) if isinstance(field, str) else field
+    return bool(entries) and all(any(map(str.isalnum, entry)) for entry in entries)
+
+
+@fact("agreement.protocol", frozenset)
+def agreement_protocol(ctx: Context) -> frozenset[str] | None:
+    """Names of the protocol fields that state something: an entry, and a letter or digit in every entry."""
+    if (terms := terms_of(ctx)) is None:
+        return None
+    fields = msgspec.structs.asdict(terms.protocol)
+    return frozenset(name for name, field in fields.items() if _stated(field))
 
 
 @fact("agreement.ceiling", int)

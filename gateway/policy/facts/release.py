@@ -49,13 +49,17 @@ def _records_after(ctx: Context) -> int:
 
 @fact("held.records_after", int)
 def held_records_after(ctx: Context) -> int:
-    """Distinct records the partner would hold in the window with this one; a subject held already is not new."""
+    """Distinct records the partner would hold in the bulk window with this one; a subject held already is not new."""
     return _records_after(ctx)
 
 
 @fact("compilation.level", int)
 def compilation_level(ctx: Context) -> int | None:
-    """Rank of what the partner would hold as a whole: 0 up to the threshold, then the configured level's."""
+    """Rank of what the partner would hold as a whole: 0 up to the threshold, then the configured level's.
+
+    Counted within the agreement's bulk window, as `Held` is: what left before it is not seen. Art. 5 of the law of
+    11.12.1998 knows no window; holdings over all time are not counted in this version.
+    """
     limit = ctx.settings.compilation
     if limit is None:
         return None

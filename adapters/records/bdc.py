@@ -71,8 +71,9 @@ class BdcExtract:
         A `RecordInvalid` names the line (from 1), a pointer into the schema (``*`` for an index; members of the
         kind, or of the line around it) and the rule that was broken: a JSON Schema keyword, or one of ``file.size``,
         ``line.size``, ``json``, ``text.control``, ``text.invisible``, ``text.nfc``, ``date.precision``,
-        ``date.order``, ``label.duplicate``, ``label.pointer``, ``duplicate-id``. It never holds a value, nor a name that the schema
-        does not know. Only the first fault of a line is named. Raises nothing; the same bytes yield equal records.
+        ``date.order``, ``label.duplicate``, ``label.pointer``, ``duplicate-id``. It never holds a
+        value, nor a name that the schema does not know. Only the first fault of a line is named. Raises nothing; the
+        same bytes yield equal records.
 
         (1) The file is within its limit.                    (5) The content follows the kind's schema.
         (2) The line is within its limit.                    (6) Dates are as precise as they say, and in order.

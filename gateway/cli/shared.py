@@ -9,9 +9,11 @@ too, goes to standard error.
 
 import inspect
 import os
+import re
 import sys
 import unicodedata
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -48,6 +50,10 @@ DONE, NEGATIVE, USAGE, UNAVAILABLE, BROKEN = range(5)
 #: Codes of negative answers that arise here: the gateway shows other bytes than its statement names, so nothing is
 #: signed; the officer was asked, and said no.
 BYTES_DIFFER, DECLINED = "bytes-differ", "declined"
+
+#: Characters of an idempotency key: a UUID, a digest or a short path fits; it travels in a header.
+MAX_IDEMPOTENCY_KEY = 128
+_VISIBLE = re.compile(r"[!-~]*", re.ASCII)
 
 #: Columns of text where no terminal tells its width: wide enough that no id is broken.
 WIDTH = 200
@@ -169,8 +175,14 @@ def _as_officer(
     from gateway.service.app import configure_logging
     from gateway.service.provision import read_officer_key
 
+    if len(idempotency_key) > MAX_IDEMPOTENCY_KEY or not _VISIBLE.fullmatch(idempotency_key):
+        raise RequestInvalid(
+            "an idempotency key is at most 128 visible ASCII characters",
+            diagnostic={"field": "idempotency-key", "limit": MAX_IDEMPOTENCY_KEY},
+        )
     configure_logging()
-    identity = Identity(officer, read_officer_key(key_file))
+    with named(key_file):
+        identity = Identity(officer, read_officer_key(key_file))
 
     async def run() -> Answer:
         async with desk(place.home.path, identity, idempotency_key) as client:
@@ -316,27 +328,42 @@ def _cell(value: object) -> str:
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Errors within are about this file, and say so: the user typed its name, and it goes back to nobody else."""
+    try:
+        yield
+    except LocalFault as fault:
+        fault.diagnostic = {**fault.diagnostic, "file": str(path)}
+        raise
+
+
 def read_file(path: Path, *, limit: int = MAX_DOCUMENT) -> bytes:
     """A file the user named; raises `RequestInvalid` when it cannot be read or is larger than ``limit`` bytes."""
     try:
         with path.open("rb") as file:
             raw = file.read(limit + 1)
     except OSError:
-        raise RequestInvalid("a file that the command names cannot be read") from None
+        raise RequestInvalid("the file cannot be read", diagnostic={"file": str(path)}) from None
     if len(raw) > limit:
-        raise RequestInvalid("a file that the command names is too large", diagnostic={"limit": limit})
+        raise RequestInvalid("the file is too large", diagnostic={"file": str(path), "limit": limit})
     return raw
 
 
 def read_document(path: Path, wanted: type[T]) -> T:
     """A JSON document of a closed type; raises `RequestInvalid` naming the member, never a value."""
+    from gateway.service.config import member_at_fault
+
+    raw = read_file(path)
     try:
-        return msgspec.json.decode(read_file(path), type=wanted)
+        return msgspec.json.decode(raw, type=wanted)
     except msgspec.ValidationError as error:
-        member = str(error).rpartition(" - at ")[2].strip("`") if " - at " in str(error) else "$"
-        raise RequestInvalid("a document does not follow its schema", diagnostic={"field": member}) from None
+        raise RequestInvalid(
+            f"the document does not follow its schema: {member_at_fault(error)}",
+            diagnostic={"file": str(path)},
+        ) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise RequestInvalid("a file that the command names is not JSON") from None
+        raise RequestInvalid("the file is not JSON", diagnostic={"file": str(path)}) from None
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -346,7 +373,7 @@ def write_file(path: Path, data: bytes) -> None:
         beside.write_bytes(data)
         beside.replace(path)
     except OSError:
-        raise RequestInvalid("a file that the command names cannot be written") from None
+        raise RequestInvalid("the file cannot be written", diagnostic={"file": str(path)}) from None
 
 
 def written(document: Any, out: Path | None) -> Answer:

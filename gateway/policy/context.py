@@ -22,7 +22,8 @@ class Held(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What this partner holds already, reservations included, as far back as the agreement's bulk window reaches.
 
     That window is the law's for bulk sending (police-function law art. 44/11/13). Compilation is measured by it too,
-    and so sees nothing older: holdings over all time are not counted in this version.
+    and so sees nothing older, and nothing at all under an agreement without one: holdings over all time are not
+    counted in this version.
     """
 
     records: int  # distinct records within the agreement's bulk window

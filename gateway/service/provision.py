@@ -248,9 +248,7 @@ def _certified(
 ) -> KeyRecord:
     key = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     # Through the folder, whose index then knows the serial number: only so can the certificate be revoked.
-    pem = ca_issue(
-        authority, profile.name, org=org, public_key=key, dns_names=names, now=now, days=LEAF_DAYS
-    )
+    pem = ca_issue(authority, profile.name, org=org, public_key=key, dns_names=names, now=now, days=LEAF_DAYS)
     certificate = load_certificate(pem)
     der = certificate.public_bytes(Encoding.DER)
     return msgspec.convert(

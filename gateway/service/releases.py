@@ -126,10 +126,10 @@ class Releases:
         """Everything the rules may ask about, as the store and directory have it inside this transaction."""
         directory, config = self._g.directory, self._g.config
         agreement = directory.agreements.get(partner)
-        window = agreement.terms.bulk.days if agreement and agreement.terms.bulk else 0
-        reservations = tx.select(
-            ReservationRow, {"partner": partner}, at_least=("at", now - timedelta(days=window))
-        )
+        # Without a bulk term there is no window: everything the partner ever got counts.
+        bulk = agreement.terms.bulk if agreement else None
+        since = ("at", now - timedelta(days=bulk.days)) if bulk else None
+        reservations = tx.select(ReservationRow, {"partner": partner}, at_least=since)
         held = {row.subject for row in reservations if row.release != release}
         embargoes = tx.select(EmbargoRow, {"subject": subject, "lifted_at": None}, limit=1)
         return Context(

@@ -61,7 +61,9 @@ def _heads(home: Home) -> bytes:
     except OSError:
         raw = b""
     if not raw:
-        raise AuditBroken("the signer's file of heads is missing or empty", diagnostic={"rule": "heads-missing"})
+        raise AuditBroken(
+            "the signer's file of heads is missing or empty", diagnostic={"rule": "heads-missing"}
+        )
     return raw
 
 

@@ -305,7 +305,8 @@ def test_a_joiner_is_spelling_in_arabic_script_alone(text: str, lands: bool) -> 
 
 def test_every_refused_character_is_named() -> None:
     """Over all of Unicode: what the pattern of a line refuses is exactly what the adapter has a name for."""
-    line = Draft202012Validator({"pattern": schemas.load_json("records/bdc-person/1.0.json")["$defs"]["line"]["pattern"]})
+    defs = schemas.load_json("records/bdc-person/1.0.json")["$defs"]
+    line = Draft202012Validator({"pattern": defs["line"]["pattern"]})
     every = (chr(point) for point in range(0x110000) if not 0xD800 <= point <= 0xDFFF)
     named_here = re.compile(f"{bdc._CONTROL.pattern}|{bdc._INVISIBLE.pattern}")
     assert [each for each in every if line.is_valid(each) == bool(named_here.match(each))] == []

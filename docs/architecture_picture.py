@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # run as a script, before the package is installed
 
 from gateway.flow import lifecycle  # noqa: E402
+
 PAGE = ROOT / "docs" / "architecture.md"
 BEGIN = "<!-- picture: written by `make docs` from the import contracts -->"
 END = "<!-- end of picture -->"

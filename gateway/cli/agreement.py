@@ -1,6 +1,7 @@
 """`ecluse agreement`: terms written and signed offline, then put in force by two officers."""
 
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,8 +22,9 @@ from gateway.cli.shared import (
     table,
     written,
 )
-from gateway.errors import ConfigInvalid, Conflict, MalformedMessage, RequestInvalid
-from gateway.model.agreement import AgreementTerms, SignedAgreement
+from gateway.errors import ConfigInvalid, Conflict, MalformedMessage, NotFound, RequestInvalid
+from gateway.model.agreement import AgreementState, AgreementTerms, SignedAgreement
+from gateway.model.party import Partner
 
 commands = group("Exchange agreements; keys and signatures stay offline.")
 
@@ -46,10 +48,11 @@ def key(
 @local(commands, "offer")
 def offer(
     place: Place,
-    terms: Annotated[Path, typer.Argument(help="Terms as TOML or JSON.")],
+    terms: Annotated[Path, typer.Argument(help="Terms as TOML or JSON; sample: docs/samples/terms.toml.")],
     out: Annotated[Path, typer.Option("--out", help="The agreement, not signed yet.")],
 ) -> Answer:
-    """Put terms into the exact bytes that both sides sign."""
+    """Put terms into the exact bytes that both sides sign. docs/samples/terms.toml shows every member."""
+    from gateway.service.config import member_at_fault
     from gateway.wire.agreement import read_terms
     from gateway.wire.strict import b64url, canonical
 
@@ -60,10 +63,11 @@ def offer(
         exact = canonical(msgspec.convert(tree, AgreementTerms))
         read_terms(exact)
     except msgspec.ValidationError as error:
-        member = str(error).rpartition(" - at ")[2].strip("`") if " - at " in str(error) else "$"
-        raise RequestInvalid("the terms do not follow their schema", diagnostic={"field": member}) from None
+        raise RequestInvalid(
+            f"the terms do not follow their schema: {member_at_fault(error)}", diagnostic={"file": str(terms)}
+        ) from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.DecodeError):
-        raise RequestInvalid("the terms are neither TOML nor JSON") from None
+        raise RequestInvalid("the terms are neither TOML nor JSON", diagnostic={"file": str(terms)}) from None
     except MalformedMessage as fault:
         raise RequestInvalid(fault.detail) from None
     return written(SignedAgreement(terms=b64url(exact), signatures={}), out)
@@ -89,7 +93,8 @@ def sign(
     try:
         private = read_officer_key(key_file)
     except ConfigInvalid as fault:
-        raise ConfigInvalid(fault.detail.replace("an officer's key", "an agreement key")) from None
+        detail = fault.detail.replace("an officer's key", "an agreement key")
+        raise ConfigInvalid(detail, diagnostic={"file": str(key_file)}) from None
     token = sign_terms(raw, private, f"{org}/agreement/{thumbprint(private.public_key())[:16]}")
     both = msgspec.structs.replace(signed, signatures={**signed.signatures, org: token})
     written(both, file)
@@ -100,11 +105,37 @@ def sign(
 
 @acting(commands, "add")
 async def add(on: Acting, file: AgreementFile) -> Answer:
-    """Propose an agreement that both sides signed."""
-    from gateway.wire.agreement import read_terms
+    """Propose an agreement that both sides signed. Signatures are verified here first, with the keys of the directory.
 
-    signed, raw = _read(file)
-    return await propose(on, "agreement", read_terms(raw).series, signed)
+    Exit code 1 when a signature does not hold, 2 when one is missing or the partner is not in the directory.
+    """
+    signed, _ = _read(file)
+    state = _state(on, signed)
+    sides = {"this organisation": state.signed_ours, "the partner": state.signed_theirs}
+    missing = [side for side, there in sides.items() if not there]
+    if missing:
+        raise RequestInvalid(
+            f"the signature of {' and of '.join(missing)} is missing: `ecluse agreement sign` adds one",
+            diagnostic={"file": str(file)},
+        )
+    return await propose(on, "agreement", state.terms.series, signed)
+
+
+def _state(on: Acting, signed: SignedAgreement) -> AgreementState:
+    """The agreement held against our founding keys and the partner's entry in force; raises as `agreement_state`."""
+    from gateway.flow.agreements import agreement_state
+    from gateway.flow.change import Founding
+    from gateway.service.app import now
+    from gateway.wire.agreement import read_terms
+    from gateway.wire.strict import b64url_decode
+
+    home, ours = on.place.home, on.desk.org
+    founding = msgspec.json.decode(document_of(home, "founding", ours), type=Founding)
+    partners = {}
+    for org in read_terms(b64url_decode(signed.terms)).parties:
+        with suppress(NotFound):
+            partners[org] = msgspec.json.decode(document_of(home, "partner", org), type=Partner)
+    return agreement_state(signed, ours=ours, our_keys=founding.agreement_keys, partners=partners, now=now())
 
 
 @acting(commands, "revoke")

@@ -246,7 +246,7 @@ def _verify_export(
     )
     if not folders:
         raise RequestInvalid("the folder holds no exported log", diagnostic={"field": "export"})
-    results = {}
+    results: dict[str, dict[str, Any]] = {}
     for path in folders:
         try:
             result = _judge(ExportSource(_Files(path)), keys, held)

@@ -21,17 +21,23 @@ def init(
     folder: Folder,
     org: Org,
     permitted: Annotated[
-        list[str] | None, typer.Option("--permitted", help="DNS domain; repeatable.")
+        list[str] | None, typer.Option("--permitted", help="DNS domain of our hosts; repeatable.")
     ] = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="Marked, short, for loopback: production refuses it.")
     ] = False,
     days: Days = None,
 ) -> Answer:
-    """Found an authority that may vouch for the permitted domains only."""
+    """Found an authority that may vouch for the permitted domains only: give --permitted, or --demo."""
     from certs.ca import ca_init
     from gateway.service.app import now
 
+    if demo is bool(permitted):
+        raise RequestInvalid(
+            "say for which domains it may vouch: --permitted DOMAIN for each (hosts below it are covered too), or "
+            "--demo alone for this machine",
+            diagnostic={"field": "permitted"},
+        )
     certificate = ca_init(folder, org, now=now(), days=days, demo=demo, permitted=permitted or ())
     end = f"{certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
     document = {"certificate": str(folder / "ca.pem"), "crl": str(folder / "crl.pem"), "not_after": end}

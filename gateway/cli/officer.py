@@ -2,15 +2,26 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import msgspec
 import typer
 
 from gateway.cli.change import propose
-from gateway.cli.shared import Acting, Answer, Place, acting, group, local, read_document, table
-from gateway.errors import NotFound
-from gateway.model.officer import Clearance, Officer
+from gateway.cli.shared import (
+    Acting,
+    Answer,
+    Place,
+    acting,
+    group,
+    local,
+    named,
+    read_document,
+    table,
+    written,
+)
+from gateway.errors import Conflict, NotFound, RequestInvalid
+from gateway.model.officer import Clearance, Officer, Role
 from gateway.model.time import parse_rfc3339
 
 if TYPE_CHECKING:
@@ -18,23 +29,77 @@ if TYPE_CHECKING:
 
 commands = group("Officers: keys, roles, clearances; suspending is the act of one, all else of two.")
 
+ROLES: tuple[Role, ...] = get_args(Role)
+
 OfficerId = Annotated[str, typer.Argument(metavar="OFFICER")]
 
 
 @local(commands, "key")
 def key(
-    place: Place, out: Annotated[Path, typer.Option("--out", help="File for the private key.")]
+    place: Place,
+    out: Annotated[Path, typer.Option("--out", help="New file for the private key.")],
+    json_file: Annotated[
+        Path | None, typer.Option("--json-out", help="Write the whole officer here, with what follows.")
+    ] = None,
+    officer: Annotated[str, typer.Option("--id", help="Officer id, such as be-requester.")] = "",
+    person: Annotated[str, typer.Option("--person", help="Id of the human being.")] = "",
+    name: Annotated[str, typer.Option("--name", help="Name as colleagues read it.")] = "",
+    roles: Annotated[
+        list[str] | None, typer.Option("--role", help=f"{', '.join(ROLES)}; repeatable.")
+    ] = None,
+    need_to_know: Annotated[
+        list[str] | None, typer.Option("--need-to-know", help="Record kind or group; repeatable; none: none.")
+    ] = None,
+    policy: Annotated[str, typer.Option("--clearance-policy", help="Whose levels, such as BEL.")] = "",
+    level: Annotated[str, typer.Option("--clearance-level", help="Highest level.")] = "",
+    until: Annotated[str, typer.Option("--clearance-until", help="End, as 2027-11-21T00:00:00Z.")] = "",
 ) -> Answer:
-    """Make an officer's key pair. The private key goes to a new file, mode 0600; the public record is printed."""
+    """Make an officer's key pair. The private key goes to a new file, mode 0600; the public record is printed.
+
+    With --json-out the whole officer is written, as `founding new` and `officer add` take it; docs/samples/officer.json
+    shows one.
+    """
     from gateway.service.provision import new_officer_key
 
-    public: OfficerKey = new_officer_key(out)
-    return Answer(public, [msgspec.json.encode(public).decode()])
+    described = (officer, person, name, roles, need_to_know, policy, level, until)
+    if json_file is None:
+        if any(described):
+            raise RequestInvalid("say with --json-out where the officer is written")
+        with named(out):
+            public: OfficerKey = new_officer_key(out)
+        return Answer(public, [msgspec.json.encode(public).decode()])
+    # Everything is checked before there is a key.
+    if not (officer and person and name and roles):
+        raise RequestInvalid("an officer needs --id, --person, --name and at least one --role")
+    if json_file.exists():
+        raise Conflict("a file of this name exists already", diagnostic={"file": str(json_file)})
+    if not set(roles) <= set(ROLES):
+        raise RequestInvalid(f"a role is one of {', '.join(ROLES)}", diagnostic={"field": "role"})
+    clearance = None
+    if any((policy, level, until)):
+        if not all((policy, level, until)):
+            raise RequestInvalid(
+                "a clearance needs --clearance-policy, --clearance-level and --clearance-until"
+            )
+        clearance = Clearance(policy, level, parse_rfc3339(until))
+    with named(out):
+        public = new_officer_key(out)
+    document = Officer(
+        id=officer,
+        person=person,
+        name=name,
+        roles=tuple(role for role in ROLES if role in roles),
+        keys=(public,),
+        clearance=clearance,
+        need_to_know=tuple(need_to_know or ()),
+    )
+    written(document, json_file)
+    return Answer(document, [f"written: {out} (private) and {json_file}"])
 
 
 @acting(commands, "add")
 async def add(on: Acting, file: Annotated[Path, typer.Argument(help="The officer as JSON.")]) -> Answer:
-    """Propose an officer, or a new version of one."""
+    """Propose an officer, or a new version of one. docs/samples/officer.json shows every member."""
     officer = read_document(file, Officer)
     return await propose(on, "officer", officer.id, officer)
 

@@ -92,7 +92,10 @@ def trust(
     authority: Annotated[Path, typer.Option("--authority", help="The partner's authority, PEM.")],
     crl: Annotated[Path, typer.Option("--crl", help="Its revocation list, PEM.")],
 ) -> Answer:
-    """Let TLS accept certificates of a partner's authority. Who the partner is stays the directory's word."""
+    """Let TLS accept certificates of a partner's authority. Who the partner is stays the directory's word.
+
+    A running gateway takes it up within seconds. Repeat it with each new revocation list, before the last one ends.
+    """
     from certs.profiles import is_organisation
     from gateway.errors import RequestInvalid
     from gateway.service.provision import trust_authority
@@ -106,7 +109,7 @@ def trust(
         raise RequestInvalid(
             "the authority is not a PEM certificate", diagnostic={"field": "authority"}
         ) from None
-    return Answer({"trusted": org}, [f"TLS accepts the authority of {org}: restart the gateway"])
+    return Answer({"trusted": org}, [f"TLS accepts the authority of {org}; a running gateway within seconds"])
 
 
 @acting(commands, "list")

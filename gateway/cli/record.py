@@ -56,7 +56,7 @@ def chunks(path: Path, *, most_bytes: int = CHUNK_BYTES, most_lines: int = CHUNK
                 held.append(line)
                 size += len(line)
     except OSError:
-        raise RequestInvalid("a file that the command names cannot be read") from None
+        raise RequestInvalid("the file cannot be read", diagnostic={"file": str(path)}) from None
     if held:
         yield Chunk(first, b"".join(held))
 
@@ -106,7 +106,7 @@ def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError:
-        raise RequestInvalid("a file that the command names cannot be read") from None
+        raise RequestInvalid("the file cannot be read", diagnostic={"file": str(path)}) from None
 
 
 def _progress(on: Acting) -> "Progress | nullcontext[None]":

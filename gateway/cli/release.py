@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from uuid import UUID
 
 import msgspec
 import typer
@@ -125,6 +126,10 @@ async def disclose(
 
     if len(lift or ()) != len(lift_reason or ()):
         raise RequestInvalid("each --lift needs its own --lift-reason", diagnostic={"field": "lifts"})
+    if conversation and not _is_uuid(conversation):
+        raise RequestInvalid(
+            "a conversation is a UUID in lower-case letters", diagnostic={"field": "conversation"}
+        )
     lifts = tuple(Lift(*pair) for pair in zip(lift or (), lift_reason or (), strict=True))
     # (1)
     params = Disclose(record, _partners(to), purpose, basis, justification, conversation, lifts)
@@ -320,6 +325,14 @@ def _partners(to: str) -> tuple[str, ...]:
     if not partners:
         raise RequestInvalid("name at least one partner", diagnostic={"field": "to"})
     return partners
+
+
+def _is_uuid(text: str) -> bool:
+    """Whether the text is a UUID in its one spelling, as ids of conversations are."""
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
 
 
 def _statement(raw: bytes) -> "Statement":

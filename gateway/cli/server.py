@@ -18,11 +18,12 @@ from gateway.cli.shared import (
     answer,
     group,
     local,
+    named,
     read_document,
     read_file,
     written,
 )
-from gateway.errors import Conflict, RequestInvalid
+from gateway.errors import Conflict, PartnerFault, RequestInvalid, RoleMissing, SignatureInvalid
 from gateway.model.officer import Officer
 from gateway.model.party import KeyRecord
 from gateway.service.home import Home
@@ -61,7 +62,9 @@ def serve(
         import asyncio
 
         from gateway.service import app
+        from gateway.service.log_source import signer_heads
 
+        signer_heads(place)  # a signer without them refuses to start: say why, with code 4
         app.configure_logging()
         code = asyncio.run(app.serve(place, with_parent=with_parent))
         return Answer({"ended": code}, (), code)
@@ -132,12 +135,15 @@ def founding_new(
     org: Annotated[str, typer.Option("--org", help="Organisation id, such as bel.ocam.")],
     nation: Annotated[str, typer.Option("--nation", help="ISO 3166 alpha-3.")],
     name: Annotated[str, typer.Option("--name", help="Name of the organisation.")],
-    officers: Annotated[list[Path], typer.Option("--officer", help="An officer as JSON; repeatable.")],
+    officers: Annotated[
+        list[Path],
+        typer.Option("--officer", help="Officer, as `officer key --json-out` writes it; repeatable."),
+    ],
     agreement_keys: Annotated[list[Path], typer.Option("--agreement-key", help="Public record; repeatable.")],
     out: Annotated[Path, typer.Option("--out", help="The document, not signed yet.")],
     settings: Annotated[
         Path | None,
-        typer.Option("--settings", help="Thresholds of the release policy as TOML; what is absent denies."),
+        typer.Option("--settings", help="Thresholds as TOML; what is absent denies; sample: docs/samples."),
     ] = None,
     demo: Annotated[bool, typer.Option("--demo", help="A demonstration: production refuses it.")] = False,
 ) -> Answer:
@@ -148,6 +154,10 @@ def founding_new(
     from gateway.service.app import now
     from gateway.service.provision import read_settings, shipped_policy
 
+    thresholds = Settings()
+    if settings is not None:
+        with named(settings):
+            thresholds = read_settings(settings)
     document = canonical(
         Founding(
             v=1,
@@ -158,7 +168,7 @@ def founding_new(
             officers=tuple(read_document(path, Officer) for path in officers),
             agreement_keys=tuple(read_document(path, KeyRecord) for path in agreement_keys),
             policy_sha256=digest(shipped_policy()),
-            settings=read_settings(settings) if settings else Settings(),
+            settings=thresholds,
             at=rfc3339(now()),
         )
     )
@@ -175,8 +185,21 @@ def founding_sign(
     officer: Annotated[str, typer.Option("--as", envvar="ECLUSE_OFFICER", help="Officer who signs.")] = "",
     officer_key: OfficerKeyFile = None,
 ) -> Answer:
-    """Sign the founding document, offline: the first signature proposes, the second approves."""
-    from gateway.flow.change import ACTS, SignedFounding, digest
+    """Sign the founding document, offline: the first signature proposes, the second approves.
+
+    \b
+    (1) the signatures it carries hold; (2) the officer is one that it names, a security officer, and another person
+    than who signed before; (3) sign; (4) the new signature holds with that officer's key, or nothing is written.
+    """
+    from gateway.flow.change import (
+        ACTS,
+        Founding,
+        SignedFounding,
+        digest,
+        read_as,
+        require_change_role,
+        verify_endorsements,
+    )
     from gateway.service.app import now
     from gateway.service.provision import read_officer_key
     from gateway.wire.endorse import sign_change
@@ -187,18 +210,50 @@ def founding_sign(
     signed = read_document(file, SignedFounding)
     if len(signed.endorsements) == len(ACTS):
         raise Conflict("the document is signed by two officers already")
-    private = read_officer_key(officer_key)
+    # (1)
+    officers = {one.id: one for one in read_as(signed.document, Founding, "founding document").officers}
+    at = now()
+    try:
+        before = (
+            verify_endorsements(signed.document, signed.endorsements, officers, now=at)
+            if signed.endorsements
+            else []
+        )
+    except (PartnerFault, RoleMissing):
+        raise Conflict(
+            "the signature that the document carries does not hold: write it anew with `ecluse founding new`, "
+            "then both officers sign that one",
+            diagnostic={"file": str(file)},
+        ) from None
+    # (2)
+    if officer not in officers:
+        raise RoleMissing("the founding document names no officer of this id")
+    require_change_role(officers[officer])
+    if officers[officer].person in {one.person for one in before}:
+        raise RoleMissing("this person signed already: the second signature is another's")
+    # (3)
+    with named(officer_key):
+        private = read_officer_key(officer_key)
     act = ACTS[len(signed.endorsements)]
     token = sign_change(
         private,
         thumbprint(private.public_key()),
         officer=officer,
         act=act,
-        at=now(),
+        at=at,
         statement=signed.document,
     )
-    written(msgspec.structs.replace(signed, endorsements=(*signed.endorsements, token)), file)
-    document = {"sha256": digest(signed.document), "signatures": len(signed.endorsements) + 1}
+    # (4)
+    endorsements = (*signed.endorsements, token)
+    try:
+        verify_endorsements(signed.document, endorsements, officers, now=at)
+    except SignatureInvalid:
+        raise SignatureInvalid(
+            "the key is not one that the founding document gives this officer",
+            diagnostic={"file": str(officer_key)},
+        ) from None
+    written(msgspec.structs.replace(signed, endorsements=endorsements), file)
+    document = {"sha256": digest(signed.document), "signatures": len(endorsements)}
     return Answer(document, [f"{document['signatures']} of 2 signatures, sha256 {document['sha256']}"])
 
 
@@ -206,20 +261,28 @@ def founding_sign(
 def init(
     place: Place,
     founding_file: Annotated[Path, typer.Option("--founding", help="The document two officers signed.")],
-    config_file: Annotated[Path, typer.Option("--config", help="gateway.toml to start with.")],
+    config_file: Annotated[
+        Path, typer.Option("--config", help="gateway.toml to start with; sample: docs/samples.")
+    ],
     authority: Annotated[Path, typer.Option("--authority", help="Folder of our certificate authority.")],
     hosts: Annotated[list[str], typer.Option("--host", help="Name of our listener; repeatable.")],
 ) -> Answer:
-    """Make a home from a founding document: signer's keys, certificates, trust, database."""
+    """Make a home from a founding document: signer's keys, certificates, trust, database. Whole, or not at all.
+
+    The folder of --home must not exist, or be empty. docs/samples/gateway.toml shows a configuration.
+    """
     from gateway.flow.change import SignedFounding
     from gateway.service.app import now
+    from gateway.service.config import read_config
     from gateway.service.provision import create_home
 
     signed = read_document(founding_file, SignedFounding)
     try:
         text = read_file(config_file).decode()
     except UnicodeDecodeError:
-        raise RequestInvalid("the configuration is not UTF-8") from None
+        raise RequestInvalid("the file is not UTF-8", diagnostic={"file": str(config_file)}) from None
+    with named(config_file):
+        read_config(text.encode())
     create_home(place.home, signed, text, authority, host_names=tuple(hosts), now=now())
     return Answer({"home": str(place.home.path)}, [f"home made: {place.home.path}"])
 
@@ -229,7 +292,10 @@ def init(
 
 @local(config, "check")
 def check(place: Place) -> Answer:
-    """Check gateway.toml; prints its digest, which the log records at every start. Errors name the member."""
+    """Check gateway.toml; prints its digest, which the log records at every start. Errors name the member.
+
+    docs/samples/gateway.toml shows every member.
+    """
     from gateway.service.config import load_config
 
     loaded = load_config(place.home.config)

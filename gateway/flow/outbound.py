@@ -163,9 +163,9 @@ class Void(msgspec.Struct, frozen=True):
 def recheck(prepared: Prepared, ctx: Context, policy: Policy, *, now: datetime) -> Go | Void:
     """Look again before every later step: enqueueing, sealing, and every attempt. Pure; never renders.
 
-    (1) the approval has not expired; (2) the partner's entry, the agreement and the policy are the ones approved; (3) the same
-    rules over today's state (embargo, agreement, freshness, quota, clearance, consent) still permit, and every field
-    that is in the bytes would still be released.
+    (1) the approval has not expired; (2) the partner's entry, the agreement and the policy are those of the approval;
+    (3) the same rules over today's state (embargo, agreement, freshness, quota, clearance, consent) still permit, and
+    every field that is in the bytes would still be released.
     """
     statement = msgspec.json.decode(prepared.statement, type=Statement)
     document = msgspec.json.decode(prepared.document, type=DecisionDocument)

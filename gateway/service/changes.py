@@ -281,6 +281,8 @@ class Changes:
         ``name`` is a record's handle or an entity id; the record of an entity id may come later. Raises `NotFound`
         for a handle without a record: it would protect nobody.
         """
+        if not name.strip() or not authority.strip():
+            raise RequestInvalid("an embargo names a subject and holds the authority's document")
         gateway, now = self._g, self._g.clock.now()
         index = (await gateway.signer.index([name.encode()]))[0]
         await gateway.vault.reserve()

@@ -21,7 +21,6 @@ from gateway.model.rows import (
     LogRow,
     QuarantineRow,
     RecordRow,
-    ReleaseRow,
 )
 from gateway.model.signing import ChangeKind
 from gateway.policy.explain import explain
@@ -32,7 +31,7 @@ from gateway.service.contents import InboundBody
 from gateway.service.context import Gateway
 from gateway.service.imports import Imports
 from gateway.service.lanes import Queue
-from gateway.service.received import SEPARATOR, received, received_page, trace_received
+from gateway.service.received import received, received_page
 from gateway.service.releases import Drafted, Releases, Why
 from gateway.service.vault import keys_of
 from gateway.wire.ct_json import CtJson
@@ -262,15 +261,7 @@ class Desk:
         return await self._queue.skip(officer, params.partner, params.conversation)
 
     async def trace(self, officer: Officer, params: calls.Named) -> calls.Trace:
-        """Of a release or message of ours, or else of one received (``ID``, or ``ORG/ID`` when two sent that id)."""
-
-        def theirs(tx: ReadTx) -> calls.Trace | None:
-            if SEPARATOR not in params.id and tx.count(ReleaseRow, {"message_id": params.id}):
-                return None
-            row = received(tx, params.id)
-            return trace_received(tx, row) if row is not None else None
-
-        return await self._g.store.read(theirs) or await self._queue.trace(params.id)
+        return await self._queue.trace(params.id)
 
     async def inbox_list(self, officer: Officer, params: calls.Page) -> list[calls.InboxItem]:
         """By sender and id; ``after`` is ``ORG/ID``."""

@@ -73,7 +73,7 @@ class Directory(msgspec.Struct, frozen=True):
 
 
 def load_directory(tx: ReadTx, *, now: datetime) -> Directory:
-    """Read the snapshot. Agreement signatures are verified again: one that does not hold is not in force, and denies."""
+    """Read the snapshot. Agreement signatures are verified again: one that does not hold denies."""
     rows = tx.select(DirectoryRow, {"current": True})
     by_kind: dict[str, list[DirectoryRow]] = {}
     for row in rows:

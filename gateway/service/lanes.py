@@ -7,11 +7,12 @@ import msgspec
 from gateway.audit.entry import parse_partner_entry
 from gateway.errors import Conflict, NotFound
 from gateway.model.officer import Officer
-from gateway.model.rows import EndorsementRow, InboxRow, LaneRow, OutboxRow, ReceiptRow, ReleaseRow
+from gateway.model.rows import EndorsementRow, LaneRow, OutboxRow, ReceiptRow, ReleaseRow
 from gateway.model.time import rfc3339
 from gateway.ports import ReadTx, Tx
 from gateway.service.calls import QueueItem, Trace, TraceStep
 from gateway.service.context import Gateway
+from gateway.service.received import received, trace_received
 from gateway.service.sealing import Sealing
 from gateway.service.slots import entry_bytes
 
@@ -99,7 +100,7 @@ class Queue:
         return {"lane": "skipped"}
 
     async def trace(self, name: str) -> Trace:
-        """Every step of a release or message, by release id or message id, with the log entries that prove them."""
+        """Every step of a release or message, by release id, message id or ORG/ID of a message received, with the log entries that prove them."""
 
         def read(tx: ReadTx) -> Trace:
             release = tx.get(ReleaseRow, name) or next(
@@ -107,10 +108,10 @@ class Queue:
             )
             if release is not None:
                 return self._outbound(tx, release)
-            received = next(iter(tx.select(InboxRow, {"message_id": name})), None)
-            if received is None:
+            row = received(tx, name)
+            if row is None:
                 raise NotFound("there is no message or release of this id")
-            return self._inbound(tx, received)
+            return trace_received(tx, row)
 
         return await self._g.store.read(read)
 
@@ -147,23 +148,6 @@ class Queue:
             attempts=queued.attempts if queued else 0,
             steps=tuple(steps),
             receipt=queued.receipt if queued else "",
-        )
-
-    def _inbound(self, tx: ReadTx, row: InboxRow) -> Trace:
-        steps = [TraceStep(rfc3339(row.received_at), "received, verified, accepted", row.sender)]
-        receipt = tx.get(ReceiptRow, row.receipt)
-        if receipt is not None:
-            steps.append(TraceStep(rfc3339(receipt.at), "receipt given", "gateway"))
-        return Trace(
-            row.message_id,
-            row.message_id,
-            row.sender,
-            row.conversation,
-            row.state,
-            row.seq,
-            0,
-            tuple(steps),
-            row.receipt,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import sqlite3
@@ -124,21 +125,118 @@ def test_tampering_is_named(
     )
 
 
-@pytest.mark.parametrize("damage", ["garbage", "directory", "no heads", "not a partner"])
+#: Each makes the gateway append in the wrong place, or refuse to start: the log alone would hold.
+@pytest.mark.parametrize(
+    ("statements", "log", "reason", "first"),
+    [
+        (("UPDATE logs SET size=size+1 WHERE origin LIKE '%master'",), MASTER, "size-wrong", None),
+        (("UPDATE logs SET size=1 WHERE origin LIKE '%master'",), MASTER, "size-wrong", 1),
+        (("DELETE FROM logs WHERE origin LIKE '%master'",), MASTER, "size-wrong", 0),
+        ((f"INSERT INTO logs VALUES ('{TO_FR}x', 3)",), f"{TO_FR}x", "size-wrong", 0),
+        ((f"INSERT INTO logs VALUES ('{TO_FR}x', 0)",), f"{TO_FR}x", "log-unknown", 0),
+        (("INSERT INTO logs VALUES ('Zzemo', 0)",), "Zzemo", "unreadable", 0),
+        (("UPDATE entries SET position=-1 WHERE origin LIKE '%master' AND position=0",), MASTER, "position-missing", 0),
+    ],
+)  # fmt: skip
+def test_books_that_do_not_agree_are_found(
+    home: Path, ecluse: Run, statements: tuple[str, ...], log: str, reason: str, first: int | None
+) -> None:
+    """A count, a listed log or a position that no gateway would write: exit code 1 and the reason for that log."""
+    changed(home, *statements)
+    said = ecluse("audit", "verify", "--home", home, "--json")
+    found = by_log(said.document)[log]
+    assert (said.code, found["verified"], found["reason"]) == (1, False, reason)
+    assert found["first_wrong_index"] == (found["size"] if first is None else first)
+
+
+def forget(home: Path, *origins: str) -> None:
+    """Take heads out of the signer's file."""
+    path = home / "signer" / "heads.json"
+    heads = json.loads(path.read_bytes())
+    path.write_text(json.dumps({origin: head for origin, head in heads.items() if origin not in origins}))
+
+
+def test_a_signer_that_forgot_a_log_is_found(home: Path, ecluse: Run) -> None:
+    """A signed head is stored of a log that the signer does not know: exit code 1 for that log alone."""
+    forget(home, TO_FR)
+    said = ecluse("audit", "verify", "--home", home, "--json")
+    assert said.code == 1
+    found = by_log(said.document)
+    assert (found[TO_FR]["reason"], found[MASTER]["verified"]) == ("signer-head-missing", True)
+
+
+def test_a_signer_with_another_history_is_found(home: Path, ecluse: Run) -> None:
+    """The signer's head is shorter than the log and of another root: exit code 1, and a range that ends with it."""
+    path = home / "signer" / "heads.json"
+    heads = json.loads(path.read_bytes())
+    heads[MASTER] = {"size": 2, "root": base64.b64encode(bytes(32)).decode()}
+    path.write_text(json.dumps(heads))
+    found = by_log(ecluse("audit", "verify", "--home", home, "--json").document)[MASTER]
+    assert (found["reason"], found["first_wrong_index"], found["last_wrong_index"]) == ("signer-root", 0, 1)
+
+
+@pytest.mark.parametrize("damage", ["missing", "emptied", "garbage"])
+def test_the_signers_heads_must_be_there(home: Path, ecluse: Run, damage: str) -> None:
+    """Without its file of heads `audit verify` finds a fault beside logs that hold, and the gateway does not start: 4."""
+    path = home / "signer" / "heads.json"
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(b"" if damage == "emptied" else b"[")
+    said = ecluse("audit", "verify", "--home", home, "--json")
+    assert (said.code, said.document["verified"], said.document["faults"]) == (1, False, ["signer-heads"])
+    assert all(one["verified"] for one in said.document["logs"])
+    served = ecluse("serve", "--home", home, "--json")
+    assert (served.code, served.document["error"]["code"]) == (4, "audit-broken")
+
+
+@pytest.mark.parametrize("statement", ["DROP TABLE meta", "DELETE FROM meta", "UPDATE meta SET value='2'"])
+def test_a_database_of_another_schema_is_not_verified(home: Path, ecluse: Run, statement: str) -> None:
+    """What `ecluse serve` would refuse to open is a fault: exit code 1."""
+    changed(home, statement)
+    said = ecluse("audit", "verify", "--home", home, "--json")
+    assert (said.code, said.document["verified"], said.document["faults"]) == (1, False, ["schema"])
+
+
+def test_a_log_that_is_not_there_cannot_be_asked_for(home: Path, ecluse: Run) -> None:
+    """--log with an origin of no log is wrong usage, not a verdict: exit code 2."""
+    said = ecluse("audit", "verify", "--home", home, "--log", "nolog", "--json")
+    assert (said.code, said.document["error"]["code"]) == (2, "not-found")
+    assert set(by_log(ecluse("audit", "verify", "--home", home, "--log", MASTER, "--json").document)) == {
+        MASTER
+    }
+
+
+def test_an_export_without_a_log_that_the_home_knows_is_found(
+    home: Path, ecluse: Run, tmp_path: Path
+) -> None:
+    """One log's folder removed from an export: exit code 1 and that log named, as long as the home is there to ask."""
+    out = tmp_path / "export"
+    assert ecluse("audit", "export", "--home", home, "--out", out, "--json").code == 0
+    assert ecluse("audit", "verify", "--home", home, "--export", out, "--json").code == 0
+    shutil.rmtree(out / TO_FR)
+    said = ecluse("audit", "verify", "--home", home, "--export", out, "--json")
+    assert (said.code, by_log(said.document)[TO_FR]["reason"]) == (1, "log-missing")
+    only = ecluse("audit", "verify", "--home", home, "--export", out, "--log", MASTER, "--json")
+    assert only.code == 0
+
+
+@pytest.mark.parametrize("damage", ["garbage", "directory", "not a partner"])
 def test_what_cannot_be_read_is_a_verdict(home: Path, ecluse: Run, damage: str) -> None:
-    """A store that is no database, dropped documents or damaged heads: exit code 1, one document, no trace."""
+    """A store that is no database or dropped documents: exit code 1, one document, every known log named, no trace."""
     if damage == "garbage":
         (home / "store.sqlite").write_bytes(b"not a database" * 100)
     elif damage == "directory":
         changed(home, "DROP TABLE directory")
-    elif damage == "no heads":
-        (home / "signer" / "heads.json").write_bytes(b"[")
     else:
         changed(home, "UPDATE directory SET document=x'ff' WHERE kind='partner'")
     said = ecluse("audit", "verify", "--home", home, "--json")
     assert said.code == 1
     assert said.document["verified"] is False
-    assert said.document["logs"][0]["reason"] == "unreadable"
+    assert {one["log"]: one["reason"] for one in said.document["logs"]} == {
+        MASTER: "unreadable",
+        TO_FR: "unreadable",
+    }
 
 
 def test_an_export_verifies_without_the_home(home: Path, ecluse: Run, tmp_path: Path) -> None:
@@ -182,9 +280,9 @@ def test_a_head_a_partner_holds_is_evidence(world: World, home: Path, ecluse: Ru
     good = ecluse("audit", "verify", "--home", world.stage.be.path, *held, "--json")
     assert (good.code, by_log(good.document)[TO_FR]["witnessed_size"]) == (0, newest)
     changed(home, *WHOLE_LOG)
-    (home / "signer" / "heads.json").unlink()
+    forget(home, TO_FR)
     unseen = ecluse("audit", "verify", "--home", home, "--json")
-    assert set(by_log(unseen.document)) == {MASTER}
+    assert (unseen.code, set(by_log(unseen.document))) == (0, {MASTER})
     found = ecluse("audit", "verify", "--home", home, *held, "--json")
     assert found.code == 1
     assert by_log(found.document)[TO_FR]["reason"] == "held-tail-missing"

@@ -63,9 +63,9 @@ async def test_what_is_not_http_is_neither_quoted_nor_logged(name: str) -> None:
         configure_logging()
         async with listening() as port:
             answer = await asyncio.wait_for(ask(port, HOSTILE[name]), 5)
-    assert answer.startswith(b"HTTP/1.1 4") or answer.startswith(b"HTTP/1.0 4")
-    assert b"aiohttp" not in answer.lower() and b"Zzemo" not in answer
-    assert "Traceback" not in written.getvalue() and "Zzemo" not in written.getvalue()
+    assert answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4"))
+    assert [word for word in (b"aiohttp", b"Zzemo") if word in answer] == []
+    assert [word for word in ("Traceback", "Zzemo") if word in written.getvalue()] == []
 
 
 async def test_ordinary_requests_are_answered() -> None:

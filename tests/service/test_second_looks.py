@@ -142,4 +142,4 @@ async def test_a_record_that_changed_voids_what_was_decided_on_the_old_one(world
         ]
     await be.send()
     assert (be.release(view).state, be.release(view).reason) == ("voided", "record.unchanged")
-    assert world.fr.received() == [] and be.log_size() == 0
+    assert (world.fr.received(), be.log_size()) == ([], 0)

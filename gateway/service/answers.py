@@ -12,7 +12,7 @@ from gateway.ports import Tx
 from gateway.service.context import Gateway
 from gateway.service.vault import keys_of
 
-#: A claim without an answer for this long was left by a crash and may be taken over: well beyond the longest call
+#: A claim without an answer for this long was left behind and may be taken over: well beyond the longest call
 #: (`gateway.cli.client.CALL_TIMEOUT_S`).
 CLAIM_KEPT = timedelta(minutes=5)
 
@@ -76,6 +76,14 @@ class Answers:
         def unit(tx: Tx) -> None:
             if tx.get(IdempotencyRow, mine.key, mine.officer) == mine:
                 tx.delete(IdempotencyRow, {"key": mine.key, "officer": mine.officer})
+
+        await self._g.store.write(unit)
+
+    async def abandon(self) -> None:
+        """Give up every claim: called when a gateway starts, and one process owns a home, so nobody is at work."""
+
+        def unit(tx: Tx) -> None:
+            tx.delete(IdempotencyRow, {"body": ""})
 
         await self._g.store.write(unit)
 

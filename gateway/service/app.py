@@ -32,6 +32,7 @@ from gateway.errors import ConfigInvalid, GatewayError, StoreUnavailable, Unknow
 from gateway.model.party import Partner
 from gateway.policy.levels import default_levels
 from gateway.ports import ReadTx
+from gateway.service.answers import Answers
 from gateway.service.changes import Changes
 from gateway.service.config import LoadedConfig, load_config
 from gateway.service.context import Gateway
@@ -169,6 +170,7 @@ class Application:
         # (4)
         await self._note_configuration()
         # (5)
+        await Answers(self.gateway).abandon()
         releases = Releases(self.gateway)
         sealing = Sealing(self.gateway, releases)
         dispatcher = Dispatcher(self.gateway, sealing)

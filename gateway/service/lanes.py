@@ -100,7 +100,7 @@ class Queue:
         return {"lane": "skipped"}
 
     async def trace(self, name: str) -> Trace:
-        """Every step of a release or message, by release id, message id or ORG/ID of a message received, with the log entries that prove them."""
+        """Every step of a release or message (release id, message id, ORG/ID of one received), with its log entries."""
 
         def read(tx: ReadTx) -> Trace:
             release = tx.get(ReleaseRow, name) or next(

@@ -394,3 +394,10 @@ def test_linear_and_flat() -> None:
     counted = MemoryLog(rows=LOG.rows, tiles=Counted(), notes=LOG.notes)
     assert check(counted).status == "verified"
     assert sorted(reads) == [(0, 0), (0, 1), (0, 1), (1, 0), (1, 0), (2, 0)]
+
+
+def test_a_position_below_zero_is_no_index() -> None:
+    """An entry stored under -1 in place of the first: index 0 is missing."""
+    log = LOG.copy()
+    log.rows[0] = (-1, log.rows[0][1])
+    assert found(check(log)) == ("broken", "position-missing", 0, 0)

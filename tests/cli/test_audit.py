@@ -6,6 +6,8 @@ import base64
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -132,8 +134,8 @@ def test_tampering_is_named(
         (("UPDATE logs SET size=size+1 WHERE origin LIKE '%master'",), MASTER, "size-wrong", None),
         (("UPDATE logs SET size=1 WHERE origin LIKE '%master'",), MASTER, "size-wrong", 1),
         (("DELETE FROM logs WHERE origin LIKE '%master'",), MASTER, "size-wrong", 0),
-        ((f"INSERT INTO logs VALUES ('{TO_FR}x', 3)",), f"{TO_FR}x", "size-wrong", 0),
-        ((f"INSERT INTO logs VALUES ('{TO_FR}x', 0)",), f"{TO_FR}x", "log-unknown", 0),
+        (("INSERT INTO logs SELECT origin||'x', 3 FROM logs WHERE origin LIKE '%partner%'",), f"{TO_FR}x", "size-wrong", 0),
+        (("INSERT INTO logs SELECT origin||'x', 0 FROM logs WHERE origin LIKE '%partner%'",), f"{TO_FR}x", "log-unknown", 0),
         (("INSERT INTO logs VALUES ('Zzemo', 0)",), "Zzemo", "unreadable", 0),
         (("UPDATE entries SET position=-1 WHERE origin LIKE '%master' AND position=0",), MASTER, "position-missing", 0),
     ],
@@ -177,7 +179,7 @@ def test_a_signer_with_another_history_is_found(home: Path, ecluse: Run) -> None
 
 @pytest.mark.parametrize("damage", ["missing", "emptied", "garbage"])
 def test_the_signers_heads_must_be_there(home: Path, ecluse: Run, damage: str) -> None:
-    """Without its file of heads `audit verify` finds a fault beside logs that hold, and the gateway does not start: 4."""
+    """Without its file of heads `audit verify` finds a fault beside logs that hold; `serve` ends with 4."""
     path = home / "signer" / "heads.json"
     if damage == "missing":
         path.unlink()
@@ -186,8 +188,10 @@ def test_the_signers_heads_must_be_there(home: Path, ecluse: Run, damage: str) -
     said = ecluse("audit", "verify", "--home", home, "--json")
     assert (said.code, said.document["verified"], said.document["faults"]) == (1, False, ["signer-heads"])
     assert all(one["verified"] for one in said.document["logs"])
-    served = ecluse("serve", "--home", home, "--json")
-    assert (served.code, served.document["error"]["code"]) == (4, "audit-broken")
+    # In a process of its own: `serve` may start itself again with its own OpenSSL configuration.
+    words = [sys.executable, "-m", "gateway.cli", "serve", "--home", str(home), "--json"]
+    served = subprocess.run(words, capture_output=True, check=False, timeout=60)
+    assert (served.returncode, json.loads(served.stdout)["error"]["code"]) == (4, "audit-broken")
 
 
 @pytest.mark.parametrize("statement", ["DROP TABLE meta", "DELETE FROM meta", "UPDATE meta SET value='2'"])

@@ -281,3 +281,32 @@ def test_a_gateway_that_shows_other_bytes_gets_no_signature(view: calls.ReleaseV
     with pytest.raises(LocalFault) as refused:
         release_commands.bound(msgspec.structs.replace(view, **{member: other}))
     assert (refused.value.code, exit_code(refused.value)) == (BYTES_DIFFER, NEGATIVE)
+
+
+def test_an_agreement_of_one_side_is_not_proposed(world: World, ecluse: Run, tmp_path: Path) -> None:
+    """One signature is exit code 2 and says whose is missing; a signature of another key is exit code 1."""
+    whole = world.stage.agreements[FR]
+    half, forged = tmp_path / "half.json", tmp_path / "forged.json"
+    half.write_bytes(
+        msgspec.json.encode(msgspec.structs.replace(whole, signatures={BE: whole.signatures[BE]}))
+    )
+    swapped = {BE: whole.signatures[FR], FR: whole.signatures[BE]}
+    forged.write_bytes(msgspec.json.encode(msgspec.structs.replace(whole, signatures=swapped)))
+    said = ecluse("agreement", "add", half, *world.officer("be-requester"))
+    assert (said.code, said.document["error"]["code"]) == (2, "request-invalid")
+    assert "the partner" in said.document["error"]["detail"]
+    said = ecluse("agreement", "add", forged, *world.officer("be-requester"))
+    assert (said.code, said.document["error"]["code"]) == (NEGATIVE, "signature-invalid")
+
+
+def test_ids_that_cannot_be_are_refused_before_anything_is_sent(world: World, ecluse: Run) -> None:
+    """A conversation that is no UUID and an idempotency key that is too long or not visible: the field is named."""
+    words = ("disclose", "BDC-000001", "--to", FR, *WHY, "--justification", "synthetic")
+    requester = world.officer("be-requester")
+    said = ecluse(*words, "--conversation", "Zzemo", *requester)
+    assert (said.code, said.document["error"]["diagnostic"]) == (2, {"field": "conversation"})
+    for key in ("x" * 129, "a b", "é"):
+        said = ecluse(*words, "--idempotency-key", key, *requester)
+        assert (said.code, said.document["error"]["diagnostic"]["field"]) == (2, "idempotency-key")
+    twice = ecluse("preview", "BDC-000001", "--to", f"{FR}, {FR}", *WHY, *requester)
+    assert [one["partner"] for one in twice.document["partners"]] == [FR]

@@ -22,8 +22,135 @@ from gateway.model.party import Assurance, KeyRecord, Partner
 from gateway.wire.container import Preamble, encrypt, kem_public_bytes, pack
 from gateway.wire.seal import sign_seal
 from gateway.wire.strict import b64url
-from tests.cli.conftest import Run, written
+from tests.cli.conftest import Run, Said, written
 from tests.wire import parties
+
+
+SECURITY = ("--role", "requester", "--role", "security-officer")
+
+
+def described(ecluse: Run, folder: Path, name: str, *more: object) -> Said:
+    """An officer by one command: private key, and the whole document."""
+    files = ("--out", folder / f"{name}.pem", "--json-out", folder / f"{name}.json")
+    return ecluse("officer", "key", *files, "--id", name, "--name", f"Zz {name}", *more, "--json")
+
+
+def unsigned(ecluse: Run, folder: Path, *officers: str) -> Path:
+    """A founding document that nobody signed, of these officers; with an authority beside it."""
+    assert ecluse("ca", "init", folder / "ca", "--org", BE, "--demo", "--json").code == 0
+    assert ecluse("agreement", "key", "--out", folder, "--org", BE, "--json").code == 0
+    named = [word for name in officers for word in ("--officer", folder / f"{name}.json")]
+    document = folder / "founding.json"
+    made = ecluse("founding", "new", "--org", BE, "--nation", "BEL", "--name", "Zz (synthetic)", "--demo", *named,
+                  "--agreement-key", folder / "agreement.json", "--out", document, "--json")  # fmt: skip
+    assert made.code == 0, made.out
+    return document
+
+
+def test_an_officer_is_written_whole(ecluse: Run, tmp_path: Path) -> None:
+    """Roles, need to know and clearance of the options stand in the document; what is wrong leaves no key behind."""
+    clearance = ("--clearance-policy", "BEL", "--clearance-level", "UNCLASSIFIED", "--clearance-until")
+    person = ("--person", "person-1")
+    for wrong in (
+        (*SECURITY,),
+        (*person,),
+        (*person, "--role", "Zzemo"),
+        (*person, *SECURITY, *clearance[:2]),
+    ):
+        said = described(ecluse, tmp_path, "be-one", *wrong)
+        assert (said.code, said.document["error"]["code"]) == (2, "request-invalid")
+        assert "Zzemo" not in said.out
+    assert os.listdir(tmp_path) == []
+    more = (*person, *SECURITY, "--need-to-know", "bdc-person/1.0", *clearance, "2027-11-21T00:00:00Z")
+    assert described(ecluse, tmp_path, "be-one", *more).code == 0
+    officer = msgspec.json.decode((tmp_path / "be-one.json").read_bytes(), type=Officer)
+    assert (officer.id, officer.roles) == ("be-one", ("requester", "security-officer"))
+    assert officer.clearance is not None
+    assert officer.need_to_know == ("bdc-person/1.0",)
+
+
+def test_a_founding_document_takes_only_signatures_that_count(ecluse: Run, tmp_path: Path) -> None:
+    """A stranger, another's key, a missing role and the same person twice are refused and leave the file as it was; a
+    document whose first signature does not hold says how to start again."""
+    roles = {"be-one": SECURITY, "be-two": SECURITY, "be-three": ("--role", "requester")}
+    for name, given_roles in roles.items():
+        assert described(ecluse, tmp_path, name, "--person", f"person-{name}", *given_roles).code == 0
+    document = unsigned(ecluse, tmp_path, *roles)
+
+    def sign(officer: str, key: str) -> tuple[int, str]:
+        before = document.read_bytes()
+        words = ("--as", officer, "--officer-key", tmp_path / f"{key}.pem", "--json")
+        said = ecluse("founding", "sign", document, *words)
+        assert (said.code == 0) == (document.read_bytes() != before)
+        return said.code, "" if said.code == 0 else said.document["error"]["code"]
+
+    assert sign("be-nobody", "be-one") == (2, "role-missing")
+    assert sign("be-one", "be-two") == (1, "signature-invalid")
+    assert sign("be-three", "be-three") == (2, "role-missing")
+    assert sign("be-one", "be-one") == (0, "")
+    assert sign("be-one", "be-one") == (2, "role-missing")
+    stuck = json.loads(document.read_bytes())
+    document.write_text(json.dumps({**stuck, "endorsements": [stuck["endorsements"][0][:-4] + "AAAA"]}))
+    assert sign("be-two", "be-two") == (2, "conflict")
+    words = ("--as", "be-two", "--officer-key", tmp_path / "be-two.pem", "--json")
+    assert "founding new" in ecluse("founding", "sign", document, *words).document["error"]["detail"]
+
+
+def test_a_failed_init_leaves_nothing(ecluse: Run, tmp_path: Path) -> None:
+    """A host outside the authority's names, a configuration that breaks its schema, an absent authority: exit code 2,
+    and neither home nor trace; the next init with everything right makes the home, its heads empty."""
+    for name in ("be-one", "be-two"):
+        assert described(ecluse, tmp_path, name, "--person", f"person-{name}", *SECURITY).code == 0
+    document = unsigned(ecluse, tmp_path, "be-one", "be-two")
+    for name in ("be-one", "be-two"):
+        words = ("--as", name, "--officer-key", tmp_path / f"{name}.pem", "--json")
+        assert ecluse("founding", "sign", document, *words).code == 0
+    good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
+    good.write_text(CONFIG.format(org=BE, nation="BEL", title="Zz", ports=Ports(1, 2)))
+    bad.write_text(good.read_text().replace('nation = "BEL"', ""))
+    (tmp_path / "homes").mkdir()
+
+    def init(config: Path, authority: str, host: str) -> Said:
+        return ecluse("init", "--home", tmp_path / "homes" / "be", "--founding", document, "--config", config,
+                      "--authority", tmp_path / authority, "--host", host, "--json")  # fmt: skip
+
+    for config, authority, host in (
+        (good, "ca", "gateway.example.invalid"),
+        (bad, "ca", "localhost"),
+        (good, "nowhere", "localhost"),
+    ):
+        said = init(config, authority, host)
+        assert (said.code, os.listdir(tmp_path / "homes")) == (2, []), said.out
+    assert (
+        "`nation` is missing in `$.organisation`" in init(bad, "ca", "localhost").document["error"]["detail"]
+    )
+    assert init(good, "ca", "localhost").code == 0
+    assert os.listdir(tmp_path / "homes") == ["be"]
+    assert (tmp_path / "homes" / "be").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "homes" / "be" / "signer" / "heads.json").read_bytes() == b"{}"
+    issued = json.loads((tmp_path / "ca" / "index.json").read_bytes())["issued"]
+    assert {one["profile"] for one in issued.values()} >= {"tls-server", "tls-client"}
+    assert init(good, "ca", "localhost").code == 2
+
+
+def test_an_authority_without_names_says_what_to_give(ecluse: Run, tmp_path: Path) -> None:
+    """Neither --permitted nor --demo: exit code 2, both are named, and no folder is made."""
+    said = ecluse("ca", "init", tmp_path / "ca", "--org", BE, "--json")
+    assert said.code == 2
+    assert "--permitted" in said.document["error"]["detail"]
+    assert not (tmp_path / "ca").exists()
+
+
+def test_a_file_that_cannot_be_read_is_named(ecluse: Run, tmp_path: Path) -> None:
+    """Which of several files it was stands in the error; a missing member is told by name."""
+    absent = tmp_path / "absent.json"
+    said = ecluse("agreement", "offer", absent, "--out", tmp_path / "out.json")
+    assert said.err == f"error: request-invalid: the file cannot be read (file {absent})\n"
+    empty = tmp_path / "terms.toml"
+    empty.write_text("")
+    said = ecluse("agreement", "offer", empty, "--out", tmp_path / "out.json")
+    assert "`series` is missing in `$`" in said.err
+    assert str(empty) in said.err
 
 
 def officer_file(ecluse: Run, folder: Path, name: str) -> Path:
@@ -98,6 +225,7 @@ def test_a_configuration_error_names_the_member(ecluse: Run, tmp_path: Path) -> 
     said = ecluse("config", "check", "--home", tmp_path, "--json")
     assert (said.code, said.document["error"]["code"]) == (2, "config-invalid")
     assert "Zzemo" not in said.out + said.err
+    assert "listn" not in said.out + said.err
     assert tomllib.loads(CONFIG.format(org=BE, nation="BEL", title="Zz", ports=Ports(1, 2)))
 
 

@@ -12,6 +12,7 @@ from gateway.flow.change import canonical
 from gateway.model.rows import HeldRow, InboxRow, LaneRow, LogRow, OutboxRow, ReservationRow
 from gateway.ports import Tx
 from gateway.service import calls
+from gateway.service.answers import Answers, new_claim
 from gateway.service.held import keep_head
 from tests.service.founding import BE, FR
 from tests.service.test_imports import lines, load, person
@@ -143,3 +144,12 @@ async def test_a_record_that_changed_voids_what_was_decided_on_the_old_one(world
     await be.send()
     assert (be.release(view).state, be.release(view).reason) == ("voided", "record.unchanged")
     assert (world.fr.received(), be.log_size()) == ([], 0)
+
+
+async def test_a_claim_left_by_a_crash_is_given_up_at_the_next_start(world: World) -> None:
+    """An idempotency key whose call died with its gateway works again at once, and not before."""
+    answers, claim = Answers(world.be.gateway), new_claim("k", "be-requester", "releases/prepare", "p", NOW)
+    assert await world.be.store.write(lambda tx: answers.claim(tx, claim)) is None
+    assert await world.be.store.write(lambda tx: answers.claim(tx, claim)) == claim
+    await answers.abandon()
+    assert await world.be.store.write(lambda tx: answers.claim(tx, claim)) is None

@@ -25,7 +25,6 @@ from gateway.wire.strict import b64url
 from tests.cli.conftest import Run, Said, written
 from tests.wire import parties
 
-
 SECURITY = ("--role", "requester", "--role", "security-officer")
 
 

@@ -8,16 +8,22 @@ import sys
 
 import structlog
 
-from gateway.errors import SignerUnavailable
+from gateway.errors import AuditBroken, SignerUnavailable
 from gateway.service.home import Home
 
 log = structlog.get_logger()
+
+#: How a signer ends that cannot trust its own heads (the outside contract's "audit broken").
+AUDIT_BROKEN = 4
 
 #: Seconds a signer may take from start to its first answer.
 SIGNER_START_S = 10.0
 
 #: Seconds between the end of a signer and the start of the next.
 RESTART_S = 0.1
+
+#: How a signer ends that cannot trust its own heads (the outside contract's "audit broken").
+AUDIT_BROKEN = 4
 
 #: Seconds a signer may take to end once its pipe is closed.
 STOP_S = 5.0
@@ -53,7 +59,9 @@ class SignerProcess:
             async with asyncio.timeout(SIGNER_START_S):
                 line = await self._process.stdout.readline()
         except TimeoutError:
-            line = b""
+            line = b"late"
+        if not line and await self._process.wait() == AUDIT_BROKEN:
+            raise AuditBroken("the signer's own state is missing or was rolled back: it signs nothing")
         if line.strip() != b"ready":
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()  # one that hangs would never be started again
@@ -67,7 +75,7 @@ class SignerProcess:
             await asyncio.sleep(RESTART_S)
             try:
                 await self._spawn()
-            except (SignerUnavailable, OSError) as error:
+            except (SignerUnavailable, AuditBroken, OSError) as error:
                 log.error("signer.not-started", error=type(error).__name__)
 
     async def stop(self) -> None:

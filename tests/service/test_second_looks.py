@@ -14,10 +14,9 @@ from gateway.ports import Tx
 from gateway.service import calls
 from gateway.service.answers import Answers, new_claim
 from gateway.service.held import keep_head
-from tests.service.founding import BE, FR
 from tests.service.test_imports import lines, load, person
 from tests.service.test_lanes import embargo, sealed_not_sent
-from tests.service.world import CLEAN, NOW, World
+from tests.service.world import BE, CLEAN, FR, NOW, World
 
 
 async def revoke_approver_key(world: World) -> None:

@@ -368,6 +368,7 @@ def test_it_ends_when_its_trust_cannot_be_kept(stage: staging.Stage) -> None:
     """A disk that does not keep the head: nothing is signed, and the process ends rather than go on without it."""
     child = start(stage.fr)
     in_the_way = stage.fr.signer / "heads.json"
+    in_the_way.unlink()
     in_the_way.mkdir()  # nothing can be moved over a directory
     fr_master = {
         "origin": f"ecluse/{POLICE}/master",

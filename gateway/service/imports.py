@@ -36,11 +36,13 @@ class Imports:
     async def lines(self, officer: Officer, kind: str, raw: bytes, first_line: int) -> Imported:
         """Import some whole lines of an extract: good ones land in one commit, bad ones are reported.
 
-        Raises `RequestInvalid` for a kind without an adapter.
+        A kind without its version means the newest one an adapter reads. Raises `RequestInvalid` when none does.
         """
-        factory = self._adapters.get(kind)
-        if factory is None:
-            raise RequestInvalid("no adapter reads this kind")
+        known = sorted(name for name in self._adapters if kind in (name, name.partition("/")[0]))
+        if not known:
+            raise RequestInvalid("no adapter reads this kind", diagnostic={"field": "kind"})
+        kind = known[-1]
+        factory = self._adapters[kind]
         records: list[CanonicalRecord] = []
         bad: list[BadLine] = []
         for item in factory(self._g.org, officer.id).read(raw):

@@ -1,0 +1,154 @@
+"""Prepare freezes once; recheck asks the same rules again and names what no longer holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from gateway.errors import PolicyInvalid
+from gateway.flow.outbound import (
+    Draft,
+    Go,
+    Prepared,
+    Refused,
+    Void,
+    assert_same_content,
+    four_eyes,
+    prepare,
+    recheck,
+)
+from gateway.model.decision import DecisionDocument
+from gateway.model.officer import Officer
+from gateway.model.request import Lift
+from gateway.policy.context import Context
+from tests.policy.worlds import NOW, POLICY, approver, policy_without, world
+
+DRAFT = Draft(
+    "5f0c7f0e-6a0e-4a53-9d57-0f3c1c2b7a10",
+    "5f0c7f0e-6a0e-4a53-9d57-0f3c1c2b7a11",
+    "c1b0e3a4-1d5b-4a0e-8a5a-2b9f6f1f7d20",
+    "operational",
+    bytes(32),
+)
+REF = "p-" + "0" * 32
+
+
+def prepared(ctx: Context) -> Prepared:
+    made = prepare(ctx, POLICY, DRAFT, ref=REF)
+    assert isinstance(made, Prepared), made.decision.reasons
+    return made
+
+
+def test_preparing_is_repeatable() -> None:
+    """The same inputs give the same bytes: payload, decision and statement."""
+    assert prepared(world()) == prepared(world())
+
+
+def test_nothing_changed_may_go_on() -> None:
+    """The baseline over the same state."""
+    assert recheck(prepared(world()), world(), POLICY, now=NOW) == Go()
+
+
+def _partner(ctx: Context) -> Context:
+    return msgspec.structs.replace(ctx, partner=msgspec.structs.replace(ctx.partner, version=9))
+
+
+def _agreement(ctx: Context) -> Context:
+    assert ctx.agreement is not None
+    return msgspec.structs.replace(ctx, agreement=msgspec.structs.replace(ctx.agreement, sha256="1" * 64))
+
+
+def _levels(ctx: Context) -> Context:
+    return msgspec.structs.replace(ctx, levels=msgspec.structs.replace(ctx.levels, version="another"))
+
+
+def _settings(ctx: Context) -> Context:
+    return msgspec.structs.replace(ctx, settings=msgspec.structs.replace(ctx.settings, freshness_s=1_000_000))
+
+
+CHANGES: dict[str, tuple[Callable[[Context], Context], str]] = {
+    "partner entry": (_partner, "partner.unchanged"),
+    "no agreement": (lambda ctx: msgspec.structs.replace(ctx, agreement=None), "agreement.unchanged"),
+    "another agreement": (_agreement, "agreement.unchanged"),
+    "level table": (_levels, "policy.unchanged"),
+    "thresholds": (_settings, "policy.unchanged"),
+    "embargo": (lambda ctx: msgspec.structs.replace(ctx, embargoed=True), "embargo"),
+    "time": (lambda ctx: msgspec.structs.replace(ctx, now=NOW + timedelta(days=3)), "extract.fresh"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_changed_is_named(name: str) -> None:
+    """Each change of the state since the approval voids the release, with its rule."""
+    change, rule = CHANGES[name]
+    ctx = change(world())
+    verdict = recheck(prepared(world()), ctx, POLICY, now=ctx.now)
+    assert isinstance(verdict, Void)
+    assert verdict.rule == rule
+
+
+def test_an_approval_expires() -> None:
+    """At the end of the statement's own time, to the second."""
+    made = prepared(world())
+    late = recheck(made, world(), POLICY, now=NOW + timedelta(days=31))
+    assert isinstance(late, Void)
+    assert late.rule == "approval.expired"
+
+
+def test_a_field_that_would_now_be_withheld_voids_with_its_rule_and_pointer() -> None:
+    """The release as a whole is still permitted, but one field in its bytes is not: nothing of it leaves."""
+    pointer = next(
+        field
+        for field in prepared(world()).decision.released
+        if field.startswith("/names/") or field == "/sex"
+    )
+    narrowed = world({f"labels.{pointer}.label.releasable_to": ["BEL"]})
+    verdict = recheck(prepared(world()), narrowed, POLICY, now=NOW)
+    assert isinstance(verdict, Void)
+    assert {(reason.rule, reason.pointer, reason.effect) for reason in verdict.reasons} == {
+        ("label.releasable", pointer, "DENY")
+    }
+
+
+def test_a_denial_is_a_value() -> None:
+    """An embargo refuses at preparation, with its reason."""
+    refused = prepare(msgspec.structs.replace(world(), embargoed=True), POLICY, DRAFT, ref=REF)
+    assert isinstance(refused, Refused)
+    assert [reason.rule for reason in refused.decision.reasons] == ["embargo"]
+
+
+def test_a_permit_without_an_agreement_is_a_broken_policy() -> None:
+    """Rules that let something go without an agreement are refused, not followed."""
+    rules = [rule.id for rule in POLICY.rules if rule.id.startswith("agreement.")]
+    lax = policy_without(*rules)
+    ctx = msgspec.structs.replace(world(), agreement=None)
+    try:
+        refused = prepare(ctx, lax, DRAFT, ref=REF)
+    except PolicyInvalid:
+        return
+    assert isinstance(refused, Refused)
+
+
+def test_two_roads_must_give_one_content() -> None:
+    """What was decided again and what was rendered are compared; a difference is never sent."""
+    assert_same_content({"a": 1}, {"a": 1})
+    with pytest.raises(PolicyInvalid):
+        assert_same_content({"a": 1}, {"a": 2})
+
+
+def test_a_lift_needs_a_lift_approver() -> None:
+    """Two persons are not enough for a lifted field; neither may operate the gateway."""
+    requester = world().officers[0]
+    document = msgspec.json.decode(prepared(world()).document, type=DecisionDocument)
+    lifted = msgspec.structs.replace(document, lifts=(Lift("/national_number", "synthetic"),))
+    plain = msgspec.convert(approver(roles=("approver",)), Officer)
+    lifting = msgspec.convert(approver(roles=("approver", "lift-approver")), Officer)
+    assert four_eyes(requester, plain, document) == Go()
+    assert four_eyes(requester, lifting, lifted) == Go()
+    assert isinstance(four_eyes(requester, plain, lifted), Void)
+    operating = msgspec.structs.replace(requester, roles=(*requester.roles, "operator"))
+    assert isinstance(four_eyes(operating, plain, document), Void)
+    assert isinstance(four_eyes(requester, requester, document), Void)

@@ -12,7 +12,7 @@ BIN  := $(VENV)/bin
 PY   := $(BIN)/python
 UV   := $(shell command -v uv 2>/dev/null)
 
-.PHONY: demo test check bench crash docs lock
+.PHONY: demo test coverage check bench crash docs lock
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.done                ## two gateways on loopback, one story from record to proof
@@ -20,6 +20,9 @@ demo: $(VENV)/.done                ## two gateways on loopback, one story from r
 
 test: $(VENV)/.done                ## all tests
 	$(PY) -m pytest $(PYTEST_ARGS)
+
+coverage: $(VENV)/.done           ## branch coverage of the core, by its own tests
+	$(PY) -m pytest -q -n 2 --cov --cov-report=term $(addprefix tests/,model policy wire audit guard flow signer)
 
 check: $(VENV)/.done               ## style, types, import contracts, house rules
 	$(BIN)/ruff check .

@@ -43,6 +43,8 @@ RECORD = "BDC-000001"
 
 def demo_command(once: bool, json_out: bool, folder: Path | None = None) -> int:
     """Run the story; with ``once`` in a temporary folder that is removed, else in ``./ecluse-demo`` until Ctrl-C."""
+    # A demo that is told to end cleans up like one that has ended: `with` blocks run for SystemExit too.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
     if once:
         with tempfile.TemporaryDirectory(prefix="ecluse-demo-") as temporary:
             return _run(folder or Path(temporary) / "demo", stay=False, json_out=json_out)
@@ -62,7 +64,7 @@ def _run(folder: Path, *, stay: bool, json_out: bool) -> int:
         else:
             from gateway.cli.story import show
 
-            show(result, stage)
+            show(result, stage, stays=stay)
         if stay:
             _stay(children.values())
     passed = result["partner"]["received"] and result["receipt"]["verified"]

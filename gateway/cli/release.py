@@ -43,7 +43,7 @@ Reason_ = Annotated[str, typer.Option("--reason", help="Why; stays inside.")]
 STATES = {"PERMIT": "awaiting-approval", "DENY": "denied", "REVIEW": "review"}
 
 #: States after an approval: an approver who repeats a command under one idempotency key finds the release there.
-APPROVED = ("queued", "sequenced", "sealed", "attempted", "delivered")
+APPROVED = ("queued", "sequenced", "sealed", "attempted", "delivered", "refused", "withdrawn")
 
 
 # --- preview ---------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from rich.table import Table
 from gateway.cli.staging import Stage
 
 
-def show(result: dict[str, Any], stage: Stage) -> None:
+def show(result: dict[str, Any], stage: Stage, *, stays: bool) -> None:
     """Print the story and three commands to try."""
     console = Console()
     released, denied = result["released"], result["denied"]
@@ -42,6 +42,8 @@ def show(result: dict[str, Any], stage: Stage) -> None:
         audit = result["audit"][side]
         state = "verified" if audit["verified"] else "BROKEN"
         console.print(f"Logs of {name} home: {state}, {audit['size']} entries.")
+    if not stays:
+        return
     be, officers = stage.be.path, stage.folder / "officers"
     who = f"--as be-requester --officer-key {officers / 'be-requester.pem'}"
     console.print("\nThree things to try:", soft_wrap=True)

@@ -54,3 +54,5 @@ class QuietRunner(web.AppRunner):
 
 async def _unnamed(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = SERVER
+    if isinstance(response, web.HTTPException):
+        response.body = None  # the library's words quote the request, an unknown Expect for one

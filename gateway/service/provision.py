@@ -28,7 +28,7 @@ from adapters.keys.file import (
 )
 from adapters.stores.schema import SCHEMA_VERSION
 from adapters.stores.sql import SqliteStore
-from certs.ca import ca_issue
+from certs.ca import DevCa, ca_issue
 from certs.profiles import (
     MESSAGE_SIGNATURE,
     RECEIPT_SIGNATURE,
@@ -131,6 +131,8 @@ def create_home(
     ours = read_config(config.encode()).config
     if (ours.organisation.id, ours.profile) != (document.org, document.profile):
         raise ConfigInvalid("configuration and founding document are for different organisations or profiles")
+    if DevCa.load(authority).organisation != document.org:
+        raise ConfigInvalid("the authority is another organisation's")
     # (2)
     place = home.path.absolute()
     if home.config.exists() or home.database.exists():

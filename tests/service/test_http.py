@@ -51,6 +51,7 @@ HOSTILE = {
     + CANARY,
     "bad chunk": b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nZZ" + CANARY + b"\r\n",
     "long header": b"GET / HTTP/1.1\r\nHost: a\r\nX: " + CANARY * 8000 + b"\r\n\r\n",
+    "expectation": b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: " + CANARY + b"\r\n\r\n",
     "space in name": b"GET / HTTP/1.1\r\nHost : " + CANARY + b"\r\n\r\n",
 }
 

@@ -27,4 +27,4 @@ def test_names_do_not_lead_out(name: str) -> None:
 
 def test_the_message_schema_is_a_schema() -> None:
     """Our message schema is valid draft 2020-12."""
-    jsonschema_rs.meta.validate(schemas.load_json("ct-exchange/1.0.json"))
+    assert jsonschema_rs.meta.is_valid(schemas.load_json("ct-exchange/1.0.json"))

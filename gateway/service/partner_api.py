@@ -46,7 +46,6 @@ class PartnerApi:
         app = web.Application(client_max_size=1024, middlewares=[self._answer])
         app.router.add_post("/exchange/v1/messages", self._post)
         app.router.add_get("/exchange/v1/messages/{id}/receipt", self._receipt)
-        app.on_response_prepare.append(_quiet)
         return app
 
     @web.middleware
@@ -115,11 +114,6 @@ class PartnerApi:
                         raise PartnerFault("the body is too large", code="too-large")
         except TimeoutError:
             raise PartnerFault("the body came too slowly", code="too-slow") from None
-
-
-async def _quiet(_request: web.Request, response: web.StreamResponse) -> None:
-    """Name no product and no version (T12)."""
-    response.headers["Server"] = "gw"
 
 
 def _nobody(_transport: asyncio.BaseTransport | None) -> TlsEvidence:

@@ -24,7 +24,7 @@ from typing import Self
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, mldsa, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -49,7 +49,7 @@ from certs.profiles import (
 )
 from gateway.errors import ConfigInvalid, Conflict, LocalFault, NotFound, RequestInvalid
 
-PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | mldsa.MLDSA65PublicKey
 
 #: How far notBefore lies in the past, so that a partner whose clock is slow accepts a fresh certificate.
 BACKDATE = timedelta(hours=1)
@@ -296,8 +296,8 @@ def read_public_key(pem: bytes) -> PublicKey:
             key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm):
         raise RequestInvalid("neither a public key nor a signing request with a valid signature") from None
-    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
-        raise RequestInvalid("the key is neither RSA nor EC")
+    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | mldsa.MLDSA65PublicKey):
+        raise RequestInvalid("the key is neither RSA nor EC nor ML-DSA-65")
     return key
 
 

@@ -20,7 +20,7 @@ from typing import Literal, NoReturn, TypeVar
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, mldsa, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, ObjectIdentifier
 
 from gateway.errors import CertificateProfileViolation
@@ -94,17 +94,18 @@ class Profile:
     extended_key_usage: frozenset[ObjectIdentifier]  # empty: the extension must be absent
     validity: timedelta  # longest notAfter − notBefore
     host_name: bool = False  # must carry a DNS name or an IP address
+    ml_dsa: bool = False  # may be over a key for ML-DSA-65 (RFC 9881) too
 
 
-def _leaf(name: str, purpose: ObjectIdentifier, *, host_name: bool = False) -> Profile:
+def _leaf(name: str, purpose: ObjectIdentifier, *, host_name: bool = False, ml_dsa: bool = False) -> Profile:
     usage = frozenset({"digital_signature"})
-    return Profile(name, False, usage, frozenset({purpose}), MAX_LEAF_VALIDITY, host_name)
+    return Profile(name, False, usage, frozenset({purpose}), MAX_LEAF_VALIDITY, host_name, ml_dsa)
 
 
 CA = Profile("ca", True, frozenset({"key_cert_sign", "crl_sign"}), frozenset(), MAX_CA_VALIDITY)
 TLS_SERVER = _leaf("tls-server", ExtendedKeyUsageOID.SERVER_AUTH, host_name=True)
 TLS_CLIENT = _leaf("tls-client", ExtendedKeyUsageOID.CLIENT_AUTH)
-MESSAGE_SIGNATURE = _leaf("message", EKU_MESSAGE)
+MESSAGE_SIGNATURE = _leaf("message", EKU_MESSAGE, ml_dsa=True)
 RECEIPT_SIGNATURE = _leaf("receipt", EKU_RECEIPT)
 
 PROFILES: Mapping[str, Profile] = MappingProxyType(
@@ -149,7 +150,7 @@ def check_profile(certificate: x509.Certificate, profile: Profile) -> CheckedCer
 
     1. version 3, positive serial of at most 20 octets (RFC 5280 §4.1.2.1, §4.1.2.2);
     2. validity not longer than the profile's, or a week under the demonstration mark;
-    3. key RSA ≥ 3000 bits or EC P-256/P-384, signed with SHA-2 of 256 bits or more;
+    3. key RSA ≥ 3000 bits or EC P-256/P-384, for messages also ML-DSA-65; signed with SHA-2 of 256 bits or more;
     4. every extension readable, none twice, no unknown critical one (§4.2);
     5. basicConstraints critical and right for the role, an authority with path length 0 (§4.2.1.9);
     6. keyUsage critical and exact (§4.2.1.3);
@@ -167,7 +168,7 @@ def check_profile(certificate: x509.Certificate, profile: Profile) -> CheckedCer
     if not timedelta() < certificate.not_valid_after_utc - certificate.not_valid_before_utc <= longest:
         _refuse("validity", "the validity period is empty or too long", profile)
     # (3)
-    check_strength(certificate)
+    check_strength(certificate, ml_dsa=profile.ml_dsa)
     # (4)
     extensions = _extensions(certificate)
     if any(extension.critical and extension.oid not in _UNDERSTOOD for extension in extensions):
@@ -198,11 +199,11 @@ def check_profile(certificate: x509.Certificate, profile: Profile) -> CheckedCer
     return CheckedCertificate(certificate, profile, organisation)
 
 
-def check_strength(certificate: x509.Certificate, *, anchor: bool = False) -> None:
+def check_strength(certificate: x509.Certificate, *, anchor: bool = False, ml_dsa: bool = False) -> None:
     """Key and signature algorithm alone, for the authorities of a chain, which follow their state's profiles.
 
     The signature of a trust ``anchor`` protects nothing (RFC 5280 §6.1 takes only its key) and is not
-    looked at.
+    looked at. ``ml_dsa`` lets the key, never the signature, be one for ML-DSA-65.
     Raises `CertificateProfileViolation`, rule ``key`` or ``signature``.
     """
     try:
@@ -213,7 +214,10 @@ def check_strength(certificate: x509.Certificate, *, anchor: bool = False) -> No
     if isinstance(key, rsa.RSAPublicKey):
         if key.key_size < MIN_RSA_BITS:
             _refuse("key", "the RSA key is too short")
-    elif not (isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, _CURVES)):
+    elif not (
+        (isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, _CURVES))
+        or (ml_dsa and isinstance(key, mldsa.MLDSA65PublicKey))
+    ):
         _refuse("key", "the key is neither RSA nor EC on P-256 or P-384")
     if not anchor and not isinstance(digest, _DIGESTS):
         _refuse("signature", "the certificate is not signed with SHA-256, SHA-384 or SHA-512")

@@ -13,14 +13,18 @@ KeyUse = Literal[
     "tls-client", "tls-server", "message", "receipt", "encryption", "log", "witness", "agreement"
 ]
 
-RecipientKind = Literal["police", "judicial", "intl-police", "intelligence", "fusion", "crisis", "other"]
+#: What a partner is. A private one has its name here so that a rule can refuse it, and nothing is ever released to it.
+RecipientKind = Literal[
+    "police", "judicial", "intl-police", "intelligence", "fusion", "crisis", "private", "other"
+]
 
 
 class KeyRecord(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """One public key: what it is for, with which algorithm, under which types.
 
-    ``public`` is base64url without padding: SubjectPublicKeyInfo DER for ES256, 32 raw bytes for Ed25519, the raw KEM
-    key for HPKE. ``certificate`` (DER, base64url) and ``x5t`` (RFC 7515 §4.1.8) stand beside keys that have one.
+    ``public`` is base64url without padding: SubjectPublicKeyInfo DER (P-256) for ES256 and for encryption by JWE, raw
+    bytes for the others: 32 for Ed25519, 1952 for ML-DSA-65, 1216 for the KEM of HPKE. ``certificate`` (DER, base64url)
+    and ``x5t`` (RFC 7515 §4.1.8) stand beside keys that have one.
     """
 
     kid: str

@@ -26,6 +26,24 @@ class ReleaseEvidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     partner: bytes  # RFC 8785 bytes of the `Partner` entry whose digest is statement.partner_keys
 
 
+class Announced(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An earlier message in the addressee's log: its entry, and the proof of it under the batch's checkpoint."""
+
+    entry: bytes
+    index: int
+    inclusion: tuple[bytes, ...]
+
+
+class RecallEvidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What stands behind a recall."""
+
+    statement: bytes  # RFC 8785 bytes of `Statement`
+    endorsement: str  # compact JWS, typ ecluse-endorsement+jws: one officer's
+    decision: bytes  # RFC 8785 bytes of `RecallDocument`
+    partner: bytes  # RFC 8785 bytes of the `Partner` entry whose digest is statement.partner_keys
+    announced: tuple[Announced, ...]  # the message recalled, then the one in its place, if there is one
+
+
 class SealRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One message to seal. The signer builds the header itself from these members."""
 
@@ -46,7 +64,8 @@ class SealRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     entry_index: int
     inclusion: tuple[bytes, ...]  # proof of the entry in the tree of the batch's checkpoint
     body_salt: bytes  # opens the entry's commitment to the payload
-    evidence: ReleaseEvidence | None = None  # None only for protocol messages
+    evidence: ReleaseEvidence | None = None  # of a content-bearing message
+    recall: RecallEvidence | None = None  # of a recall
 
 
 class CheckpointRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +93,7 @@ class SealResult(msgspec.Struct, frozen=True):
     """The seal, or the code and reason why this one was not sealed (others of the batch may be)."""
 
     jws: str = ""
+    second: str = ""  # the JWS with ML-DSA-65, in profile hybrid
     code: str = ""
     detail: str = ""
 

@@ -26,6 +26,17 @@ class ReleaseBody(msgspec.Struct, frozen=True):
     fingerprint: str  # of the record version decided on: another one in force voids the release
 
 
+class RecallBody(msgspec.Struct, frozen=True):
+    """A recall as prepared. ``entries``: where our log about the partner announced the message recalled, and the one
+    in its place; a `void` may have taken their places in the lane, never in the log."""
+
+    payload: bytes
+    document: bytes
+    statement: bytes
+    salt: bytes
+    entries: tuple[int, ...]
+
+
 class EndorsementBody(msgspec.Struct, frozen=True):
     """An endorsement; encrypted because it holds the digest of a statement that binds content."""
 
@@ -36,6 +47,7 @@ class SealBody(msgspec.Struct, frozen=True):
     """A seal; encrypted because its header holds the payload digest."""
 
     jws: str
+    second: str = ""  # in signature profile hybrid
 
 
 class ProtocolBody(msgspec.Struct, frozen=True):
@@ -52,6 +64,7 @@ class InboundBody(msgspec.Struct, frozen=True):
     jws: str
     payload_sha256: str
     salt: bytes
+    second: str = ""  # in signature profile hybrid
 
 
 class ReceiptBody(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certificate
 
@@ -50,8 +51,9 @@ from gateway.service.directory import FOUNDING, OFFICER, POLICY, SETTINGS
 from gateway.service.home import Home
 from gateway.service.releases import FORMAT
 from gateway.service.signer.trust import found
-from gateway.wire.container import KEM_SEED_BYTES, kem_public_bytes
-from gateway.wire.jws import AGREEMENT_TYP, RECEIPT_TYP, message_typ, spki, thumbprint
+from gateway.wire import hpke, jwe, mldsa
+from gateway.wire.hpke import KEM_SEED_BYTES, kem_public_bytes
+from gateway.wire.jws import AGREEMENT_TYP, ALG, RECEIPT_TYP, PublicKey, message_typ, spki, thumbprint
 from gateway.wire.strict import b64url, b64url_decode
 
 #: The policy a home starts with; changing it later is a two-person change.
@@ -216,6 +218,12 @@ def _keys(
         private = ec.generate_private_key(ec.SECP256R1())
         write_private(keys / f"{name}.pem", private)
         records.append(_certified(authority, profile, org, private.public_key(), name, typ, (), now))
+    seed = os.urandom(mldsa.SEED_BYTES)
+    write_bytes(keys / "message-mldsa.bin", seed)
+    second = mldsa.private_key(seed).public_key()
+    records.append(
+        _certified(authority, MESSAGE_SIGNATURE, org, second, "message", signatures[0][2], (), now)
+    )
     head = ed25519.Ed25519PrivateKey.generate()
     write_private(keys / "log.pem", head)
     raw = head.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
@@ -229,8 +237,18 @@ def _keys(
         KeyRecord(
             kid=f"{org}/encryption/{digest(public)[:16]}",
             use="encryption",
-            alg="hpke-mlkem768-x25519-a256gcm",
+            alg=hpke.SUITE,
             public=b64url(public),
+        )
+    )
+    opening = ec.generate_private_key(ec.SECP256R1())
+    write_private(keys / "encryption-jwe.pem", opening)
+    records.append(
+        KeyRecord(
+            kid=f"{org}/encryption/{thumbprint(opening.public_key())[:16]}",
+            use="encryption",
+            alg=jwe.SUITE,
+            public=spki(opening.public_key()),
         )
     )
     for name in ("kek", "index", "pseudonym"):
@@ -242,7 +260,7 @@ def _certified(
     authority: Path,
     profile: Profile,
     org: str,
-    public: ec.EllipticCurvePublicKey,
+    public: PublicKey,
     use: str,
     typ: tuple[str, ...],
     names: tuple[str, ...],
@@ -255,10 +273,10 @@ def _certified(
     der = certificate.public_bytes(Encoding.DER)
     return msgspec.convert(
         {
-            "kid": f"{org}/{use}/{thumbprint(public)[:16]}",
+            "kid": f"{org}/{use}/{_key_id(public)}",
             "use": use,
-            "alg": "ES256",
-            "public": spki(public),
+            "alg": mldsa.ALG if isinstance(public, MLDSA65PublicKey) else ALG,
+            "public": mldsa.public_text(public) if isinstance(public, MLDSA65PublicKey) else spki(public),
             "typ": typ,
             "certificate": b64url(der),
             "x5t": b64url(bytes.fromhex(digest(der))),
@@ -267,6 +285,12 @@ def _certified(
         },
         KeyRecord,
     )
+
+
+def _key_id(public: PublicKey) -> str:
+    """The first 96 bits of the SHA-256 of the SubjectPublicKeyInfo, base64url."""
+    der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return b64url(bytes.fromhex(digest(der)))[:16]
 
 
 def _pem(record: KeyRecord) -> bytes:

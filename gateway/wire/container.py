@@ -1,55 +1,45 @@
 """The sealed message: ``preamble LF ciphertext`` (``application/vnd.ecluse.sealed``), and the framing of batches.
 
 The plaintext holds four length-prefixed parts (JWS, second JWS or empty, payload, zero padding) and fills a size
-bucket exactly, so the ciphertext tells only the bucket. Encryption is HPKE (RFC 9180, base mode) with the hybrid KEM
-MLKEM768-X25519; its ``info`` binds the preamble. HPKE proves nothing about the sender: the seal inside does.
+bucket exactly, so the ciphertext tells only the bucket. Two suites encrypt it, `hpke` and `jwe`; the preamble names
+which, and each binds the exact preamble bytes. Neither proves anything about the sender: the seal inside does.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric import mlkem, x25519
-from cryptography.hazmat.primitives.hpke import (
-    AEAD,
-    KDF,
-    KEM,
-    MLKEM768X25519PrivateKey,
-    MLKEM768X25519PublicKey,
-    Suite,
-)
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey
 
 from gateway.errors import ConfigInvalid, MalformedMessage, RequestInvalid
+from gateway.model.agreement import Suite
 from gateway.model.party import KeyRecord
+from gateway.wire import hpke, jwe
 from gateway.wire.jws import MAX_TOKEN_CHARS
 from gateway.wire.seal import SealHeader
-from gateway.wire.strict import KeyId, OrgId, Uuid4, b64url_decode, canonical, read_canonical
+from gateway.wire.strict import KeyId, OrgId, Uuid4, canonical, read_canonical
 
-SUITE: Literal["hpke-mlkem768-x25519-a256gcm"] = "hpke-mlkem768-x25519-a256gcm"
+#: An opening key; its type says of which suite.
+OpeningKey = MLKEM768X25519PrivateKey | EllipticCurvePrivateKey
+
 BUCKETS = tuple(kib * 1024 for kib in (4, 16, 64, 256, 1024, 4096))  # bytes of plaintext
 MAX_PREAMBLE = 1024  # bytes
-HPKE_OVERHEAD = 1088 + 32 + 16  # bytes: ML-KEM-768 ciphertext, X25519 share, AES-GCM tag
-MAX_SEALED = MAX_PREAMBLE + 1 + BUCKETS[-1] + HPKE_OVERHEAD  # bytes of one sealed message
+# A JWE is base64url: four characters for three bytes, and at most 1 KiB of header, nonce, tag and dots.
+MAX_SEALED = MAX_PREAMBLE + 1 + BUCKETS[-1] * 4 // 3 + 1024  # bytes of one sealed message
 MAX_BATCH = 64  # messages of one POST
 
 _LENGTH = 4  # bytes of a length prefix, big-endian
 _PARTS = 4
-_INFO = b"ecluse/hpke/1\n"
-_HPKE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
-
-KEM_SEED_BYTES = 32
-_KEM_PUBLIC_BYTES = 1184 + 32  # ML-KEM-768 encapsulation key ‖ X25519 public key
 
 
 class Preamble(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a recipient must know before it can decrypt: no label, no size, nothing personal."""
 
     v: Literal[1]
-    suite: Literal["hpke-mlkem768-x25519-a256gcm"]
+    suite: Suite
     iss: OrgId
     aud: OrgId
     jti: Uuid4
@@ -57,51 +47,14 @@ class Preamble(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Unpacked(msgspec.Struct, frozen=True):
-    """The parts of a plaintext. ``second`` is the ML-DSA signature of profile hybrid, empty in profile classic."""
+    """The parts of a plaintext. ``second`` is the ML-DSA signature of profile hybrid, empty in profile classic.
+
+    Whether it may or must be there, the agreement says: `verify_seal` refuses the one and the other.
+    """
 
     jws: str
     second: str
     payload: bytes
-
-
-# --- keys of the KEM -------------------------------------------------------------------------------------------------
-
-
-def kem_private(seed: bytes) -> MLKEM768X25519PrivateKey:
-    """The private key of a 32-byte random seed, the form key files hold (X-Wing §5.2: SHAKE256 gives d ‖ z ‖ x).
-
-    Raises `ConfigInvalid` for a seed of another length. The caller draws it: the core makes no chance of its own.
-    """
-    return MLKEM768X25519PrivateKey(*_components(seed))
-
-
-def kem_public_bytes(seed: bytes) -> bytes:
-    """The public key of a seed: ML-KEM-768 encapsulation key ‖ X25519 public key, 1216 bytes (X-Wing §5.3)."""
-    mlkem_key, x25519_key = _components(seed)
-    return mlkem_key.public_key().public_bytes_raw() + x25519_key.public_key().public_bytes_raw()
-
-
-def kem_public(raw: bytes) -> MLKEM768X25519PublicKey:
-    """The public key from its 1216 bytes; raises `ConfigInvalid`."""
-    if len(raw) != _KEM_PUBLIC_BYTES:
-        raise ConfigInvalid("an encryption key has 1216 bytes")
-    try:
-        return MLKEM768X25519PublicKey(
-            mlkem.MLKEM768PublicKey.from_public_bytes(raw[:-32]),
-            x25519.X25519PublicKey.from_public_bytes(raw[-32:]),
-        )
-    except ValueError:
-        raise ConfigInvalid("an encryption key is not a valid MLKEM768-X25519 key") from None
-
-
-def _components(seed: bytes) -> tuple[mlkem.MLKEM768PrivateKey, x25519.X25519PrivateKey]:
-    if len(seed) != KEM_SEED_BYTES:
-        raise ConfigInvalid("the seed of an encryption key has 32 bytes")
-    expanded = hashlib.shake_256(seed).digest(96)
-    return (
-        mlkem.MLKEM768PrivateKey.from_seed_bytes(expanded[:64]),
-        x25519.X25519PrivateKey.from_private_bytes(expanded[64:]),
-    )
 
 
 # --- plaintext -------------------------------------------------------------------------------------------------------
@@ -120,9 +73,9 @@ def _take(raw: bytes, position: int) -> tuple[bytes, int]:
     return raw[start:end], end
 
 
-def pack(jws: str, payload: bytes) -> bytes:
+def pack(jws: str, payload: bytes, second: str = "") -> bytes:
     """The plaintext, padded with zeros to the smallest bucket it fits; raises `RequestInvalid` beyond the largest."""
-    parts = _prefixed(jws.encode("ascii")) + _prefixed(b"") + _prefixed(payload)
+    parts = _prefixed(jws.encode("ascii")) + _prefixed(second.encode("ascii")) + _prefixed(payload)
     used = len(parts) + _LENGTH
     bucket = next((size for size in BUCKETS if used <= size), None)
     if bucket is None:
@@ -136,7 +89,7 @@ def unpack(plaintext: bytes) -> Unpacked:
     """Read a plaintext; there is one spelling of it. Raises `MalformedMessage`.
 
     1. exactly a bucket   2. four parts that fill it   3. padding all zero, and no smaller bucket would do
-    4. profile classic: no second JWS; the JWS is short ASCII text
+    4. both JWS are short ASCII text, the second may be empty
     """
     # (1)
     if len(plaintext) not in BUCKETS:
@@ -154,19 +107,13 @@ def unpack(plaintext: bytes) -> Unpacked:
     used = len(plaintext) - len(padding)
     if padding.count(0) != len(padding) or any(used <= size < len(plaintext) for size in BUCKETS):
         raise MalformedMessage("the padding is not the one the content demands")
-    # (4) an unread part would be a place that no signature covers
-    if second:
-        raise MalformedMessage("a second signature belongs to another signature profile")
-    if len(jws) > MAX_TOKEN_CHARS or not jws.isascii():
-        raise MalformedMessage("the seal is not a compact JWS")
-    return Unpacked(jws.decode("ascii"), "", payload)
+    # (4)
+    if any(len(token) > MAX_TOKEN_CHARS or not token.isascii() for token in (jws, second)):
+        raise MalformedMessage("a seal is not a compact JWS")
+    return Unpacked(jws.decode("ascii"), second.decode("ascii"), payload)
 
 
 # --- encryption ------------------------------------------------------------------------------------------------------
-
-
-def _info(preamble: bytes) -> bytes:
-    return _INFO + hashlib.sha256(preamble).digest()
 
 
 def encrypt(preamble: Preamble, plaintext: bytes, key: KeyRecord) -> bytes:
@@ -182,19 +129,18 @@ def encrypt(preamble: Preamble, plaintext: bytes, key: KeyRecord) -> bytes:
     line = canonical(preamble)
     try:
         read_canonical(line, Preamble, limit=MAX_PREAMBLE)
-        public = b64url_decode(key.public)
+        if preamble.suite == hpke.SUITE:
+            return line + b"\n" + hpke.encrypt(line, plaintext, key.public)
+        return line + b"\n" + jwe.encrypt(line, preamble.iss, plaintext, key.public)
     except MalformedMessage:
         raise ConfigInvalid("the preamble or the encryption key does not follow its form") from None
-    try:
-        return line + b"\n" + _HPKE.encrypt(plaintext, kem_public(public), info=_info(line))
-    except ValueError:  # an X25519 share of small order (RFC 7748 §6.1)
-        raise ConfigInvalid("the encryption key cannot be used") from None
 
 
 def split(sealed: bytes) -> tuple[Preamble, bytes, bytes]:
     """Preamble, its exact bytes, and the ciphertext; raises `MalformedMessage`. Nothing is authenticated yet.
 
-    1. a line of at most 1 KiB   2. RFC 8785, closed, of this version and suite   3. ciphertext of a bucket's size
+    1. a line of at most 1 KiB   2. RFC 8785, closed, of this version and a known suite
+    3. a ciphertext of the suite's form and a bucket's size
     """
     # (1)
     end = sealed.find(b"\n", 0, MAX_PREAMBLE + 1)
@@ -204,17 +150,28 @@ def split(sealed: bytes) -> tuple[Preamble, bytes, bytes]:
     # (2)
     preamble = read_canonical(line, Preamble, limit=MAX_PREAMBLE)
     # (3)
-    if len(ciphertext) - HPKE_OVERHEAD not in BUCKETS:
+    if preamble.suite == hpke.SUITE:
+        size = len(ciphertext) - hpke.OVERHEAD
+    else:
+        size = len(jwe.read(ciphertext, preamble=line, iss=preamble.iss).ciphertext)
+    if size not in BUCKETS:
         raise MalformedMessage("the ciphertext has no size bucket's length")
     return preamble, line, ciphertext
 
 
-def decrypt(preamble_bytes: bytes, ciphertext: bytes, private_key: MLKEM768X25519PrivateKey) -> bytes:
-    """The plaintext; raises `MalformedMessage` when it does not open under exactly this preamble."""
-    try:
-        return _HPKE.decrypt(ciphertext, private_key, info=_info(preamble_bytes))
-    except (InvalidTag, ValueError):
-        raise MalformedMessage("the message does not open with our key") from None
+def decrypt(preamble_bytes: bytes, ciphertext: bytes, private_key: OpeningKey) -> bytes:
+    """The plaintext; raises `MalformedMessage` when it does not open under exactly this preamble.
+
+    1. the preamble, strictly   2. its suite is the one this key is for: no key serves two   3. decrypt
+    """
+    # (1)
+    preamble = read_canonical(preamble_bytes, Preamble, limit=MAX_PREAMBLE)
+    # (2), (3)
+    if preamble.suite == hpke.SUITE and isinstance(private_key, MLKEM768X25519PrivateKey):
+        return hpke.decrypt(preamble_bytes, ciphertext, private_key)
+    if preamble.suite == jwe.SUITE and isinstance(private_key, EllipticCurvePrivateKey):
+        return jwe.decrypt(preamble_bytes, preamble.iss, ciphertext, private_key)
+    raise MalformedMessage("the message is sealed under another suite than the key's")
 
 
 def require_consistent(preamble: Preamble, header: SealHeader) -> None:

@@ -1,8 +1,9 @@
-"""JSON Web Signatures (RFC 7515, RFC 7797): ES256 only, one type for each purpose, pinned keys only.
+"""JSON Web Signatures (RFC 7515, RFC 7797): one type for each purpose, pinned keys only.
 
-PyJWT verifies the signature; it ignores ``typ``, reads headers leniently and signs ECDSA with random nonces, so our
-own reader stands in front of it and our own algorithm behind it. No header ever leads to a key: ``jwk``, ``jku``,
-``x5u`` and ``x5c`` are outside every closed member set.
+ES256 everywhere; ML-DSA-65 is the second signature of a seal and of nothing else. Of PyJWT only its ES256 is used: its
+reader of tokens ignores ``typ`` and reads headers leniently, and it signs ECDSA with random nonces, so the reader and
+the nonces are our own. No header ever leads to a key: ``jwk``, ``jku``, ``x5u`` and ``x5c`` are outside every closed
+member set.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal
 
-import jwt
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from jwt.algorithms import ECAlgorithm
@@ -25,9 +26,15 @@ from jwt.algorithms import ECAlgorithm
 from gateway.errors import ConfigInvalid, MalformedMessage, SignatureInvalid
 from gateway.model.message import DEMANDS
 from gateway.model.party import KeyRecord, KeyUse
+from gateway.wire import mldsa
 from gateway.wire.strict import b64url, b64url_decode, parse_json
 
-ALG = "ES256"
+#: Each algorithm has one kind of key, and no key serves two.
+Algorithm = Literal["ES256", "ML-DSA-65"]
+PrivateKey = ec.EllipticCurvePrivateKey | MLDSA65PrivateKey
+PublicKey = ec.EllipticCurvePublicKey | MLDSA65PublicKey
+
+ALG: Literal["ES256"] = "ES256"
 RECEIPT_TYP = "ecluse-receipt+jws"
 AGREEMENT_TYP = "ecluse-agreement+jws"
 ENDORSEMENT_TYP = "ecluse-endorsement+jws"
@@ -80,8 +87,6 @@ class DeterministicES256(ECAlgorithm):
 
 
 _ES256 = DeterministicES256()
-_JWS = jwt.PyJWS(algorithms=[])  # knows no algorithm but the one registered here
-_JWS.register_algorithm(ALG, _ES256)
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------
@@ -112,17 +117,19 @@ def thumbprint(key: ec.EllipticCurvePublicKey) -> str:
     return b64url(hashlib.sha256(b64url_decode(spki(key))).digest())
 
 
-def load_public(record: KeyRecord) -> ec.EllipticCurvePublicKey:
-    """The public key of a record for ES256; raises `ConfigInvalid` when the record is for another algorithm."""
-    if record.alg != ALG:
-        raise ConfigInvalid("the key record is not for ES256")
-    return load_spki(record.public)
+def load_public(record: KeyRecord) -> PublicKey:
+    """The public key of a record for signatures; raises `ConfigInvalid` when it is for no signature of ours."""
+    if record.alg == ALG:
+        return load_spki(record.public)
+    if record.alg == mldsa.ALG:
+        return mldsa.load_raw(record.public)
+    raise ConfigInvalid("the key record is for no signature algorithm of this version")
 
 
 def records_for(
-    records: Iterable[KeyRecord], use: KeyUse, typ: str, *, now: datetime
+    records: Iterable[KeyRecord], use: KeyUse, typ: str, *, now: datetime, alg: Algorithm = ALG
 ) -> dict[str, KeyRecord]:
-    """By ``kid``, the records that may sign ``typ`` at ``now``. An empty answer means no.
+    """By ``kid``, the records that may sign ``typ`` with ``alg`` at ``now``. An empty answer means no.
 
     A record counts when use, ``typ`` list and algorithm name this purpose, it is not revoked, and ``now`` lies in
     [not_before, not_after) as far as these are stated. Two of them under one ``kid`` raise `ConfigInvalid`.
@@ -133,7 +140,7 @@ def records_for(
             TYP.get(typ) != use
             or record.use != use
             or typ not in record.typ
-            or record.alg != ALG
+            or record.alg != alg
             or record.revoked
         ):
             continue
@@ -148,10 +155,11 @@ def records_for(
 
 
 def keys_for(
-    records: Iterable[KeyRecord], use: KeyUse, typ: str, *, now: datetime
-) -> dict[str, ec.EllipticCurvePublicKey]:
+    records: Iterable[KeyRecord], use: KeyUse, typ: str, *, now: datetime, alg: Algorithm = ALG
+) -> dict[str, PublicKey]:
     """The keys of `records_for`, loaded."""
-    return {kid: load_public(record) for kid, record in records_for(records, use, typ, now=now).items()}
+    found = records_for(records, use, typ, now=now, alg=alg)
+    return {kid: load_public(record) for kid, record in found.items()}
 
 
 # --- compact serialization -------------------------------------------------------------------------------------------
@@ -194,18 +202,20 @@ def read_compact(token: str) -> UnverifiedJws:
     return UnverifiedJws(protected, header, payload, signature)
 
 
-def sign_protected(
-    protected: bytes, payload: bytes, private_key: ec.EllipticCurvePrivateKey, *, detached: bool
-) -> str:
+def sign_protected(protected: bytes, payload: bytes, private_key: PrivateKey, *, detached: bool) -> str:
     """The compact JWS over exactly these header bytes; ``detached`` leaves the payload out, unencoded (RFC 7797 §3).
 
     The caller answers for the header. Raises `ConfigInvalid` for a key that is not on P-256.
     """
-    if not isinstance(private_key.curve, ec.SECP256R1):
-        raise ConfigInvalid("a signing key for ES256 must be on P-256")
     head = b64url(protected)
     body = payload if detached else b64url(payload).encode("ascii")
-    signature = _ES256.sign(head.encode("ascii") + b"." + body, private_key)
+    message = head.encode("ascii") + b"." + body
+    if isinstance(private_key, MLDSA65PrivateKey):
+        signature = private_key.sign(message)
+    elif isinstance(private_key.curve, ec.SECP256R1):
+        signature = _ES256.sign(message, private_key)
+    else:
+        raise ConfigInvalid("a signing key for ES256 must be on P-256")
     return f"{head}.{'' if detached else body.decode('ascii')}.{b64url(signature)}"
 
 
@@ -233,9 +243,10 @@ def verify_compact(
     token: str,
     *,
     typ: str,
-    keys: Mapping[str, ec.EllipticCurvePublicKey],
+    keys: Mapping[str, PublicKey],
     extra: frozenset[str] = frozenset(),
     detached: bytes | None = None,
+    alg: Algorithm = ALG,
 ) -> VerifiedJws:
     """Prove that a pinned key signed this, as this type (RFC 7515 §5.2, RFC 7797, RFC 8725 §3).
 
@@ -244,11 +255,10 @@ def verify_compact(
 
     1. take it apart strictly (`MalformedMessage`); what follows raises `SignatureInvalid`
     2. the closed set of header members: no more, no fewer (no jwk, jku, x5u, x5c, zip)
-    3. ``alg`` ES256, ``typ`` the expected one (RFC 8725 §3.1, §3.11)
+    3. ``alg`` and ``typ`` the expected ones (RFC 8725 §3.1, §3.11)
     4. detached: ``crit`` exactly ["b64"], ``b64`` false, empty payload segment (RFC 7797 §6); else neither is a member
-    5. ``kid`` names a pinned key
-    6. r and s in range and s ≤ n/2: one signature, one spelling
-    7. the signature holds
+    5. ``kid`` names a pinned key, of this algorithm
+    6. the signature holds; of ES256 in its one spelling alone
     """
     # (1)
     jws = read_compact(token)
@@ -257,7 +267,7 @@ def verify_compact(
     if header.keys() != _BASE_MEMBERS | extra | (_DETACHED_MEMBERS if detached is not None else frozenset()):
         raise SignatureInvalid("a JWS header has members outside its closed set, or lacks one")
     # (3)
-    if header["alg"] != ALG:
+    if header["alg"] != alg:
         raise SignatureInvalid("the signature algorithm is not the agreed one")
     if typ not in TYP or header["typ"] != typ:
         raise SignatureInvalid("the signature is of another type")
@@ -267,17 +277,22 @@ def verify_compact(
     # (5)
     kid = header["kid"]
     key = keys.get(kid) if isinstance(kid, str) else None
-    if key is None:
-        raise SignatureInvalid("no pinned key may sign this")
-    # (6)
-    r, s = (
-        int.from_bytes(half, "big") for half in (jws.signature[:_SCALAR_BYTES], jws.signature[_SCALAR_BYTES:])
-    )
-    if len(jws.signature) != 2 * _SCALAR_BYTES or not 0 < r < _ORDER or not 0 < s <= _ORDER // 2:
-        raise SignatureInvalid("the signature value is out of range or not the lower one")
-    # (7)
-    try:
-        _JWS.decode_complete(token, key, algorithms=[ALG], detached_payload=detached)
-    except jwt.PyJWTError:
-        raise SignatureInvalid("the signature does not hold") from None
+    # (6) the signing input (RFC 7515 §5.2 step 8); detached, the payload stands in it as it is (RFC 7797 §3)
+    message = token.rpartition(".")[0].encode("ascii") + (detached or b"")
+    match alg, key:
+        case "ES256", ec.EllipticCurvePublicKey():
+            _verify_es256(message, jws.signature, key)
+        case "ML-DSA-65", MLDSA65PublicKey():
+            mldsa.verify(message, jws.signature, key)
+        case _:
+            raise SignatureInvalid("no pinned key may sign this")
     return VerifiedJws(header, jws.payload if detached is None else detached, kid)
+
+
+def _verify_es256(message: bytes, signature: bytes, key: ec.EllipticCurvePublicKey) -> None:
+    """r and s in range and s ≤ n/2, so that a signature has one spelling; and it holds."""
+    r, s = (int.from_bytes(half, "big") for half in (signature[:_SCALAR_BYTES], signature[_SCALAR_BYTES:]))
+    if len(signature) != 2 * _SCALAR_BYTES or not 0 < r < _ORDER or not 0 < s <= _ORDER // 2:
+        raise SignatureInvalid("the signature value is out of range or not the lower one")
+    if not _ES256.verify(message, key, signature):
+        raise SignatureInvalid("the signature does not hold")

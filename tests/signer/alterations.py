@@ -11,6 +11,7 @@ import json
 from datetime import timedelta
 
 from gateway.model.agreement import Ceiling
+from gateway.model.signing import RecallEvidence
 from gateway.wire.strict import b64url
 from tests.policy.worlds import NOW, OURS, POLICE
 from tests.signer.attempts import (
@@ -175,6 +176,8 @@ RECORD: Rows = {
     },
 }
 
+NO_RECALL = RecallEvidence(statement=b"", endorsement="", decision=b"", partner=b"", announced=())
+
 #: Each member of the request; "announced" means that the log entry was made to fit.
 REQUEST: Rows = {
     "audit-broken": {
@@ -187,20 +190,11 @@ REQUEST: Rows = {
     },
     "signature-invalid": {
         "type, announced": lambda: batch(type="answer"),
-        "type, protocol with evidence": lambda: batch(type="void"),
         "exp beyond the approval": lambda: with_request(batch(), exp=NOT_AFTER + 1),
         "jti, announced": lambda: with_request(batch(entry={"message_id": OTHER_ID}), jti=OTHER_ID),
         "conv, announced": lambda: with_request(batch(entry={"conv": OTHER_ID}), conv=OTHER_ID),
         "mode": lambda: with_request(batch(), mode="exercise"),
         "payload, announced": lambda: swapped_payload(),
-    },
-    "guard-refused": {
-        "type, protocol decided on": lambda: batch(
-            type="void", decision=put("envelope.type", "void"), signed=SIGNED[:1]
-        ),
-        "type, coded by one officer": lambda: batch(
-            type="refusal", decision=put("envelope.type", "refusal"), signed=SIGNED[:1]
-        ),
     },
     "request-invalid": {
         "type unknown": lambda: with_request(batch(), type="gossip"),
@@ -225,6 +219,15 @@ REQUEST: Rows = {
     "role-missing": {
         "aud another partner": lambda: with_request(batch(), aud=NEIGHBOUR),
         "evidence missing": lambda: with_request(batch(), evidence=None),
+        "type, protocol with evidence": lambda: batch(type="void"),
+        "type, protocol decided on": lambda: batch(
+            type="void", decision=put("envelope.type", "void"), signed=SIGNED[:1]
+        ),
+        "type, coded by one officer": lambda: batch(
+            type="refusal", decision=put("envelope.type", "refusal"), signed=SIGNED[:1]
+        ),
+        "recall, beside a disclosure": lambda: with_request(batch(), recall=NO_RECALL),
+        "recall, of a protocol message": lambda: with_request(protocol("void"), recall=NO_RECALL),
     },
 }
 

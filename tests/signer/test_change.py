@@ -16,7 +16,7 @@ from gateway.model.officer import Clearance, Officer, OfficerKey
 from gateway.model.party import KeyRecord, Partner
 from gateway.model.signing import Change
 from tests.policy.worlds import NOW, POLICE
-from tests.signer.world import neighbour, partner, people, person, signed_agreement
+from tests.signer.world import SECRET, neighbour, partner, people, person, signed_agreement
 
 OFFICER = msgspec.structs.replace(
     person("be-both", "requester", "approver"),
@@ -24,6 +24,7 @@ OFFICER = msgspec.structs.replace(
     version=3,
 )
 OPERATOR = msgspec.structs.replace(OFFICER, roles=("approver", "operator"))
+UNCLEARED = msgspec.structs.replace(OFFICER, clearance=None)
 SUSPENDED = msgspec.structs.replace(OFFICER, suspended=True)
 FIRST, SECOND = OFFICER.keys
 ENC, AGREEMENT = partner().keys
@@ -65,9 +66,18 @@ OFFICERS: dict[str, tuple[bool, Officer, dict[str, Any]]] = {
     "another person": (False, OFFICER, {"person": "person-other"}),
     "another name": (False, OFFICER, {"name": "Exemple Zzemo"}),
     "another id": (False, OFFICER, {"id": "be-other"}),
-    "no clearance": (False, OFFICER, {"clearance": None}),
+    "an operator leaves": (True, OPERATOR, {"roles": (), "suspended": True}),
+    "no clearance": (True, OFFICER, {"clearance": None}),
+    "a lower clearance": (True, OFFICER, {"clearance": Clearance("BEL", "CONFIDENTIEL", SECRET.until)}),
+    "a shorter clearance": (True, OFFICER, {"clearance": Clearance("BEL", "SECRET", NOW)}),
     "a longer clearance": (False, OFFICER, {"clearance": Clearance("BEL", "SECRET", NOW.replace(year=2030))}),
+    "a higher clearance": (False, OFFICER, {"clearance": Clearance("BEL", "TRES SECRET", NOW)}),
+    "a clearance of another policy": (False, OFFICER, {"clearance": Clearance("FRA", "SECRET", NOW)}),
+    "a level nobody ranks": (False, OFFICER, {"clearance": Clearance("BEL", "ZZEMO", NOW)}),
+    "a first clearance": (False, UNCLEARED, {"clearance": Clearance("BEL", "UNCLASSIFIED", NOW)}),
+    "nothing to know": (True, OFFICER, {"need_to_know": ()}),
     "more to know": (False, OFFICER, {"need_to_know": ("bdc-person", "everything")}),
+    "something else to know": (False, OFFICER, {"need_to_know": ("everything",)}),
 }
 
 PARTNERS: dict[str, tuple[bool, Partner, dict[str, Any]]] = {

@@ -55,7 +55,9 @@ def terms(**changes: Any) -> AgreementState:
 def sealed(made: SealBatch) -> tuple[ExchangeMessage, SealEvidence]:
     (result,) = authority(disk()).seal(made).results
     payload = made.items[0].payload
-    return CtJson().parse(payload), verify_seal(result.jws, payload, signer_keys().records, now=NOW)
+    return CtJson().parse(payload), verify_seal(
+        result.jws, result.second, payload, signer_keys().records, profile="classic", now=NOW
+    )
 
 
 @cache

@@ -18,6 +18,7 @@ EVENTS: tuple[Event, ...] = get_args(Event)
 #: The ways of a message, written out a second time: what a reviewer would draw from the protocol's text.
 LEGAL: dict[tuple[State, Event], State] = {
     ("awaiting-endorsement", "endorse"): "awaiting-approval",
+    ("awaiting-endorsement", "enqueue"): "queued",  # a coded message: one officer's word
     ("awaiting-endorsement", "void"): "voided",
     ("awaiting-endorsement", "cancel"): "cancelled",
     ("awaiting-approval", "approve"): "queued",
@@ -67,6 +68,7 @@ def test_no_step_is_skipped() -> None:
     """No message is attempted that was not sealed, sealed without its number, queued without an approval."""
     for event, only in (
         ("approve", {"awaiting-approval"}),
+        ("enqueue", {"awaiting-endorsement"}),
         ("sequence", {"queued"}),
         ("seal", {"sequenced"}),
         ("accept", {"attempted", "withdrawn"}),

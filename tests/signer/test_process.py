@@ -163,7 +163,9 @@ def void(stage: staging.Stage) -> SealBatch:
     terms = stage.agreements[POLICE].terms
     key = next(key for key in stage.entries[POLICE].keys if key.use == "encryption")
     agreed = digest(b64url_decode(terms))
-    return with_request(protocol(at=at), iat=now, exp=now + 60, enc_kid=key.kid, agreement=agreed)
+    return with_request(
+        protocol(at=at), iat=now, exp=now + 60, enc_kid=key.kid, agreement=agreed, sig_profile="hybrid"
+    )
 
 
 def test_the_socket_is_private(signer: Signer) -> None:
@@ -189,7 +191,9 @@ def test_it_works_over_the_socket(signer: Signer, stage: staging.Stage) -> None:
     (result,) = signer.result("seal", made, SealBatchResult).results
     assert (result.code, result.detail) == ("", "")
     keys = signer.result("keys", None, tuple[KeyRecord, ...])
-    evidence = verify_seal(result.jws, made.items[0].payload, keys, now=datetime.now(UTC))
+    evidence = verify_seal(
+        result.jws, result.second, made.items[0].payload, keys, profile="hybrid", now=datetime.now(UTC)
+    )
     assert evidence.header.message_type == "void"
     assert signer.result("heads", None, dict[str, int]) == {ORIGIN: 5}
 
@@ -332,7 +336,7 @@ def test_no_key_ever_leaves(signer: Signer) -> None:
     signer.result("index", [MARK, b""], list[str])
     signer.result("pseudonyms", [Pseudonym(POLICE, "s", "k", "BDC-000001")], list[str])
     secrets = secrets_of(signer.home)
-    assert len(secrets) == 7
+    assert len(secrets) == 9
     for secret in secrets:
         spellings = (secret, secret.hex().encode(), b64url(secret).encode())
         assert not any(spelling in body for spelling in spellings for body in signer.heard)

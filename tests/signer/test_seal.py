@@ -50,7 +50,9 @@ def test_the_honest_batch_is_sealed() -> None:
     made, held = batch(), disk()
     answer = authority(held).seal(made)
     (result,), (item,) = answer.results, made.items
-    evidence = verify_seal(result.jws, item.payload, signer_keys().records, now=NOW)
+    evidence = verify_seal(
+        result.jws, result.second, item.payload, signer_keys().records, profile="classic", now=NOW
+    )
     header = evidence.header
     assert (header.iss, header.aud, header.jti, header.conv, header.seq) == (
         OURS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, Literal
 
 import msgspec
@@ -452,6 +453,23 @@ def test_an_agreement_is_verified_again_at_each_use() -> None:
     with pytest.raises(GatewayError) as caught:
         held.open().agreement(trusted(forged).sha256, now=NOW)
     assert caught.value.code == "signature-invalid"
+
+
+def test_what_was_verified_counts_for_this_trust_and_this_second_alone() -> None:
+    """Asked again, an agreement that was verified a moment ago is refused once its keys end, or once it is revoked."""
+    ends = msgspec.structs.replace(trust().agreement_keys[0], not_after=NOW + timedelta(seconds=1))
+    held = disk(trust(agreement_keys=(ends,)))
+    opened, sha256 = held.open(), trust().agreements[SERIES].sha256
+    state = opened.agreement(sha256, now=NOW)
+    assert opened.agreement(sha256, now=NOW) is state
+    with pytest.raises(GatewayError) as caught:
+        opened.agreement(sha256, now=NOW + timedelta(seconds=1))
+    assert caught.value.code == "signature-invalid"
+    assert opened.agreement(sha256, now=NOW) == state
+    opened.change(NARROWING["revoke an agreement"](), now=NOW)
+    with pytest.raises(GatewayError) as caught:
+        opened.agreement(sha256, now=NOW)
+    assert caught.value.code == "not-found"
 
 
 def test_the_detail_of_a_refusal_holds_no_input() -> None:

@@ -40,16 +40,26 @@ from gateway.model.time import rfc3339
 from gateway.service.signer.authority import Authority
 from gateway.service.signer.keys import SignerKeys
 from gateway.service.signer.trust import Trust, TrustedAgreement, TrustFile
+from gateway.wire import mldsa
 from gateway.wire.agreement import sign_terms
-from gateway.wire.container import SUITE, kem_private
 from gateway.wire.ct_json import CtJson
 from gateway.wire.endorse import Act, sign_endorsement
+from gateway.wire.hpke import SUITE, kem_private
 from gateway.wire.jws import AGREEMENT_TYP, spki, thumbprint
 from gateway.wire.strict import b64url, b64url_decode
 from tests.audit.logs import MemoryLog
 from tests.audit.logs import entry as other_entry
 from tests.policy.worlds import KIND, LEVELS, NOW, OURS, POLICE, POLICY, world
-from tests.wire.parties import CERTIFICATE, encryption_record, key_record, officer
+from tests.wire.parties import (
+    CERTIFICATE,
+    JWE_KEY,
+    MLDSA_SEED,
+    encryption_record,
+    jwe_record,
+    key_record,
+    mldsa_record,
+    officer,
+)
 
 MESSAGE_ID = "5f0c7f0e-6a0e-4a53-9d57-0f3c1c2b7a11"
 CONVERSATION = "c1b0e3a4-1d5b-4a0e-8a5a-2b9f6f1f7d20"
@@ -135,13 +145,21 @@ def signer_keys() -> SignerKeys:
     seed = os.urandom(32)
     return SignerKeys(
         message=KEYS["message"],
+        message_mldsa=mldsa.private_key(MLDSA_SEED),
         receipt=KEYS["receipt"],
         encryption=kem_private(seed),
+        encryption_jwe=JWE_KEY,
         log=LOG_KEY,
         kek=os.urandom(32),
         index_key=os.urandom(32),
         pseudonym_key=os.urandom(32),
-        records=(message, receipt, encryption_record(seed)),
+        records=(
+            message,
+            receipt,
+            encryption_record(seed),
+            msgspec.structs.replace(mldsa_record(kid=f"{OURS}/message-mldsa"), not_after=message.not_after),
+            jwe_record(),
+        ),
     )
 
 

@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.model.officer import Officer, OfficerKey
 from gateway.model.party import KeyRecord, KeyUse
-from gateway.wire.container import SUITE, kem_public_bytes
+from gateway.wire import jwe, mldsa
+from gateway.wire.hpke import SUITE, kem_public_bytes
 from gateway.wire.jws import TYP, spki, thumbprint
 from gateway.wire.seal import SealHeader
 from gateway.wire.strict import b64url
@@ -29,6 +30,12 @@ KID = thumbprint(KEY.public_key())
 
 #: A fixed seed is no secret here: nothing is ever sealed to it outside these tests.
 KEM_SEED = hashlib.sha256(b"encryption seed of a test").digest()
+MLDSA_SEED = hashlib.sha256(b"message seed of a test").digest()
+MLDSA_KEY = mldsa.private_key(MLDSA_SEED)
+MLDSA_KID = "message-mldsa"
+MLDSA_CERTIFICATE = b64url(hashlib.sha256(b"a certificate over another key").digest())
+JWE_KEY = ec.generate_private_key(ec.SECP256R1())
+JWE_KID = "enc-2"
 
 
 def key_record(use: KeyUse, *, key: ec.EllipticCurvePrivateKey = KEY, kid: str = KID) -> KeyRecord:
@@ -47,6 +54,19 @@ def key_record(use: KeyUse, *, key: ec.EllipticCurvePrivateKey = KEY, kid: str =
 
 def encryption_record(seed: bytes = KEM_SEED) -> KeyRecord:
     return KeyRecord(kid="enc-1", use="encryption", alg=SUITE, public=b64url(kem_public_bytes(seed)))
+
+
+def jwe_record(key: ec.EllipticCurvePrivateKey = JWE_KEY) -> KeyRecord:
+    """The encryption key of the second suite."""
+    return KeyRecord(kid=JWE_KID, use="encryption", alg=jwe.SUITE, public=spki(key.public_key()))
+
+
+def mldsa_record(seed: bytes = MLDSA_SEED, *, kid: str = MLDSA_KID) -> KeyRecord:
+    """The second message key, for profile hybrid."""
+    public = mldsa.public_text(mldsa.private_key(seed).public_key())
+    return msgspec.structs.replace(
+        key_record("message"), kid=kid, alg=mldsa.ALG, public=public, x5t=MLDSA_CERTIFICATE
+    )
 
 
 def officer(name: str = "fr-inbox", key: ec.EllipticCurvePrivateKey = KEY, **changes: object) -> Officer:

@@ -12,22 +12,18 @@ from hypothesis import strategies as st
 from gateway.errors import ConfigInvalid, MalformedMessage, PartnerFault, RequestInvalid
 from gateway.wire.container import (
     BUCKETS,
-    HPKE_OVERHEAD,
     MAX_BATCH,
-    SUITE,
     Preamble,
     decrypt,
     deframe,
     encrypt,
     frame,
-    kem_private,
-    kem_public,
-    kem_public_bytes,
     pack,
     require_consistent,
     split,
     unpack,
 )
+from gateway.wire.hpke import OVERHEAD, SUITE, kem_private, kem_public, kem_public_bytes
 from gateway.wire.seal import sign_seal, verify_seal
 from gateway.wire.strict import b64url
 from tests.wire.parties import (
@@ -58,9 +54,11 @@ def test_open_undoes_seal(payload: bytes) -> None:
     header = seal_header(payload)
     wire = sealed(pack(sign_seal(header, payload, KEY), payload))
     preamble, line, ciphertext = split(wire)
-    assert len(ciphertext) - HPKE_OVERHEAD in BUCKETS
+    assert len(ciphertext) - OVERHEAD in BUCKETS
     opened = unpack(decrypt(line, ciphertext, PRIVATE))
-    evidence = verify_seal(opened.jws, opened.payload, [key_record("message")], now=NOW)
+    evidence = verify_seal(
+        opened.jws, opened.second, opened.payload, [key_record("message")], profile="classic", now=NOW
+    )
     require_consistent(preamble, evidence.header)
     assert (opened.payload, opened.second, evidence.header) == (payload, "", header)
 
@@ -111,7 +109,8 @@ REFUSED_PLAINTEXTS = {
     "three parts": b"".join(map(_part, GOOD)) + bytes(BUCKETS[0] - sum(len(p) + 4 for p in GOOD)),
     "bytes after the padding": _plaintext(*GOOD, bucket=BUCKETS[0] - 1) + b"\0",
     "length beyond the end": b"\xff\xff\xff\xff" + bytes(BUCKETS[0] - 4),
-    "second signature": _plaintext(JWS.encode(), b"x", b"payload"),
+    "second signature not ASCII": _plaintext(JWS.encode(), b"\xff", b"payload"),
+    "second signature too long": _plaintext(JWS.encode(), b"x" * 600_000, b"payload", bucket=BUCKETS[4]),
     "seal not ASCII": _plaintext("é".encode(), b"", b"payload"),
 }
 
@@ -147,7 +146,7 @@ def test_the_preamble_is_bound() -> None:
         decrypt(line, b"", PRIVATE)
 
 
-CIPHERTEXT = bytes(BUCKETS[0] + HPKE_OVERHEAD)
+CIPHERTEXT = bytes(BUCKETS[0] + OVERHEAD)
 LINE = sealed(pack(JWS, b"x")).split(b"\n", 1)[0]
 REFUSED_SEALED = {
     "empty": b"",

@@ -67,7 +67,9 @@ SIGNED: dict[str, Callable[[bytes], str]] = {
     ),
 }  # fmt: skip
 VERIFIED: dict[str, Callable[[str, bytes], Any]] = {
-    "message": lambda token, raw: verify_seal(token, raw, [key_record("message")], now=NOW),
+    "message": lambda token, raw: verify_seal(
+        token, "", raw, [key_record("message")], profile="classic", now=NOW
+    ),
     "receipt": lambda token, raw: verify_receipt(
         token, [key_record("receipt")], now=NOW, iss=THEIRS, aud=OURS, sent=[(MESSAGE_ID, DIGEST)]
     ),

@@ -33,13 +33,13 @@ from gateway.errors import (
     Conflict,
     GatewayError,
     GuardRefused,
-    LocalFault,
+    MalformedMessage,
     NotFound,
     RequestInvalid,
     RoleMissing,
     SignatureInvalid,
 )
-from gateway.flow.change import canonical, digest, policy_in_force, read_as, read_exact
+from gateway.flow.change import digest, policy_in_force, read_as
 from gateway.flow.outbound import DEFAULT_VALIDITY_DAYS
 from gateway.guard import guard, guard_protocol
 from gateway.model.agreement import AgreementState
@@ -59,14 +59,18 @@ from gateway.model.signing import (
     SealRequest,
     SealResult,
 )
-from gateway.model.time import parse_rfc3339
+from gateway.service.signer.bound import require_bound
 from gateway.service.signer.covered import require_covered
 from gateway.service.signer.keys import SignerKeys
+from gateway.service.signer.recall import require_recall
 from gateway.service.signer.trust import TrustFile
-from gateway.wire.container import decrypt
+from gateway.wire import mldsa
+from gateway.wire.container import MAX_PREAMBLE, Preamble, decrypt
 from gateway.wire.endorse import verify_endorsement
+from gateway.wire.jws import ALG
 from gateway.wire.receipt import read_statement, sign_receipt
-from gateway.wire.seal import SealHeader, sign_seal
+from gateway.wire.seal import SealHeader, second_header, sign_seal
+from gateway.wire.strict import read_canonical
 
 #: How far the gateway's clock may lie from the signer's, in seconds (T: skew of +-300 s everywhere).
 MAX_SKEW_S = 300
@@ -143,12 +147,12 @@ class Authority:
         results = []
         for item in batch.items:
             try:
-                results.append(SealResult(jws=self._seal_one(item, batch.checkpoint, note)))
+                results.append(self._seal_one(item, batch.checkpoint, note))
             except GatewayError as refusal:
                 results.append(SealResult(code=refusal.code, detail=refusal.detail))
         return SealBatchResult(note, tuple(results))
 
-    def _seal_one(self, item: SealRequest, head: CheckpointRequest, note: bytes) -> str:
+    def _seal_one(self, item: SealRequest, head: CheckpointRequest, note: bytes) -> SealResult:
         """Seal one message, or raise.
 
         (1) its type has a row of demands and is one this version sends, its times are sane, its addressee is a partner
@@ -156,9 +160,10 @@ class Authority:
         (2) the agreement it names is in force between us, with this suite and signature profile;
         (3) the log entry announces exactly this message and these bytes, is not from the future, and stands under the
         head just signed;
-        (4) what its class demands holds: decision, endorsements of two persons, guard; a protocol message has only
-        the closed fields of its type, a language agreed on and a time that is about now; (5) build the header from
-        these members and sign.
+        (4) what its class demands holds: decision, endorsements of two persons, guard; for a recall those of one, and
+        the log entries of the messages it names (`require_recall`); a protocol message has only the closed fields of
+        its type, a language agreed on and a time that is about now; (5) build the header from
+        these members and sign, in profile hybrid a second time with ML-DSA-65 under the same header.
         """
         demands = DEMANDS.get(item.type)
         # (1)
@@ -179,9 +184,24 @@ class Authority:
         # (3)
         self._check_entry(item, head, now)
         # (4)
-        if item.evidence is None:
-            if demands.message_class != "protocol":
-                raise RoleMissing("this type needs a decision and endorsements")
+        given = {"content-bearing": item.evidence, "coded": item.recall}
+        for message_class, evidence in given.items():
+            if (evidence is not None) != (demands.message_class == message_class):
+                raise RoleMissing("this type needs the decision and endorsements of its class")
+        if item.recall is not None:
+            require_recall(
+                item,
+                item.recall,
+                head,
+                ours=self.trust.trust.org,
+                partner=partner,
+                terms=agreement.terms,
+                officers=self.trust.trust.officers,
+                created=(now - MAX_AGE, now + SKEW),
+                now=now,
+            )
+            self._require_key(item, partner, now)
+        elif item.evidence is None:
             guard_protocol(
                 item.payload,
                 type=item.type,
@@ -197,9 +217,9 @@ class Authority:
         else:
             self._check_release(item, item.evidence, partner, agreement, demands.officers, now)
         # (5)
-        message = self.keys.record("message")
+        message = self.keys.record("message", ALG)
         header = _header(
-            alg="ES256",
+            alg=ALG,
             kid=message.kid,
             typ=f"ecluse-msg-{item.type}+jws",
             cty=CONTENT_TYPE,
@@ -221,7 +241,12 @@ class Authority:
             payload_sha256=digest(item.payload),
             checkpoint=note.decode(),
         )
-        return sign_seal(header, item.payload, self.keys.message)
+        jws, second = sign_seal(header, item.payload, self.keys.message), ""
+        if header.sig_profile == "hybrid":
+            other = self.keys.record("message", mldsa.ALG)
+            under = second_header(header, kid=other.kid, x5t=other.x5t)
+            second = sign_seal(under, item.payload, self.keys.message_mldsa)
+        return SealResult(jws, second)
 
     def _require_key(self, item: SealRequest, partner: Partner, now: datetime) -> None:
         if not any(
@@ -283,22 +308,7 @@ class Authority:
         they will be encrypted to this addressee.
         """
         # (1)
-        statement = read_exact(evidence.statement, Statement, "statement given as evidence")
-        bound = (
-            (statement.payload_sha256, digest(item.payload)),
-            (statement.decision_sha256, digest(evidence.decision)),
-            (statement.partner_keys, digest(evidence.partner)),
-            (statement.message_id, item.jti),
-        )
-        if any(stated != actual for stated, actual in bound) or statement.attachments:
-            raise SignatureInvalid("what the officers signed is not what would be sealed")
-        if digest(canonical(partner)) != statement.partner_keys:
-            raise Conflict("the partner's entry has changed since the approval")
-        not_after = parse_rfc3339(statement.not_after)
-        if not_after <= now:
-            raise Conflict("the approval has expired")
-        if item.exp > not_after.timestamp():
-            raise SignatureInvalid("the seal would outlive what the officers signed")
+        statement = require_bound(item, evidence, partner, now)
         # (2)
         decision = read_as(evidence.decision, DecisionDocument, "decision given as evidence")
         envelope = decision.envelope
@@ -404,10 +414,16 @@ class Authority:
         return sign_receipt(statement, self.keys.receipt, self.keys.record("receipt").kid)
 
     def open(self, suite: str, preamble: bytes, ciphertext: bytes) -> bytes:
-        """Decrypt what was sealed to our encryption key; the preamble is bound into the key schedule."""
-        if suite != self.keys.record("encryption").alg:
-            raise LocalFault("no key of this suite is held")
-        return decrypt(preamble, ciphertext, self.keys.encryption)
+        """Decrypt what was sealed to our encryption key of this suite; the preamble is bound into the content key.
+
+        Raises `LocalFault` for a suite without a key, `MalformedMessage` when preamble and suite disagree, or when the
+        preamble names another key than the one that opens it.
+        """
+        key = self.keys.opening(suite)
+        named = read_canonical(preamble, Preamble, limit=MAX_PREAMBLE).enc_kid
+        if named != self.keys.record("encryption", suite).kid:
+            raise MalformedMessage("the message names another key than ours of its suite")
+        return decrypt(preamble, ciphertext, key)
 
 
 def _require_first(head: Checkpoint, leaves: Sequence[bytes]) -> None:

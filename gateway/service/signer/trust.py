@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from gateway.errors import AuditBroken, ConfigInvalid, Conflict, NotFound, RequestInvalid, RoleMissing
-from gateway.flow.agreements import agreement_state
+from gateway.flow.agreements import agreement_start, agreement_state
 from gateway.flow.change import (
     SignedFounding,
     canonical,
@@ -39,12 +39,22 @@ RELEASE = "release"
 
 
 class TrustedAgreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An agreement both sides signed, by the digest of its terms. Revoked versions stay, and stay revoked."""
+    """An agreement both sides signed, by the digest of its terms. Revoked versions stay, and stay revoked.
+
+    ``older`` is the version that stays in force until this one begins.
+    """
 
     signed: SignedAgreement
     sha256: str
     version: int
     revoked: bool = False
+    older: TrustedAgreement | None = None
+
+    def in_force(self, now: datetime) -> TrustedAgreement | None:
+        """The version of the series that counts at ``now``; None once it is revoked. Its own end is not asked here."""
+        if self.revoked:
+            return None
+        return self if self.older is None or agreement_start(self.signed) <= now else self.older
 
 
 class Trust(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,6 +78,14 @@ class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     size: int
     root: bytes
+
+
+class _Verified(NamedTuple):
+    """Agreements whose signatures were verified with this trust, at this time, by the digest of their terms."""
+
+    trust: Trust
+    now: datetime | None
+    states: dict[str, AgreementState]
 
 
 def found(signed: SignedFounding, *, now: datetime) -> Trust:
@@ -97,11 +115,25 @@ class TrustFile:
         except (msgspec.MsgspecError, UnicodeDecodeError):
             raise ConfigInvalid("the signer's trust file is damaged") from None
         self._replace = replace
+        self._verified = _Verified(self.trust, None, {})
 
     def agreement(self, sha256: str, *, now: datetime) -> AgreementState:
-        """The agreement in force with these terms, its signatures verified again. Raises `NotFound`."""
-        for trusted in self.trust.agreements.values():
-            if trusted.sha256 == sha256 and not trusted.revoked:
+        """The agreement in force with these terms, its signatures verified again. Raises `NotFound`.
+
+        What was verified counts for this very trust (a frozen value, which every change replaces whole) and this very
+        second, on which keys and periods depend: the messages of a batch ask for the same.
+        """
+        if self._verified.trust is not self.trust or self._verified.now != now:
+            self._verified = _Verified(self.trust, now, {})
+        states = self._verified.states
+        if sha256 not in states:
+            states[sha256] = self._in_force(sha256, now)
+        return states[sha256]
+
+    def _in_force(self, sha256: str, now: datetime) -> AgreementState:
+        for series in self.trust.agreements.values():
+            trusted = series.in_force(now)
+            if trusted is not None and trusted.sha256 == sha256:
                 return self._state(trusted.signed, now=now)
         raise NotFound("no agreement in force has these terms")
 
@@ -172,13 +204,7 @@ class TrustFile:
         decoded = decode_document(kind, document)
         if isinstance(decoded, Officer):
             require_target(decoded.id, target)
-            officers = {**trust.officers, target: decoded}
-            owners = {key.kid: officer.person for officer in officers.values() for key in officer.keys}
-            if any(
-                owners[key.kid] != officer.person for officer in officers.values() for key in officer.keys
-            ):
-                raise RoleMissing("a key belongs to two persons")
-            return msgspec.structs.replace(trust, officers=officers)
+            return msgspec.structs.replace(trust, officers={**trust.officers, target: decoded})
         if isinstance(decoded, Partner):
             require_target(decoded.org, target)
             before = trust.partners.get(target)
@@ -199,10 +225,11 @@ class TrustFile:
         trust, before = self.trust, self.trust.agreements.get(target)
         if kind == "agreement-revoke":
             # The document in force, byte for byte. Its signatures are not asked again: an agreement must be revocable
-            # after the keys that signed it were revoked or expired, then most of all.
+            # after the keys that signed it were revoked or expired, then most of all. Revoking the newest version ends
+            # the series: one that was in force until it began does not come back.
             if before is None or signed != before.signed:
-                raise Conflict("only the version in force can be revoked")
-            ended = msgspec.structs.replace(before, revoked=True)
+                raise Conflict("only the newest version can be revoked")
+            ended = msgspec.structs.replace(before, revoked=True, older=None)
             return msgspec.structs.replace(trust, agreements={**trust.agreements, target: ended})
         state = self._state(signed, now=now)
         require_target(state.terms.series, target)
@@ -210,7 +237,10 @@ class TrustFile:
             raise RoleMissing("an agreement needs the signatures of both sides")
         if before is not None and state.terms.version <= before.version:
             raise Conflict("an older version of an agreement never comes back")
-        entry = TrustedAgreement(signed=signed, sha256=state.sha256, version=state.terms.version)
+        older = before.in_force(now) if before is not None and state.terms.not_before > now else None
+        if older is not None:
+            older = msgspec.structs.replace(older, older=None)
+        entry = TrustedAgreement(signed=signed, sha256=state.sha256, version=state.terms.version, older=older)
         return msgspec.structs.replace(trust, agreements={**trust.agreements, target: entry})
 
     def _state(self, signed: SignedAgreement, *, now: datetime) -> AgreementState:

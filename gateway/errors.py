@@ -12,7 +12,7 @@
     │   ├── RoleMissing          ├── NotFound            ├── Conflict           ├── GuardRefused
     │   └── CertificateProfileViolation
     ├── Unavailable              the world is away: the only family that may be retried
-    │   ├── PartnerUnreachable   ├── StoreUnavailable    └── SignerUnavailable
+    │   ├── PartnerUnreachable   ├── StoreUnavailable    ├── SignerUnavailable   └── OverQuota
     └── AuditBroken              the proof is broken: the gateway stops exchanging
 
 ``detail`` is one sentence without capital, period or line break, and never holds a value taken from input: it may
@@ -206,6 +206,12 @@ class SignerUnavailable(Unavailable):
     """The signer process does not answer."""
 
     code = "signer-unavailable"
+
+
+class OverQuota(Unavailable):
+    """A partner has used up what it may make us read in this window; ``retry_after`` says when some is back."""
+
+    code = "quota"
 
 
 # --- the proof is broken ---------------------------------------------------------------------------------------------

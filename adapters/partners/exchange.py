@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from gateway.errors import MalformedMessage, PartnerFault, PartnerUnreachable, UnknownPartner
@@ -26,14 +27,19 @@ CONNECTIONS = 2
 FETCH_TRIES = 3
 
 #: Our own check after the handshake: raises `UnknownPartner` for another server than this partner's.
-PeerCheck = Callable[[ssl.SSLObject, Partner], None]
+PeerCheck = Callable[[ssl.SSLObject, Partner], object]
 
 
 class _CheckedConnector(aiohttp.TCPConnector):
     """A connector that holds the server against the partner's entry before the first byte of a request leaves."""
 
-    def __init__(self, context: ssl.SSLContext, check: Callable[[ssl.SSLObject], None]) -> None:
-        super().__init__(ssl=context, limit=CONNECTIONS, keepalive_timeout=30)
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        check: Callable[[ssl.SSLObject], object],
+        resolver: AbstractResolver | None,
+    ) -> None:
+        super().__init__(ssl=context, resolver=resolver, limit=CONNECTIONS, keepalive_timeout=30)
         self._check = check
 
     async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109 - theirs
@@ -60,9 +66,15 @@ class ExchangeTransport:
     )
 
     def __init__(
-        self, context: Callable[[], ssl.SSLContext], check: PeerCheck, *, connect_s: float, answer_s: float
+        self,
+        context: Callable[[], ssl.SSLContext],
+        check: PeerCheck,
+        *,
+        connect_s: float,
+        answer_s: float,
+        resolver: Callable[[], AbstractResolver | None] = lambda: None,
     ) -> None:
-        self._context, self._check = context, check
+        self._context, self._check, self._resolver = context, check, resolver
         self._timeout = aiohttp.ClientTimeout(total=answer_s, sock_connect=connect_s)
         self._sessions: dict[str, aiohttp.ClientSession] = {}
 
@@ -140,7 +152,7 @@ class ExchangeTransport:
         key = f"{to.org}/{to.version}"
         session = self._sessions.get(key)
         if session is None or session.closed:
-            connector = _CheckedConnector(self._context(), lambda tls: self._check(tls, to))
+            connector = _CheckedConnector(self._context(), lambda tls: self._check(tls, to), self._resolver())
             session = aiohttp.ClientSession(
                 connector=connector,
                 timeout=self._timeout,

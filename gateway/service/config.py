@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -20,6 +20,10 @@ from gateway.model.message import Mode
 _MISSING = re.compile(r"Object missing required field `([^`]*)`")
 _UNKNOWN = "Object contains unknown field "
 _PLACE = re.compile(r" - at (?:`key` in )?`(\$[^`]*)`\Z")
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Duration = Annotated[float, msgspec.Meta(ge=0)]  # seconds, where none at all is a choice
 
 
 class Organisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,11 +53,65 @@ class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Inbound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a partner may make us read and keep."""
+    """What a stranger may hold, and what a partner may make us read and keep. No limit is switched off by a zero."""
 
-    connections: int = 200  # before the handshake, all sources together: 300 KB each (T8)
-    batch_bytes: int = 16 * 1024 * 1024  # one POST
-    quarantine_items: int = 1000  # a partner's share; above it only digest and count are kept
+    # places, before the handshake: an open TLS connection costs some 300 KB
+    connections: Count = 200  # all sources together: 60 MB
+    connections_per_source: Count = 100  # one address, or one IPv6 /64: the other half stays free
+    connections_per_partner: Count = 100  # one organisation, from whatever address
+    # time
+    handshake_s: Seconds = 5.0  # an honest one takes two round trips
+    idle_s: Seconds = 10.0  # from one answer, taken or not, until the next request's headers are complete
+    body_stall_s: Seconds = 5.0  # until the next piece of a body
+    body_total_s: Seconds = 60.0  # a whole body
+    body_bytes_s: Count = 16 * 1024  # least rate, over the whole body so far: a 128 kbit/s line
+    # size
+    header_bytes: Count = 8190  # of the request line, and of each header
+    headers: Count = 64  # our own client sends seven
+    batch_bytes: Count = 16 * 1024 * 1024  # one POST
+    reading_bytes: Count = 128 * 1024 * 1024  # bodies being read and handled at one time, all partners
+    reading_bytes_per_partner: Count = 32 * 1024 * 1024  # of which one partner: two full batches
+    # a partner's allowance: what it has not used grows back evenly, up to one window's worth
+    window_s: Seconds = 60.0
+    window_bytes: Count = 1024 * 1024 * 1024  # of bodies: 17 MB/s all day long
+    window_messages: Count = 120_000  # and questions: 2,000/s, four times what this gateway handles
+    quarantine_items: Count = 1000  # a partner's share; above it only digest and count are kept
+
+    def __post_init__(self) -> None:
+        """An allowance that no batch fits would refuse for ever what it tells a partner to send again."""
+        if self.batch_bytes > min(self.reading_bytes, self.reading_bytes_per_partner, self.window_bytes):
+            raise ValueError("one batch is larger than an allowance")
+
+
+class Revocation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How old a word on revocation may be. Beyond its grace the issuer, or the partner, is blocked; no other is."""
+
+    crl_grace_s: Duration = 86400.0  # after nextUpdate: a working day to fetch a list by hand; 0 gives none
+    ocsp_every_s: Seconds = 120.0  # one question for each certificate, whether or not messages flow
+    ocsp_grace_s: Duration = 3600.0  # after nextUpdate: a responder's restart; 0 gives none
+    #: Organisation to responder URL. Never taken from a certificate: whoever made it would choose whom we call.
+    responders: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        """An answer is signed, so plain HTTP will do (RFC 6960 appendix A)."""
+        for url in self.responders.values():
+            if not url.startswith(("http://", "https://")):
+                raise ValueError("a responder is an http or https URL")
+
+
+AdapterGroup = Literal["ecluse.record_adapters", "ecluse.formats", "ecluse.partner_transports"]
+
+
+class PinnedAdapter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One adapter of another distribution, as `ecluse adapter digest` measured it. Nothing else is ever loaded."""
+
+    group: AdapterGroup
+    name: str  # of the entry point
+    distribution: str
+    version: str
+    digest: Annotated[
+        str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")
+    ]  # `gateway.service.plugins` says over what
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,6 +126,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     intake_ttl_days: int = 7  # an imported record not tied to a release is purged after this (house rule)
     delivery: Delivery = Delivery()
     inbound: Inbound = Inbound()
+    revocation: Revocation = Revocation()
+    adapters: tuple[PinnedAdapter, ...] = ()
 
 
 class LoadedConfig(msgspec.Struct, frozen=True):

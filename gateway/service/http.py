@@ -12,14 +12,27 @@ import structlog
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from gateway.service.config import Inbound
+
 log = structlog.get_logger()
 
 #: Names no product and no version (T12).
 SERVER = "gw"
 
+#: Seconds for which the rest of a refused body is thrown away, so that its sender can read why (RFC 9112 §9.6).
+LINGER_S = 1.0
+
 
 class QuietHandler(RequestHandler):
-    """A connection that tells a stranger nothing."""
+    """A connection that tells a stranger nothing, and takes one request after another."""
+
+    def data_received(self, data: bytes) -> None:
+        """A second request before the first has its answer ends the connection (RFC 9112 §9.6 lets us): nobody of ours
+        pipelines, and a thousand questions in one segment would be as many answers to a peer that never reads."""
+        super().data_received(data)
+        if len(self._messages) > 1:
+            log.warning("http.refused", status=0, error="pipelined")
+            self.force_close()
 
     def handle_error(
         self, request: Any, status: int = 500, exc: BaseException | None = None, message: str | None = None
@@ -52,7 +65,26 @@ class QuietRunner(web.AppRunner):
         return QuietServer(await super()._make_server())
 
 
+def partner_runner(app: web.Application, limits: Inbound) -> QuietRunner:
+    """The runner of the partner listener, with every limit that the library keeps for us.
+
+    ``keepalive_timeout`` bounds slow headers too: the library ends whoever has not sent complete headers by then,
+    counted from the start or from the last answer. Nothing is decompressed (T11).
+    """
+    return QuietRunner(
+        app,
+        access_log=None,
+        keepalive_timeout=limits.idle_s,
+        lingering_time=LINGER_S,
+        max_line_size=limits.header_bytes,
+        max_field_size=limits.header_bytes,
+        max_headers=limits.headers,
+        auto_decompress=False,
+    )
+
+
 async def _unnamed(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = SERVER
     if isinstance(response, web.HTTPException):
         response.body = None  # the library's words quote the request, an unknown Expect for one
+        response.headers["Content-Length"] = "0"  # it has announced them already

@@ -1,7 +1,8 @@
 """What partners reach over mutual TLS: a POST for batches, a GET for receipts, and nothing else.
 
 Who they are was proven by the handshake and checked again after it; every request is asked for the evidence of its
-own connection. Bodies are counted while they are read, and a slow one ends.
+own connection. A body announces its length, which is held against every limit and quota before its first byte is read:
+there are no chunks, no content encodings and no expectations here, so nothing has to be decoded to be counted.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from collections.abc import Awaitable, Callable
 import structlog
 from aiohttp import web
 
-from gateway.errors import AuditBroken, GatewayError, MalformedMessage, PartnerFault
+from gateway.errors import AuditBroken, GatewayError, MalformedMessage, OverQuota, PartnerFault
 from gateway.service.context import Gateway
 from gateway.service.intake import Intake
 from gateway.service.problems import partner_problem
+from gateway.service.quota import Quotas
 from gateway.service.refusals import Refusals
 from gateway.service.tls import TlsEvidence
 
@@ -23,9 +25,6 @@ log = structlog.get_logger()
 
 BATCH_TYPE = "application/vnd.ecluse.sealed-batch"
 RECEIPT_TYPE = "application/vnd.ecluse.receipt+jose"
-
-#: Seconds in which the next piece of a body must come, and a whole body at the most (T10).
-READ_STALL_S, READ_TOTAL_S = 5.0, 60.0
 
 #: Bytes read at once.
 READ_CHUNK = 64 * 1024
@@ -39,13 +38,16 @@ class PartnerApi:
 
     def __init__(self, gateway: Gateway, intake: Intake, refusals: Refusals) -> None:
         self._g, self._intake, self._refusals = gateway, intake, refusals
+        self._quotas = Quotas(gateway.config.inbound)
         self.evidence: Evidence = _nobody
 
     def application(self) -> web.Application:
         """The application; `client_max_size` does not protect streaming reads, `_body` does (T11)."""
         app = web.Application(client_max_size=1024, middlewares=[self._answer])
-        app.router.add_post("/exchange/v1/messages", self._post)
-        app.router.add_get("/exchange/v1/messages/{id}/receipt", self._receipt)
+        routes = app.router
+        routes.add_post("/exchange/v1/messages", self._post, expect_handler=self._expectation)
+        receipt = "/exchange/v1/messages/{id}/receipt"
+        routes.add_get(receipt, self._receipt, expect_handler=self._expectation, allow_head=False)
         return app
 
     @web.middleware
@@ -63,7 +65,7 @@ class PartnerApi:
             return partner_problem(broken)
         except GatewayError as error:
             log.warning("partner.refused", code=error.code)
-            if isinstance(error, PartnerFault):
+            if isinstance(error, PartnerFault | OverQuota):
                 self._count(request, error.code)
             return partner_problem(error)
         except web.HTTPException as error:
@@ -82,38 +84,78 @@ class PartnerApi:
             source = ""  # the connection is gone, and what it proved with it
         self._refusals.count(source, reason)
 
+    async def _expectation(self, request: web.Request) -> web.Response:
+        """No expectation is met: a client that asks before it sends may send without asking (RFC 9110 §10.1.1)."""
+        self._count(request, "http-417")
+        return web.Response(status=417)
+
     async def _post(self, request: web.Request) -> web.Response:
-        evidence = self.evidence(request.transport)
-        if request.content_type != BATCH_TYPE or "Content-Encoding" in request.headers:
-            raise MalformedMessage("a batch has one media type and no content encoding")
-        raw = await self._body(request)
-        receipt = await self._intake.accept(evidence.organisation, raw)
+        """Take one batch in: 1. who it is, and still a partner; 2. what the headers announce; 3. its quota; 4. read."""
+        # (1) the connection may outlast a stop by an instant
+        org = self.evidence(request.transport).organisation
+        self._g.directory.partner(org)
+        # (2)
+        if request.content_type != BATCH_TYPE:
+            raise MalformedMessage("a batch has one media type")
+        length = _announced(request)
+        if length > self._g.config.inbound.batch_bytes:
+            raise PartnerFault("the body is too large", code="too-large")
+        # (3)
+        with self._quotas.body(org, length):
+            # (4)
+            # no name for the body here: intake lets go of it once it has the messages
+            receipt = await self._intake.accept(
+                org,
+                await self._body(request, length),
+                counted=lambda count: self._quotas.messages(org, count),
+            )
         return web.Response(body=receipt.encode(), content_type=RECEIPT_TYPE)
 
     async def _receipt(self, request: web.Request) -> web.Response:
         evidence = self.evidence(request.transport)
+        if request.body_exists:
+            raise MalformedMessage("a question has no body")
+        self._quotas.question(evidence.organisation)
         receipt = await self._intake.receipt(evidence.organisation, request.match_info["id"])
         if receipt is None:
             return web.Response(status=404)
         return web.Response(body=receipt.encode(), content_type=RECEIPT_TYPE)
 
-    async def _body(self, request: web.Request) -> bytes:
-        limit = self._g.config.inbound.batch_bytes
-        if (request.content_length or 0) > limit:
-            raise PartnerFault("the body is too large", code="too-large")
-        body = bytearray()
+    async def _body(self, request: web.Request, length: int) -> bytes:
+        """The body, in pieces that come in time and fast enough. Raises `PartnerFault`, code ``too-slow``.
+
+        The deadline of each piece is the earliest of three: so long after the last piece, so long after the first
+        one, and the moment when what has come falls below the least rate (measured from a stall after the start).
+        """
+        limits, clock = self._g.config.inbound, asyncio.get_running_loop().time
+        body, start = bytearray(), clock()
         try:
-            async with asyncio.timeout(READ_TOTAL_S):
-                while True:
-                    async with asyncio.timeout(READ_STALL_S):
-                        chunk = await request.content.read(READ_CHUNK)
-                    if not chunk:
-                        return bytes(body)
-                    body += chunk
-                    if len(body) > limit:
-                        raise PartnerFault("the body is too large", code="too-large")
+            while len(body) < length:
+                rate = start + limits.body_stall_s + len(body) / limits.body_bytes_s
+                due = min(clock() + limits.body_stall_s, start + limits.body_total_s, rate)
+                async with asyncio.timeout_at(due):
+                    piece = await request.content.read(READ_CHUNK)
+                if not piece:
+                    raise MalformedMessage("the body ends before its announced length")
+                body += piece
+        except web.RequestPayloadError:
+            raise MalformedMessage("the body is not what its headers announce") from None
         except TimeoutError:
             raise PartnerFault("the body came too slowly", code="too-slow") from None
+        return bytes(body)
+
+
+def _announced(request: web.Request) -> int:
+    """The body's length as its header announces it; the parser holds the body to it.
+
+    Refused: a body in chunks, whose length nobody knows before its end, and one in a content encoding, whose length
+    says nothing about its size (RFC 9110 §15.5.12, §15.5.16).
+    """
+    if "Content-Encoding" in request.headers:
+        raise MalformedMessage("a body has no content encoding")
+    if request.content_length is None or "Transfer-Encoding" in request.headers:
+        raise PartnerFault("a body announces its length", code="length-required")
+    return request.content_length
 
 
 def _nobody(_transport: asyncio.BaseTransport | None) -> TlsEvidence:

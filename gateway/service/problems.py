@@ -29,7 +29,9 @@ PARTNER_STATUS = {
     "out-of-order": 409,
     "outside-agreement": 403,
     "too-large": 413,
+    "length-required": 411,
     "too-slow": 408,
+    "quota": 429,
     "unavailable": 503,
 }
 

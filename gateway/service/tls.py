@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from certs.profiles import (
     load_certificate,
 )
 from gateway.errors import CertificateProfileViolation, ConfigInvalid, UnknownPartner
+from gateway.service.revocation import Standing, standing
 
 #: The two TLS 1.3 suites on offer, in our order (RFC 8446 §B.4). AES-128 is left out.
 SUITES = ("TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
@@ -56,6 +58,12 @@ SIGNATURE_ALGORITHMS = (
 #: Longest verified chain, in certificates: leaf, two authorities, anchor. National PKIs have no deeper ones.
 MAX_CHAIN = 4
 
+#: Bytes read at once from a TLS connection: four records of 16 KiB.
+READ_BUFFER = 64 * 1024
+
+#: X509_V_FLAG_NO_CHECK_TIME, for which Python has no name.
+_NO_CHECK_TIME = 0x200000
+
 #: Set in the re-executed process, so that it never does it again.
 _REEXECUTED = "ECLUSE_OPENSSL_CONF"
 
@@ -68,6 +76,7 @@ class TlsFiles:
     key: Path  # its private key, unencrypted, mode 0600
     partner_cas: tuple[Path, ...]  # authorities of partners alone, never the system's
     crls: tuple[Path, ...]  # one revocation list a file, for every authority above
+    crl_grace: timedelta = timedelta()  # after nextUpdate, while an issuer's list still counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +179,11 @@ def install_alert_patch() -> None:
     protocol._fatal_error = flush_then_fail
 
 
+def install_small_buffers() -> None:
+    """Let asyncio allocate `READ_BUFFER` bytes for a connection, not 256 KiB: each stranger costs one. Repeatable."""
+    asyncio.sslproto.SSLProtocol.max_size = READ_BUFFER
+
+
 # --- contexts --------------------------------------------------------------------------------------------------
 
 
@@ -203,6 +217,8 @@ def reload(context: ssl.SSLContext, files: TlsFiles) -> None:
 
     # Called for every ClientHello, also for one without a server name.
     context.sni_callback = take_over
+    # A connection has its flags from the context it began with, and everything else from the one that takes over.
+    context.verify_flags = fresh.verify_flags
 
 
 def _context(protocol: int, files: TlsFiles, profile: Profile) -> ssl.SSLContext:
@@ -223,17 +239,44 @@ def _context(protocol: int, files: TlsFiles, profile: Profile) -> ssl.SSLContext
     context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_CRL_CHECK_CHAIN
     context.hostname_checks_common_name = False
     # (4)
-    authorities = [authority for path in files.partner_cas for authority in _authorities(path)]
-    for authority in authorities:
+    trusted = authorities(files)
+    for authority in trusted:
         check_strength(authority, anchor=authority.subject == authority.issuer)
         context.load_verify_locations(cadata=authority.public_bytes(Encoding.DER))
-    # (5) from a copy: the loader takes any certificate beside the list for an authority, and lists come from outside
-    for path in files.crls:
+    # (5) a list beyond its grace is left out, which blocks its issuer alone. One in its grace counts as the current
+    # ones do; OpenSSL can look away from time only as a whole, so `peer_evidence` sees to certificates
+    now = datetime.now(UTC)
+    lists = [check_crl(_crl(path), trusted).crl for path in files.crls]
+    stand = [_standing(crl, now, files.crl_grace) for crl in lists]
+    if "grace" in stand:
+        context.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
+    lists = [crl for crl, how in zip(lists, stand, strict=True) if how != "over"]
+    # from a copy: the loader takes any certificate beside the list for an authority, and lists come from outside
+    for crl in lists:
         with tempfile.NamedTemporaryFile() as copy:
-            copy.write(check_crl(_crl(path), authorities).crl.public_bytes(Encoding.PEM))
+            copy.write(crl.public_bytes(Encoding.PEM))
             copy.flush()
             context.load_verify_locations(copy.name)
     return context
+
+
+def _standing(crl: x509.CertificateRevocationList, now: datetime, grace: timedelta) -> Standing:
+    due = crl.next_update_utc
+    if due is None or crl.last_update_utc > now:
+        return "over"  # `check_crl` refuses the one, path validation the other
+    return standing(due, now, grace)
+
+
+def crl_standings(files: TlsFiles) -> tuple[Standing, ...]:
+    """How the lists stand now: a context made when they stood otherwise is out of date. Unreadable ones are "over"."""
+    now = datetime.now(UTC)
+    found: list[Standing] = []
+    for path in files.crls:
+        try:
+            found.append(_standing(_crl(path), now, files.crl_grace))
+        except ConfigInvalid:
+            found.append("over")
+    return tuple(found)
 
 
 def _read(path: Path) -> bytes:
@@ -241,6 +284,11 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         raise ConfigInvalid("a TLS file cannot be read") from None
+
+
+def authorities(files: TlsFiles) -> list[x509.Certificate]:
+    """Every partner authority that these files trust. Raises `ConfigInvalid`."""
+    return [authority for path in files.partner_cas for authority in _authorities(path)]
 
 
 def _authorities(path: Path) -> list[x509.Certificate]:
@@ -268,6 +316,7 @@ def peer_evidence(connection: ssl.SSLObject | ssl.SSLSocket) -> TlsEvidence:
     3. The leaf follows the profile of the peer's role: exactly one extended key usage, CA false, key strength,
        validity, one organisation URI.
     4. Keys and signatures of its issuers are strong enough.
+    5. Every certificate is valid now: OpenSSL does not look while a revocation list is in its grace.
 
     Raises `UnknownPartner`, with the broken rule in ``diagnostic``. Not checked: whether the organisation is in the
     directory and holds this key; that is `pin_check`, with the pins of *that organisation's* entry.
@@ -287,6 +336,10 @@ def peer_evidence(connection: ssl.SSLObject | ssl.SSLSocket) -> TlsEvidence:
         # (4)
         for authority in certificates[1:]:
             check_strength(authority, anchor=authority is certificates[-1])
+        # (5)
+        now = datetime.now(UTC)
+        if not all(one.not_valid_before_utc <= now <= one.not_valid_after_utc for one in certificates):
+            raise UnknownPartner("a certificate is not valid now", diagnostic={"rule": "expired"})
     except CertificateProfileViolation as violation:
         raise UnknownPartner(
             "the TLS certificate breaks its certificate profile", diagnostic=violation.diagnostic

@@ -1,4 +1,5 @@
-"""TLS files that change while the gateway runs: a new certificate or revocation list counts within seconds."""
+"""TLS files that change while the gateway runs: a new certificate or revocation list counts within seconds, and so does
+the end of a list's time or grace."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from pathlib import Path
 import structlog
 
 from gateway.errors import LocalFault
-from gateway.service.tls import TlsFiles, client_context, reload
+from gateway.service.revocation import Standing
+from gateway.service.tls import TlsFiles, client_context, crl_standings, reload
 
 log = structlog.get_logger()
 
@@ -18,7 +20,10 @@ log = structlog.get_logger()
 LOOK_S = 5.0
 
 #: Path, time of change, size and inode of each file: an atomic replacement changes the inode even within one tick.
-Seen = frozenset[tuple[Path, int, int, int]]
+State = tuple[Path, int, int, int]
+
+#: The files, and how the revocation lists stand, which changes by itself.
+Seen = tuple[frozenset[State], tuple[Standing, ...]]
 
 
 class TlsWatch:
@@ -67,12 +72,13 @@ class TlsWatch:
 
     def _look(self) -> Seen:
         paths: set[Path] = set()
-        for files in (self._server(), self._client()):
+        server, client = self._server(), self._client()
+        for files in (server, client):
             paths |= {files.certificate, files.key, *files.partner_cas, *files.crls}
-        return frozenset(_state(path) for path in paths)
+        return frozenset(_state(path) for path in paths), crl_standings(server)
 
 
-def _state(path: Path) -> tuple[Path, int, int, int]:
+def _state(path: Path) -> State:
     try:
         stat = path.stat()
     except OSError:

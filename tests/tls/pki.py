@@ -129,13 +129,14 @@ PATH_FLAWS: dict[str, tuple[Callable[[Draft], Draft], str]] = {
 
 
 class Pki:
-    """One demonstration authority in a folder of its own, and the leaves it signed."""
+    """One demonstration authority in a folder of its own, found or founded, and the leaves it signed."""
 
     def __init__(self, folder: Path, org: str = "fra.police-demo") -> None:
         self.folder = folder
         self.org = org
         self.now = datetime.now(UTC).replace(microsecond=0)
-        ca_init(folder / "ca", org, now=self.now, demo=True)
+        if not (folder / "ca").exists():
+            ca_init(folder / "ca", org, now=self.now, demo=True)
         key = load_pem_private_key((folder / "ca" / "ca.key").read_bytes(), password=None)
         assert isinstance(key, ec.EllipticCurvePrivateKey)
         self.key = key
@@ -267,6 +268,7 @@ def write_identity(folder: Path, name: str, certificate: x509.Certificate, key: 
 def unchecked_client(files: TlsFiles) -> ssl.SSLContext:
     """A client that shows whatever certificate it has: what a partner's library would do, ours would not."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_ciphers("DEFAULT@SECLEVEL=0")  # shows what its own library would not
     context.load_cert_chain(files.certificate, files.key)
     for authority in files.partner_cas:
         context.load_verify_locations(authority)

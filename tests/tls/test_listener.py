@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientSession, TCPConnector, web
 
 from gateway.errors import UnknownPartner
-from gateway.service import tls_listener
+from gateway.service.config import Inbound
 from gateway.service.tls import (
     TlsEvidence,
     client_context,
@@ -21,7 +21,7 @@ from gateway.service.tls import (
     pin_check,
     server_context,
 )
-from gateway.service.tls_listener import MAX_CONNECTIONS, TlsListener, start_tls_server
+from gateway.service.tls_listener import TlsListener, _source, start_tls_server
 from gateway.service.tls_probe import client_hello
 from tests.tls.pki import PROFILE_FLAWS, Pki, unchecked_client
 
@@ -45,15 +45,16 @@ async def serving(
     pki: Pki,
     *,
     pinned: Callable[[TlsEvidence], object] = lambda evidence: evidence,
-    max_connections: int = MAX_CONNECTIONS,
-    max_per_partner: int = tls_listener.MAX_PER_PARTNER,
+    limits: Inbound | None = None,
+    answer: str = "",
+    idle_s: float = 60.0,
 ) -> AsyncIterator[World]:
     refusals: list[str] = []
 
     async def whoami(request: web.BaseRequest) -> web.Response:
-        return web.Response(text=listener.evidence(request.transport).organisation)
+        return web.Response(text=answer or listener.evidence(request.transport).organisation)
 
-    server = web.Server(whoami)
+    server = web.Server(whoami, keepalive_timeout=idle_s)
     listener = await start_tls_server(
         server,
         "127.0.0.1",
@@ -61,8 +62,7 @@ async def serving(
         server_context(pki.files("tls-server")),
         admit=pinned,
         on_refused=lambda source, reason: refusals.append(f"{source} {reason}"),
-        max_connections=max_connections,
-        max_per_partner=max_per_partner,
+        limits=limits,
     )
     try:
         yield World(listener, listener.sockets[0].getsockname()[1], refusals)
@@ -119,7 +119,7 @@ async def test_our_own_check_stands_before_the_web_server(pki: Pki, name: str) -
             writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             await writer.drain()
         assert await end_of(reader) == b""
-        assert world.refusals == ["127.0.0.1 certificate"]
+        assert world.refusals == ["127.0.0.1 certificate-profile"]
         writer.close()
 
 
@@ -171,12 +171,16 @@ async def test_a_refused_certificate_is_told_why(pki: Pki, other: Pki) -> None:
                 async with asyncio.timeout(3):
                     await reader.read()
             writer.close()
-        assert world.refusals == ["127.0.0.1 handshake"] * 3
+        assert world.refusals == [
+            "127.0.0.1 handshake",  # no certificate at all
+            "127.0.0.1 certificate-revoked",
+            "127.0.0.1 certificate-issuer",
+        ]
 
 
 async def test_a_slow_stranger_gives_way(pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
     """With every place taken by strangers who say nothing, a partner still gets through, and nothing is logged."""
-    async with serving(pki, max_connections=3) as world:
+    async with serving(pki, limits=Inbound(connections=3)) as world:
         strangers = [await asyncio.open_connection("127.0.0.1", world.port) for _ in range(3)]
         await asyncio.sleep(0.05)
         reader, writer = await world.connect(client_context(pki.files("tls-client")))
@@ -193,7 +197,7 @@ async def test_a_slow_stranger_gives_way(pki: Pki, caplog: pytest.LogCaptureFixt
 
 async def test_no_place_is_left(pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
     """Partners at work are never ended for a newcomer: it is refused, before any handshake, without a log line."""
-    async with serving(pki, max_connections=2) as world:
+    async with serving(pki, limits=Inbound(connections=2)) as world:
         context = client_context(pki.files("tls-client"))
         partners = [await world.connect(context) for _ in range(2)]
         await until(lambda: world.listener.open_connections == 2)
@@ -213,7 +217,7 @@ async def test_no_place_is_left(pki: Pki, caplog: pytest.LogCaptureFixture) -> N
 async def test_one_partner_has_a_share(pki: Pki) -> None:
     """A partner above its share is refused; another one is not."""
     pki.good("tls-client", org="bel.ocam", name="bel")
-    async with serving(pki, max_per_partner=1) as world:
+    async with serving(pki, limits=Inbound(connections_per_partner=1)) as world:
         first = await world.connect(client_context(pki.files("tls-client")))
         await until(lambda: world.listener.open_connections == 1)
         second = await world.connect(client_context(pki.files("tls-client")))
@@ -250,7 +254,7 @@ async def test_stopping_a_partner_ends_its_connections(pki: Pki) -> None:
 
 async def test_a_flood(pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
     """Thirty strangers at once for one place: the newest holds it, and every other socket is closed again."""
-    async with serving(pki, max_connections=1) as world:
+    async with serving(pki, limits=Inbound(connections=1)) as world:
         flood = [socket.create_connection(("127.0.0.1", world.port)) for _ in range(30)]  # none accepted yet
         await until(lambda: len(world.refusals) == 29)
         partner = await world.connect(client_context(pki.files("tls-client")))
@@ -263,18 +267,16 @@ async def test_a_flood(pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.records == []
 
 
-async def test_a_stalled_handshake_ends(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stalled_handshake_ends(pki: Pki) -> None:
     """Half a hello and then silence: the connection ends by itself and is counted."""
-    monkeypatch.setattr(tls_listener, "HANDSHAKE_TIMEOUT", 0.1)
-    async with serving(pki) as world:
+    async with serving(pki, limits=Inbound(handshake_s=0.1)) as world:
         assert await read_records(world.port, client_hello()[:40]) == b""
         assert world.refusals == ["127.0.0.1 handshake"]
 
 
-async def test_closing(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_closing(pki: Pki) -> None:
     """After close nobody can connect, and an unfinished handshake is ended, not waited for."""
-    monkeypatch.setattr(tls_listener, "HANDSHAKE_TIMEOUT", 60)
-    async with serving(pki) as world:
+    async with serving(pki, limits=Inbound(handshake_s=60)) as world:
         reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
         await asyncio.sleep(0.02)
         world.listener.close()
@@ -305,3 +307,81 @@ def test_the_alert_patch_is_installed_once() -> None:
     first = asyncio.sslproto.SSLProtocol._fatal_error
     install_alert_patch()
     assert asyncio.sslproto.SSLProtocol._fatal_error is first
+
+
+async def test_one_source_has_a_share(pki: Pki) -> None:
+    """A source at its share takes the place of its own oldest handshake, or of nobody: other sources keep theirs."""
+    limits = Inbound(connections=10, connections_per_source=2)
+    async with serving(pki, limits=limits) as world:
+        slow = [await raw_connection(world.port, "127.0.0.2") for _ in range(4)]
+        await until(lambda: len(world.refusals) == 2)
+        assert world.refusals == ["127.0.0.2 source-full"] * 2
+        assert [await end_of(reader) for reader, _ in slow[:2]] == [b"", b""]
+        assert not any(reader.at_eof() for reader, _ in slow[2:])
+        partner = await world.connect(client_context(pki.files("tls-client")))
+        await until(lambda: world.listener.open_connections == 1)
+        for _, writer in (*slow, partner):
+            writer.close()
+
+
+async def test_a_source_whose_share_is_at_work(pki: Pki) -> None:
+    """Partners at work from one address are never ended for a newcomer from it."""
+    async with serving(pki, limits=Inbound(connections_per_source=1)) as world:
+        context = client_context(pki.files("tls-client"))
+        partner = await world.connect(context)
+        await until(lambda: world.listener.open_connections == 1)
+        with pytest.raises(ConnectionError):
+            await world.connect(context)
+        assert world.refusals == ["127.0.0.1 source-full"]
+        partner[1].close()
+
+
+async def test_with_every_place_taken_whoever_stalls_most_gives_way(pki: Pki) -> None:
+    """Three stalled from one source and one from another: the crowd's oldest ends, not the oldest of all."""
+    async with serving(pki, limits=Inbound(connections=4)) as world:
+        single = await raw_connection(world.port, "127.0.0.3")
+        crowd = [await raw_connection(world.port, "127.0.0.2") for _ in range(3)]
+        await asyncio.sleep(0.05)
+        newcomer = await raw_connection(world.port, "127.0.0.4")
+        assert await end_of(crowd[0][0]) == b""
+        assert world.refusals == ["127.0.0.2 full"]
+        assert not single[0].at_eof()
+        for _, writer in (single, *crowd, newcomer):
+            writer.close()
+
+
+async def test_an_answer_that_nobody_takes(pki: Pki) -> None:
+    """A peer that never reads its answer is idle: its connection ends all the same, the rest of the answer with it."""
+    async with serving(pki, idle_s=0.2, answer="a" * 16_000_000) as world:
+        narrow = socket.socket()
+        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        narrow.connect(("127.0.0.1", world.port))
+        narrow.setblocking(False)
+        context = client_context(pki.files("tls-client"))
+        _, writer = await asyncio.open_connection(sock=narrow, ssl=context, server_hostname="localhost")
+        await until(lambda: world.listener.open_connections == 1)
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        async with asyncio.timeout(10):
+            while world.listener.open_connections:  # noqa: ASYNC110 - a figure
+                await asyncio.sleep(0.05)
+        writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    ("address", "source"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::1", "::/64"),
+    ],
+)
+def test_who_is_one_source(address: str, source: str) -> None:
+    """An IPv4 address, also when it is written as an IPv6 one; a whole site of IPv6."""
+    assert _source(address) == source
+
+
+async def raw_connection(port: int, source: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A TCP connection from another loopback address, which then says nothing."""
+    return await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))

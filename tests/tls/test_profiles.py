@@ -2,12 +2,13 @@
 
 import warnings
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, mldsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from hypothesis import given
@@ -17,7 +18,9 @@ from certs.ca import DevCa
 from certs.profiles import (
     CA,
     DEMO_ORGANISATION,
+    MESSAGE_SIGNATURE,
     PROFILES,
+    RECEIPT_SIGNATURE,
     TLS_CLIENT,
     TLS_SERVER,
     Profile,
@@ -67,6 +70,27 @@ def test_the_unflawed_draft_passes(pki: Pki) -> None:
     """The control of the flaws: the same draft without any is accepted."""
     certificate = pki.flawed("tls-client", lambda draft: draft)
     assert check_profile(certificate, TLS_CLIENT).organisation == "fra.police-demo"
+
+
+def test_only_messages_may_have_an_ml_dsa_key() -> None:
+    """ML-DSA-65 stands in a certificate of the profile for messages and of no other; ML-DSA-44 in none."""
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    authority = DevCa.create("bel.ocam", now=now, days=30, permitted=["gateway.example"])
+    key = mldsa.MLDSA65PrivateKey.generate().public_key()
+
+    def issue(profile: Profile, public: Any = key) -> x509.Certificate:
+        names = ("gateway.example",) if profile.host_name else ()
+        return authority.issue(profile, org="bel.ocam", public_key=public, dns_names=names, now=now)
+
+    certificate = issue(MESSAGE_SIGNATURE)
+    assert certificate.public_key() == key
+    assert check_profile(certificate, MESSAGE_SIGNATURE).organisation == "bel.ocam"
+    for profile in (TLS_CLIENT, TLS_SERVER, RECEIPT_SIGNATURE):
+        with pytest.raises(CertificateProfileViolation) as refused:
+            issue(profile)
+        assert refused.value.diagnostic["rule"] == "key"
+    with pytest.raises(CertificateProfileViolation):
+        issue(MESSAGE_SIGNATURE, mldsa.MLDSA44PrivateKey.generate().public_key())
 
 
 def test_host_names(pki: Pki) -> None:

@@ -10,15 +10,18 @@ import typer
 from typer.exceptions import TyperException
 
 from gateway.cli import (
+    adapter,
     agreement,
     audit,
     ca,
     change,
     inbox,
+    message,
     officer,
     partner,
     policy,
     queue,
+    recall,
     record,
     release,
     server,
@@ -33,16 +36,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (server.commands, release.commands, queue.tracing):
+for commands in (server.commands, release.commands, recall.commands, queue.tracing):
     app.add_typer(commands)
 for name, commands in {
     "record": record.commands,
     "embargo": record.embargoes,
     "inbox": inbox.commands,
-    "message": inbox.messages,
+    "message": message.commands,
     "queue": queue.commands,
     "change": change.commands,
     "officer": officer.commands,
+    "adapter": adapter.commands,
     "partner": partner.commands,
     "agreement": agreement.commands,
     "policy": policy.commands,

@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from gateway.cli.shared import BYTES_DIFFER, Acting, Answer, acting, confirm, group, read_file, show, table
-from gateway.errors import LocalFault, NotFound, RequestInvalid
+from gateway.errors import Conflict, LocalFault, RequestInvalid
 from gateway.model.agreement import SignedAgreement
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ async def propose(on: Acting, kind: str, target: str, document: Any) -> Answer:
     """Draft, check, sign and send a proposal of ``document``: a struct, builtins, or its bytes.
 
     (1) the gateway drafts the statement; (2) it must be ours, for this kind and target, and name exactly the document
-    meant; (3) sign and send. Under an idempotency key, a proposal already made is shown, not made again.
+    meant; (3) sign and send. Under an idempotency key, a repeated proposal gets the first answer.
     """
     from gateway.flow.change import canonical, read_change
-    from gateway.service.calls import ChangeDraft, ChangeView, DraftChange, Named, ProposeChange
+    from gateway.service.calls import ChangeDraft, ChangeView, DraftChange, ProposeChange
 
     meant = document if isinstance(document, bytes) else canonical(document)
     # (1)
@@ -41,15 +41,10 @@ async def propose(on: Acting, kind: str, target: str, document: Any) -> Answer:
     _require_document(change, draft.document)
     if _builtins(draft.document) != _builtins(meant):
         raise LocalFault("the gateway drafted another document: nothing was signed", code=BYTES_DIFFER)
-    if on.repeatable:
-        try:
-            return _answer(await on.desk.call("changes/show", Named(change.id), ChangeView))
-        except NotFound:
-            pass
     # (3)
     signature = on.desk.sign_change("propose", draft.statement)
     sent = ProposeChange(draft.statement, draft.document, signature)
-    return _answer(await on.desk.call("changes/propose", sent, ChangeView))
+    return _answer(await on.desk.call("changes/propose", sent, ChangeView, once=True))
 
 
 def _require_document(change: "Change", document: bytes) -> None:
@@ -113,8 +108,7 @@ async def approve(
     from gateway.service.calls import ApproveChange, ChangeView, Named
 
     view: ChangeView = await on.desk.call("changes/show", Named(change), ChangeView)
-    if on.repeatable and view.state == "applied":
-        return _answer(view)
+    repeated = on.repeatable and view.state == "applied"
     # (1)
     statement = read_change(view.statement)
     _require_document(statement, view.document)
@@ -125,12 +119,20 @@ async def approve(
     if statement.proposer == on.desk.identity.officer:
         raise RequestInvalid("a change is approved by another officer than its proposer")
     # (3)
-    show(_shown(view, statement), stderr=True)
-    if not yes and sys.stdin.isatty():
-        confirm("Approve this change?")
+    signature = ""  # what is applied already is signed by nobody again: the first answer is asked for without
+    if not repeated:
+        show(_shown(view, statement), stderr=True)
+        if not yes and sys.stdin.isatty():
+            confirm("Approve this change?")
+        signature = on.desk.sign_change("approve", view.statement)
     # (4)
-    signature = on.desk.sign_change("approve", view.statement)
-    applied: ChangeView = await on.desk.call("changes/approve", ApproveChange(view.id, signature), ChangeView)
+    sent = ApproveChange(view.id, signature)
+    try:
+        applied: ChangeView = await on.desk.call("changes/approve", sent, ChangeView, once=True)
+    except Conflict:  # applied, and not by this command under this key
+        if not repeated:
+            raise
+        applied = view
     shown = _answer(applied)
     return Answer({**shown.document, "before_sha256": statement.before_sha256, "after_sha256": statement.after_sha256,
                    "document": _builtins(view.document)}, [*_shown(view, statement), *shown.text])  # fmt: skip

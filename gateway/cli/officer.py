@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import msgspec
 import typer
+from typer.core import TyperGroup
 
 from gateway.cli.change import propose
 from gateway.cli.shared import (
@@ -27,14 +28,31 @@ from gateway.model.time import parse_rfc3339
 if TYPE_CHECKING:
     from gateway.model.officer import OfficerKey
 
-commands = group("Officers: keys, roles, clearances; suspending is the act of one, all else of two.")
+commands = group("Officers: what takes away is the act of one person, at once; what gives takes two.")
+
+
+class _NewByDefault(TyperGroup):
+    """`officer key --out F` is `officer key new --out F`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        named = not args or not args[0].startswith("-") or args[0] == "--help"
+        return super().parse_args(ctx, args if named else ["new", *args])
+
+
+keys = typer.Typer(
+    help="An officer's keys: make a pair, give another, revoke one.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    cls=_NewByDefault,
+)
+commands.add_typer(keys, name="key")
 
 ROLES: tuple[Role, ...] = get_args(Role)
 
 OfficerId = Annotated[str, typer.Argument(metavar="OFFICER")]
 
 
-@local(commands, "key")
+@local(keys, "new")
 def key(
     place: Place,
     out: Annotated[Path, typer.Option("--out", help="New file for the private key.")],
@@ -125,32 +143,80 @@ async def list_officers(on: Acting) -> Answer:
     )
 
 
+@acting(keys, "add")
+async def key_add(
+    on: Acting,
+    officer: OfficerId,
+    file: Annotated[Path, typer.Argument(help="The public record, as `officer key new` prints it.")],
+) -> Answer:
+    """Propose another key for an officer, beside those there are. Takes a second person."""
+    from gateway.model.officer import OfficerKey
+
+    public = read_document(file, OfficerKey)
+    return await _change(on, officer, lambda one: msgspec.structs.replace(one, keys=(*one.keys, public)))
+
+
+@acting(keys, "revoke")
+async def key_revoke(
+    on: Acting,
+    officer: OfficerId,
+    kid: Annotated[
+        str, typer.Argument(metavar="KID", help="Id of the key, as `officer list --json` shows it.")
+    ],
+) -> Answer:
+    """Revoke a lost or stolen key, at once: nothing it ever signed counts for what has not left yet."""
+
+    def revoked(one: Officer) -> Officer:
+        if kid not in {key.kid for key in one.keys}:
+            raise NotFound("the officer has no key of this id")
+        keys = tuple(msgspec.structs.replace(key, revoked=key.revoked or key.kid == kid) for key in one.keys)
+        return msgspec.structs.replace(one, keys=keys)
+
+    return await _change(on, officer, revoked)
+
+
 @acting(commands, "clear")
 async def clear(
     on: Acting,
     officer: OfficerId,
-    policy: Annotated[str, typer.Option("--policy", help="Whose levels, such as BEL.")],
-    level: Annotated[str, typer.Option("--level", help="Highest level.")],
-    until: Annotated[str, typer.Option("--until", help="End, as 2027-11-21T00:00:00Z.")],
+    policy: Annotated[str, typer.Option("--policy", help="Whose levels, such as BEL.")] = "",
+    level: Annotated[str, typer.Option("--level", help="Highest level.")] = "",
+    until: Annotated[str, typer.Option("--until", help="End, as 2027-11-21T00:00:00Z.")] = "",
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="No clearance any more.")] = False,
 ) -> Answer:
-    """Propose a clearance for an officer."""
-    clearance = Clearance(policy, level, parse_rfc3339(until))
+    """Set or extend an officer's clearance: takes a second person. Lowering or withdrawing it is at once."""
+    given = (policy, level, until)
+    if any(given) if withdraw else not all(given):
+        raise RequestInvalid("a clearance needs --policy, --level and --until, or --withdraw alone")
+    clearance = None if withdraw else Clearance(policy, level, parse_rfc3339(until))
     return await _change(on, officer, lambda one: msgspec.structs.replace(one, clearance=clearance))
 
 
 @acting(commands, "suspend")
 async def suspend(on: Acting, officer: OfficerId) -> Answer:
-    """Suspend an officer, at once: no signature of theirs counts any more."""
+    """Suspend an officer, at once: no signature of theirs counts any more, made before or after."""
     return await _change(on, officer, lambda one: msgspec.structs.replace(one, suspended=True))
+
+
+@acting(commands, "resume")
+async def resume(on: Acting, officer: OfficerId) -> Answer:
+    """Propose that a suspended officer comes back. Takes a second person."""
+    return await _change(on, officer, lambda one: msgspec.structs.replace(one, suspended=False))
 
 
 @acting(commands, "leave")
 async def leave(on: Acting, officer: OfficerId) -> Answer:
-    """Take an officer who left out of service, at once: suspended, without roles, every key revoked."""
+    """Take an officer who left out of service, at once: suspended, without roles or clearance, every key revoked.
+
+    What this person asked for or approved and has not left yet is voided when it is looked at next. The entry stays,
+    and every older version of it.
+    """
 
     def left(one: Officer) -> Officer:
         keys = tuple(msgspec.structs.replace(key, revoked=True) for key in one.keys)
-        return msgspec.structs.replace(one, suspended=True, roles=(), keys=keys)
+        return msgspec.structs.replace(
+            one, suspended=True, roles=(), keys=keys, clearance=None, need_to_know=()
+        )
 
     return await _change(on, officer, left)
 

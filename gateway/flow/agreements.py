@@ -11,8 +11,20 @@ from gateway.errors import RequestInvalid
 from gateway.flow.change import read_as
 from gateway.model.agreement import AgreementState, SignedAgreement
 from gateway.model.party import KeyRecord, Partner
+from gateway.model.time import Instant
 from gateway.wire.agreement import verify_agreement
 from gateway.wire.strict import b64url_decode
+
+
+class _Start(msgspec.Struct, frozen=True):
+    """Just enough of the terms to know when they begin."""
+
+    not_before: Instant
+
+
+def agreement_start(signed: SignedAgreement) -> datetime:
+    """When these terms begin: until then the version before them stays in force. Raises `RequestInvalid`."""
+    return read_as(b64url_decode(signed.terms), _Start, "agreement's terms").not_before
 
 
 class _Parties(msgspec.Struct, frozen=True):

@@ -6,21 +6,24 @@ The gateway and its signer run these same functions over their own copies of the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from functools import lru_cache
+from typing import Literal, TypeVar
 
 import msgspec
-import rfc8785
 
 from gateway.errors import Conflict, RequestInvalid, RoleMissing, SignatureInvalid
 from gateway.model.agreement import SignedAgreement
-from gateway.model.officer import Officer
+from gateway.model.officer import Clearance, Officer
 from gateway.model.party import KeyRecord, Partner
 from gateway.model.signing import Change
 from gateway.model.time import parse_rfc3339
 from gateway.policy.context import Settings
+from gateway.policy.levels import default_levels
 from gateway.wire.endorse import VerifiedChange, verify_change
+from gateway.wire.jws import load_spki, thumbprint
+from gateway.wire.strict import canonical as canonical
 
 T = TypeVar("T")
 
@@ -30,16 +33,11 @@ Document = Officer | Partner | SignedAgreement | Settings
 #: The acts of a change, in the order in which its endorsements stand.
 ACTS: tuple[Literal["propose", "approve"], ...] = ("propose", "approve")
 
+#: Persons who must stay able to change anything. One fewer, and a home could only be narrowed, for ever.
+MIN_SECURITY_OFFICERS = len(ACTS)
 
-def canonical(value: Any) -> bytes:
-    """RFC 8785 bytes of a struct or builtin: what we hash, never what we verify a payload with.
-
-    Raises `RequestInvalid` for what has no such form, such as an integer beyond 2**53.
-    """
-    try:
-        return rfc8785.dumps(msgspec.to_builtins(value))
-    except (rfc8785.CanonicalizationError, UnicodeEncodeError):
-        raise RequestInvalid("a value has no canonical JSON form") from None
+#: The shipped table of ranks, read once: which of two clearances is the lower one hangs on it.
+_levels = lru_cache(maxsize=1)(default_levels)
 
 
 def digest(raw: bytes) -> str:
@@ -88,8 +86,8 @@ class SignedFounding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def verify_founding(signed: SignedFounding, *, now: datetime) -> Founding:
     """Check the founding document by itself.
 
-    (1) it decodes strictly; (2) officer ids and persons are unique; (3) two endorsements over its exact bytes verify
-    with keys it names; (4) they come from two persons, both security officers, neither an operator.
+    (1) it decodes strictly; (2) officer ids, persons and keys are unique; (3) two endorsements over its exact bytes
+    verify with keys it names; (4) they come from two persons, both security officers, neither an operator.
     """
     # (1)
     founding = read_as(signed.document, Founding, "founding document")
@@ -98,6 +96,7 @@ def verify_founding(signed: SignedFounding, *, now: datetime) -> Founding:
     persons = {officer.person for officer in founding.officers}
     if not len(officers) == len(persons) == len(founding.officers):
         raise RequestInvalid("the founding document names an officer or a person twice")
+    require_own_keys(founding.officers)
     # (3)
     found = verify_endorsements(signed.document, signed.endorsements, officers, now=now)
     # (4)
@@ -154,7 +153,7 @@ def verify_trust_change(
     (1) the statement decodes, is for this home, and its start time has come; (2) it was made against the document in
     force, names exactly this new one, which is in its one form, and tells its signers truly whether it widens; (3)
     every endorsement over its exact bytes verifies; (4) two persons, both security officers, or one where the change
-    only narrows; (5) the proposal is by the proposer it names.
+    only narrows; (5) the proposal is by the proposer it names; (6) of an officer: `require_people`.
     Raises `Conflict` when the state has moved on, `RoleMissing` or `SignatureInvalid` when a signature is short.
     """
     # (1)
@@ -184,14 +183,55 @@ def verify_trust_change(
     # (5)
     if found[0].officer != change.proposer:
         raise SignatureInvalid("the proposal is not signed by the proposer it names")
+    # (6)
+    if isinstance(decoded, Officer):
+        require_people(officers, decoded)
     return change
+
+
+def require_people(before: Mapping[str, Officer], officer: Officer) -> None:
+    """What must hold of all officers once this one is in force: no key in two entries, and enough of those who change
+    anything. Raises `RequestInvalid`, `RoleMissing` or `Conflict`.
+
+    A home that has too few security officers already is not asked for more, only kept from losing another.
+    """
+    after = {**before, officer.id: officer}
+    require_own_keys(after.values())
+    left = _able(after.values())
+    if len(left) < min(MIN_SECURITY_OFFICERS, len(_able(before.values()))):
+        raise Conflict("two security officers must stay in force: without them nobody could change anything")
+
+
+def require_own_keys(officers: Iterable[Officer]) -> None:
+    """A key, revoked or not, stands in one entry, under its own thumbprint: in two, one person could be both pairs of
+    eyes, whatever the entries call the person."""
+    seen: set[str] = set()
+    for officer in officers:
+        for key in officer.keys:
+            if thumbprint(load_spki(key.public)) != key.kid:
+                raise RequestInvalid("the id of an officer's key is not its thumbprint")
+            if key.kid in seen:
+                raise RoleMissing("a key belongs to two officers")
+            seen.add(key.kid)
+
+
+def _able(officers: Iterable[Officer]) -> set[str]:
+    """The persons who can take part in a change: role, no suspension, and a key to sign it with."""
+    return {
+        one.person
+        for one in officers
+        if "security-officer" in one.roles
+        and "operator" not in one.roles
+        and any(one.key(key.kid) for key in one.keys)
+    }
 
 
 def narrows(kind: str, before: Officer | Partner | None, document: bytes) -> bool:
     """Whether a change can only release less: one person's word is enough for it (the kill switch).
 
-    Revoking an agreement, suspending an officer, taking away roles or keys, stopping a partner, revoking its keys.
-    Everything that is not plainly one of these widens; so does taking away the role of operator, which forbids others.
+    Revoking an agreement, suspending an officer, taking away roles, keys, clearance or need to know, stopping a
+    partner, revoking its keys. Everything that is not plainly one of these widens; so does taking away the role of
+    operator, which forbids others, from an officer who goes on.
     """
     if kind == "agreement-revoke":
         return True
@@ -203,12 +243,21 @@ def narrows(kind: str, before: Officer | Partner | None, document: bytes) -> boo
             for key in after.keys
         )
         same = msgspec.structs.replace(
-            after, keys=before.keys, roles=before.roles, suspended=before.suspended, version=before.version
+            after,
+            keys=before.keys,
+            roles=before.roles,
+            clearance=before.clearance,
+            need_to_know=before.need_to_know,
+            suspended=before.suspended,
+            version=before.version,
         )
+        operator = ("operator" in after.roles) == ("operator" in before.roles) or after.suspended
         return (
             keys
+            and operator
             and set(after.roles) <= set(before.roles)
-            and ("operator" in after.roles) == ("operator" in before.roles)
+            and _lowered(before.clearance, after.clearance)
+            and set(after.need_to_know) <= set(before.need_to_know)
             and after.suspended >= before.suspended
             and same == before
         )
@@ -221,6 +270,16 @@ def narrows(kind: str, before: Officer | Partner | None, document: bytes) -> boo
         )
         return revoked == was and only_more and after.stopped >= before.stopped and same_partner == before
     return False
+
+
+def _lowered(before: Clearance | None, after: Clearance | None) -> bool:
+    """Whether a clearance reaches no higher and no longer. What the table of levels does not rank, it cannot say."""
+    if after is None or after == before:
+        return True
+    if before is None or after.policy != before.policy or after.until > before.until:
+        return False
+    old, new = (_levels().rank(one.policy, one.level) for one in (before, after))
+    return old is not None and new is not None and new <= old
 
 
 def read_change(statement: bytes) -> Change:

@@ -16,6 +16,7 @@ from gateway.flow.change import (
     narrows,
     read_change,
     require_change_role,
+    require_people,
     verify_trust_change,
 )
 from gateway.model.officer import Officer
@@ -26,6 +27,7 @@ from gateway.model.time import rfc3339
 from gateway.policy.rules import load_policy
 from gateway.ports import Tx
 from gateway.service.context import Gateway
+from gateway.service.directory import begins, versions_in_force
 from gateway.wire.endorse import ChangeAct, verify_change
 
 #: Changes the signer must apply to its own trust before ours; the others concern the desk alone.
@@ -45,6 +47,7 @@ class Changes:
         """The statement to sign for this change, and the document in its one form. Nothing is stored."""
         require_change_role(officer)
         exact = _exact(kind, document)
+        self._require_people(kind, exact)
         change = Change(
             v=1,
             id=self._g.ids.uuid(),
@@ -80,6 +83,7 @@ class Changes:
             return await self._again(stored, officer, statement, now)
         if _exact(change.kind, document) != document:
             raise RequestInvalid("the document is not in its one form")
+        self._require_people(change.kind, document)
         if change.before_sha256 != self._before_sha256(change.kind, change.target):
             raise Conflict("the change was made against a document that is no longer in force")
         row = ChangeRow(
@@ -241,14 +245,26 @@ class Changes:
         await gateway.store.write(unit)
         return moved
 
+    def _require_people(self, kind: str, document: bytes) -> None:
+        """Refused already here, before anybody signs what can never be applied."""
+        decoded = decode_document(kind, document)
+        if isinstance(decoded, Officer):
+            require_people(self._g.directory.officers, decoded)
+
     def _narrows(self, row: ChangeRow) -> bool:
         return narrows(row.kind, self._before(row.kind, row.target), row.document)
 
     def _install(self, tx: Tx, change: Change, document: bytes, now: datetime) -> None:
+        """The new document is current, and the ones before it are not; a version of an agreement that begins later
+        leaves the one in force beside it until then, as the signer does."""
         kind = "agreement" if change.kind == "agreement-revoke" else change.kind
         versions = tx.select(DirectoryRow, {"kind": kind, "id": change.target})
-        for version in versions:
-            if version.current:
+        current = [version for version in versions if version.current]
+        kept: list[DirectoryRow] = []
+        if change.kind == "agreement" and begins(document) > now:
+            kept, _ = versions_in_force(current, now)
+        for version in current:
+            if version not in kept:
                 tx.put(msgspec.structs.replace(version, current=False))
         tx.insert(
             DirectoryRow(

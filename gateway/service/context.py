@@ -54,6 +54,12 @@ class Gateway:
         now = self.clock.now()
         self.directory = await self.store.read(lambda tx: load_directory(tx, now=now))
 
+    async def turn_directory(self) -> None:
+        """Read the directory again when a version of an agreement has begun that waited for its start."""
+        if self.directory.turns is not None and self.directory.turns <= self.clock.now():
+            await self.reload_directory()
+            self.wake()
+
     async def checkpoint_logs(self, origins: list[str]) -> None:
         """Have these logs' heads signed, and store the notes; nobody is shown a head that is not stored."""
         async with self.heads:

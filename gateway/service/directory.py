@@ -6,6 +6,7 @@ nor us.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 
@@ -13,7 +14,7 @@ import msgspec
 import structlog
 
 from gateway.errors import ConfigInvalid, LocalFault, NotFound, OutsideAgreement, PartnerFault, UnknownPartner
-from gateway.flow.agreements import agreement_state
+from gateway.flow.agreements import agreement_start, agreement_state
 from gateway.flow.change import Founding, decode_settings
 from gateway.model.agreement import AgreementState, SignedAgreement
 from gateway.model.officer import Officer
@@ -46,6 +47,7 @@ class Directory(msgspec.Struct, frozen=True):
     officers: dict[str, Officer]
     partners: dict[str, Partner]
     agreements: dict[str, AgreementState]  # by partner; the newest series version in force
+    turns: datetime | None  # when the next version of an agreement begins; from then on, read again
     policy: Policy
     settings: Settings  # thresholds the policy is asked with
     digests: dict[
@@ -83,7 +85,8 @@ def load_directory(tx: ReadTx, *, now: datetime) -> Directory:
     founding = msgspec.json.decode(by_kind[FOUNDING][0].document, type=Founding)
     partners = {row.id: msgspec.json.decode(row.document, type=Partner) for row in by_kind.get(PARTNER, [])}
     agreements: dict[str, AgreementState] = {}
-    for row in by_kind.get(AGREEMENT, []):
+    in_force, turns = versions_in_force(by_kind.get(AGREEMENT, []), now)
+    for row in in_force:
         signed = msgspec.json.decode(row.document, type=SignedAgreement)
         try:
             state = agreement_state(
@@ -103,10 +106,36 @@ def load_directory(tx: ReadTx, *, now: datetime) -> Directory:
         },
         partners=partners,
         agreements=agreements,
+        turns=turns,
         policy=_policy(by_kind[POLICY][0].document),
         settings=decode_settings(by_kind[SETTINGS][0].document),
-        digests={f"{row.kind}/{row.id}": row.sha256 for row in [*_ended(tx), *rows]},
+        digests={f"{row.kind}/{row.id}": row.sha256 for row in [*_ended(tx), *_by_version(rows)]},
     )
+
+
+def versions_in_force(
+    rows: Sequence[DirectoryRow], now: datetime
+) -> tuple[list[DirectoryRow], datetime | None]:
+    """Of each series the newest version that has begun (or the oldest, when none has), as the signer has it; and when
+    the next one begins. A series has two current versions while the newer one waits for its start."""
+    chosen: dict[str, DirectoryRow] = {}
+    starts: list[datetime] = []
+    for row in _by_version(rows):
+        start = begins(row.document)
+        if start > now:
+            starts.append(start)
+        if start <= now or row.id not in chosen:
+            chosen[row.id] = row
+    return list(chosen.values()), min(starts, default=None)
+
+
+def begins(document: bytes) -> datetime:
+    """When the agreement in these bytes begins."""
+    return agreement_start(msgspec.json.decode(document, type=SignedAgreement))
+
+
+def _by_version(rows: Sequence[DirectoryRow]) -> list[DirectoryRow]:
+    return sorted(rows, key=lambda row: row.version)
 
 
 def _precedence(state: AgreementState, now: datetime) -> tuple[bool, datetime]:
@@ -116,5 +145,4 @@ def _precedence(state: AgreementState, now: datetime) -> tuple[bool, datetime]:
 
 def _ended(tx: ReadTx) -> list[DirectoryRow]:
     """Agreements not in force, oldest first: a new version of a revoked series is made against the revoked one."""
-    rows = tx.select(DirectoryRow, {"kind": AGREEMENT, "current": False})
-    return sorted(rows, key=lambda row: row.version)
+    return _by_version(tx.select(DirectoryRow, {"kind": AGREEMENT, "current": False}))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.service.commandline import Line, commanded
 from tests.service.founding import Founded, found
 from tests.service.world import World
 
@@ -29,3 +30,9 @@ async def world_on_disk(founded: Founded, tmp_path: Path) -> AsyncIterator[World
     made = await World(founded, folder=tmp_path).boot()
     yield made
     made.close()
+
+
+@pytest_asyncio.fixture
+async def line(world_on_disk: World, tmp_path: Path) -> AsyncIterator[Line]:
+    async with commanded(world_on_disk, tmp_path) as made:
+        yield made

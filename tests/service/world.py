@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from adapters.identities.fixed import FixedClock, SeededIds
 from adapters.records.bdc import BdcExtract
+from adapters.records.sanctions.reader import READERS as LIST_READERS
 from adapters.records.synthetic import variation_of
 from adapters.stores.database import connect
 from adapters.stores.sql import SqliteStore
@@ -235,7 +236,7 @@ class Side:
         self.sealing = Sealing(self.gateway, self.releases)
         self.dispatcher = Dispatcher(self.gateway, self.sealing)
         self.intake = Intake(self.gateway)
-        self.imports = Imports(self.gateway, {KIND: BdcExtract})
+        self.imports = Imports(self.gateway, {KIND: BdcExtract, **LIST_READERS})
         self.changes = Changes(self.gateway)
         self.queue = Queue(self.gateway, self.sealing)
         self.desk = Desk(self.gateway, self.releases, self.imports, self.changes, self.queue)
@@ -463,6 +464,7 @@ class Opened(msgspec.Struct, frozen=True):
     header: SealHeader
     payload: bytes
     size: int
+    second: str
 
 
 def opened(world: World, batch: bytes) -> list[Opened]:
@@ -470,8 +472,9 @@ def opened(world: World, batch: bytes) -> list[Opened]:
     found = []
     for sealed in deframe(batch):
         preamble, line, ciphertext = split(sealed)
-        parts = unpack(decrypt(line, ciphertext, world.sides[preamble.aud].home.keys.encryption))
-        found.append(Opened(line, parts.jws, read_seal(parts.jws), parts.payload, len(sealed)))
+        key = world.sides[preamble.aud].home.keys.opening(preamble.suite)
+        parts = unpack(decrypt(line, ciphertext, key))
+        found.append(Opened(line, parts.jws, read_seal(parts.jws), parts.payload, len(sealed), parts.second))
     return found
 
 
@@ -492,5 +495,5 @@ def reseal(
         v=1, suite=header.suite, iss=header.iss, aud=header.aud, jti=header.jti, enc_kid=header.enc_kid
     )
     addressee = world.sides[like.header.aud].home.entry
-    (public,) = addressee.keys_for("encryption")
+    (public,) = (key for key in addressee.keys_for("encryption") if key.alg == header.suite)
     return encrypt(preamble, pack(jws, content), public)

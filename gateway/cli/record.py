@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from gateway.cli.sanctions import NAMES as SANCTIONS
+from gateway.cli.sanctions import import_list
 from gateway.cli.shared import DONE, NEGATIVE, Acting, Answer, acting, group, read_file, table, terminal
 from gateway.errors import RequestInvalid
 
@@ -64,10 +66,20 @@ def chunks(path: Path, *, most_bytes: int = CHUNK_BYTES, most_lines: int = CHUNK
 @acting(commands, "import")
 async def import_files(
     on: Acting,
-    kind: Annotated[str, typer.Argument(help="Record kind, such as bdc-person/1.0.")],
+    kind: Annotated[str, typer.Argument(help="Record kind, such as bdc-person/1.0, or sanctions.")],
     files: Annotated[list[Path], typer.Argument(help="Extract files that you hand over.")],
+    listed: Annotated[str, typer.Option("--list", help="Sanctions list: un, eu or be.")] = "",
+    shrunk: Annotated[bool, typer.Option("--shrunk", help="The list really lost that many entries.")] = False,
 ) -> Answer:
-    """Import extract files. Good lines land, bad ones are named; repeating an import changes nothing."""
+    """Import extract files. Good lines land, bad ones are named; repeating an import changes nothing.
+
+    Of a sanctions list, entries that it holds no more are marked as delisted, and imported persons who may be on it are
+    counted: look at them with `ecluse record matches`.
+    """
+    if kind in SANCTIONS:
+        return await _import_lists(on, files, listed, shrunk)
+    if listed or shrunk:
+        raise RequestInvalid("--list and --shrunk go with sanctions alone", diagnostic={"field": "list"})
     from gateway.service.calls import ImportChunk, Imported
 
     totals = dict.fromkeys(("new", "changed", "unchanged", "unlabelled"), 0)
@@ -96,6 +108,42 @@ async def import_files(
         rows = [(one["file"], one["line"], one["pointer"], one["rule"], one["detail"]) for one in bad]
         text.append(table(("file", "line", "field", "rule", "what is wrong"), rows))
     return Answer({**totals, "bad": bad}, text, NEGATIVE if bad else DONE)
+
+
+async def _import_lists(on: Acting, files: list[Path], listed: str, shrunk: bool) -> Answer:
+    if listed not in ("", "un", "eu", "be"):
+        raise RequestInvalid("a list is un, eu or be", diagnostic={"field": "list"})
+    totals: dict[str, int] = {}
+    bad: list[dict[str, Any]] = []
+    lists: list[dict[str, Any]] = []
+    text: list[Any] = []
+    sizes = [_size(path) for path in files]
+    with _progress(on) as progress:
+        task = progress.add_task("import", total=sum(sizes)) if progress else None
+
+        def advance(done: int) -> None:
+            if progress and task is not None:
+                progress.advance(task, done)
+
+        for path in files:
+            counts, wrong, document = await import_list(on, path, listed, shrunk=shrunk, advance=advance)
+            totals = {name: totals.get(name, 0) + count for name, count in counts.items()}
+            bad += [_bad(path, one.line, one.pointer, one.rule, one.detail) for one in wrong]
+            lists.append(document)
+    text.append(", ".join(f"{count} {name}" for name, count in totals.items()) + f", {len(bad)} bad entries")
+    for one in lists:
+        if "gone" not in one:
+            text.append(f"{one['file']}: not read to its end; nothing is marked as delisted")
+            continue
+        found = ", ".join(f"{count} {band}" for band, count in one["matches"].items())
+        text.append(f"list {one['list']}: {one['gone']} gone, {one['delisted']} marked; candidates: {found}")
+        if one["gone"] > one["delisted"]:
+            text.append("not marked: entries could not be read, or the list lost too many (see --shrunk)")
+    if bad:
+        rows = [(one["file"], one["line"], one["pointer"], one["rule"], one["detail"]) for one in bad]
+        text.append(table(("file", "entry", "field", "rule", "what is wrong"), rows))
+    unmarked = any(one.get("gone", 1) > one.get("delisted", 0) for one in lists)
+    return Answer({**totals, "bad": bad, "lists": lists}, text, NEGATIVE if bad or unmarked else DONE)
 
 
 def _bad(path: Path, line: int, pointer: str, rule: str, detail: str) -> dict[str, Any]:
@@ -133,6 +181,30 @@ async def list_records(on: Acting, after: After = "", limit: Limit = 100) -> Ans
     found = await on.desk.call("records/list", Page(after, limit), list[RecordSummary])
     rows = [(one.handle, one.kind, one.version, one.extracted_at, one.imported_at) for one in found]
     return Answer({"records": found}, [table(("record", "kind", "version", "extracted", "imported"), rows)])
+
+
+@acting(commands, "matches")
+async def matches(
+    on: Acting,
+    listed: Annotated[str, typer.Option("--list", help="One list only: un, eu or be.")] = "",
+    minimum: Annotated[int, typer.Option("--min-score", min=40, max=100)] = 40,
+    after: After = "",
+    limit: Limit = 100,
+) -> Answer:
+    """Imported persons who may be on a list, best first, with the reason for each point. You decide; nothing is linked.
+
+    Names are shown within your need to know, and only what your clearance reaches is compared. Looking is logged.
+    """
+    from gateway.service.calls import FindMatches, MatchView
+
+    found = await on.desk.call("records/matches", FindMatches(listed, minimum, after, limit), list[MatchView])
+    rows = [
+        (one.score, one.band, one.person, one.person_name, one.list, one.entry, one.entry_name,
+         ", ".join(f"{point.code} {point.points:+}" for point in one.reasons))
+        for one in found
+    ]  # fmt: skip
+    heads = ("score", "band", "person", "name", "list", "entry", "listed as", "reasons")
+    return Answer({"matches": found}, [table(heads, rows)])
 
 
 @acting(commands, "show")

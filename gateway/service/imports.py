@@ -1,4 +1,4 @@
-"""Records in: an extract file that a named officer hands over becomes labelled, encrypted record versions."""
+"""Records in: a file that a named officer hands over becomes labelled, encrypted record versions."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Makes the adapter of one kind: our organisation id, and the officer who hands the file over.
 AdapterFactory = Callable[[str, str], RecordAdapter]
 
+#: Regime of kinds that are published anew as a whole: an entry that stays as it is needs no version.
+PUBLIC_LIST = "public-list"
+
 #: Bytes of the blind index that a handle shows: 64 bits, enough to name a record and too few to guess a person.
 HANDLE_HEX = 16
 
@@ -36,13 +39,15 @@ class Imports:
     async def lines(self, officer: Officer, kind: str, raw: bytes, first_line: int) -> Imported:
         """Import some whole lines of an extract: good ones land in one commit, bad ones are reported.
 
-        A kind without its version means the newest one an adapter reads. Raises `RequestInvalid` when none does.
+        A kind without its version means the newest one an adapter reads; one that comes as several lists is named with
+        the list (``sanctions-entry/1.0/un``), and ``first_line`` counts entries. Raises `RequestInvalid` when no
+        adapter reads it.
         """
-        known = sorted(name for name in self._adapters if kind in (name, name.partition("/")[0]))
-        if not known:
+        known = sorted(name for name in self._adapters if f"{name}/".startswith(f"{kind}/"))
+        if not known or (known[-1] != kind and known[-1].count("/") > 1):
             raise RequestInvalid("no adapter reads this kind", diagnostic={"field": "kind"})
-        kind = known[-1]
-        factory = self._adapters[kind]
+        factory = self._adapters[known[-1]]
+        kind = "/".join(known[-1].split("/")[:2])
         records: list[CanonicalRecord] = []
         bad: list[BadLine] = []
         for item in factory(self._g.org, officer.id).read(raw):
@@ -50,11 +55,16 @@ class Imports:
                 bad.append(BadLine((item.line or 1) + first_line - 1, item.pointer, item.rule, item.detail))
             elif isinstance(item, CanonicalRecord):
                 records.append(item)
-        counts = await self._store(officer, kind, records)
+        counts = await self.store(officer, kind, records)
         return msgspec.structs.replace(counts, bad=tuple(bad))
 
-    async def _store(self, officer: Officer, kind: str, records: list[CanonicalRecord]) -> Imported:
+    async def store(self, officer: Officer, kind: str, records: list[CanonicalRecord]) -> Imported:
+        """Store records as versions in one commit; one that adds nothing makes none.
+
+        An entry of a public list that stays as it is keeps its version, and its time in the house begins anew.
+        """
         gateway, now = self._g, self._g.clock.now()
+        renewed = gateway.kinds[kind].regime == PUBLIC_LIST
         raws = [canonical(record) for record in records]
         subjects = await gateway.signer.index([record.entity_id.encode() for record in records])
         prints = await gateway.signer.index([_fingerprint(record) for record in records])
@@ -68,8 +78,11 @@ class Imports:
                 unlabelled += any(label.label is None for label in record.labels)
                 if before and before[0].subject != subject:
                     raise ConfigInvalid("two records share a handle")
-                if before and _adds_nothing(before[0], record, fingerprint):
+                if before and _adds_nothing(before[0], record, fingerprint, renewed=renewed):
                     unchanged += 1
+                    if renewed:
+                        at = max(before[0].extracted_at, record.extracted_at)
+                        tx.put(msgspec.structs.replace(before[0], extracted_at=at, imported_at=now))
                     continue
                 key = gateway.vault.fresh(now)
                 body = gateway.vault.seal(key, RecordBody(raw))
@@ -121,9 +134,14 @@ class Imports:
         return await gateway.store.write(unit)
 
 
-def _adds_nothing(before: RecordRow, record: CanonicalRecord, fingerprint: str) -> bool:
-    """The same content again, or an older extract, which never replaces a newer one."""
-    if before.extracted_at == record.extracted_at:
+def _adds_nothing(
+    before: RecordRow, record: CanonicalRecord, fingerprint: str, *, renewed: bool = False
+) -> bool:
+    """The same content again, or an older extract, which never replaces a newer one.
+
+    A newer extract with the same content is a version, since decisions rest on its age; a newer list is not.
+    """
+    if before.extracted_at == record.extracted_at or (renewed and before.extracted_at < record.extracted_at):
         return before.fingerprint == fingerprint
     return before.extracted_at > record.extracted_at
 

@@ -116,7 +116,7 @@ EXPECTED = {
         "PartnerFault"),
     2: ("RecordInvalid", "PolicyInvalid", "ConfigInvalid", "RequestInvalid", "RoleMissing", "NotFound", "Conflict",
         "CertificateProfileViolation", "LocalFault", "MalformedMessage", "SchemaViolation", "UnknownPartner"),
-    3: ("Unavailable", "PartnerUnreachable", "StoreUnavailable", "SignerUnavailable", "GatewayError"),
+    3: ("Unavailable", "PartnerUnreachable", "StoreUnavailable", "SignerUnavailable", "OverQuota", "GatewayError"),
     4: ("AuditBroken",),
 }  # fmt: skip
 
@@ -166,6 +166,6 @@ def test_free_text_stays_in_its_line() -> None:
 
 def test_documents_hold_bytes_as_base64(capfd: pytest.CaptureFixture[str]) -> None:
     """The JSON of an answer with bytes can be read back, exactly."""
-    shared.emit(inbox._payload(b"\xff\x00"))
+    shared.emit(inbox.payload_members(b"\xff\x00"))
     document = json.loads(capfd.readouterr().out)
     assert msgspec.convert(document["payload_base64"], bytes, strict=False) == b"\xff\x00"

@@ -74,6 +74,7 @@ class Sides:
         self.last: dict[str, Any] = {}
         for name in ("settings.toml", "terms.toml"):
             shutil.copy(SAMPLES / name, folder)
+        shutil.copy(DOCS.parent / "adapters" / "records" / "samples" / "sanctions-un.xml", folder)
         sample = (SAMPLES / "gateway.toml").read_text().replace('# profile = ""', 'profile = "demo"')
         for side, org, nation, port in (
             ("be", "bel.demo-unit", "BEL", "8443"),

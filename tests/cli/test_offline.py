@@ -11,17 +11,21 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.cli import staging
 from gateway.cli.record import chunks
 from gateway.cli.staging import BE, CONFIG, FR, Ports
+from gateway.model.agreement import Suite
 from gateway.model.officer import Officer, OfficerKey
 from gateway.model.party import Assurance, KeyRecord, Partner
-from gateway.wire.container import Preamble, encrypt, kem_public_bytes, pack
-from gateway.wire.seal import sign_seal
-from gateway.wire.strict import b64url
+from gateway.wire import jwe
+from gateway.wire.container import Preamble, encrypt, pack
+from gateway.wire.hpke import SUITE
+from gateway.wire.seal import second_header, sign_seal
 from tests.cli.conftest import Run, Said, written
 from tests.wire import parties
 
@@ -242,8 +246,7 @@ def test_an_agreement_is_signed_by_each_side_once(ecluse: Run, tmp_path: Path) -
         folder.mkdir(parents=True)
         assert ecluse("agreement", "key", "--out", folder, "--org", org, "--json").code == 0
         records[org] = (msgspec.json.decode((folder / "agreement.json").read_bytes(), type=KeyRecord),)
-    like = Partner(FR, "FRA", "Zz", "police", (), "", "", (), (), Assurance())
-    whole = staging._agreement(tmp_path, FR, "police", "police", like, now(), 100)
+    whole = staging._agreement(tmp_path, FR, "police", "police", now(), 100, "hybrid")
     terms = tmp_path / "terms.json"
     terms.write_bytes(b64url_decode(whole.terms))
     agreement = tmp_path / "agreement.json"
@@ -303,22 +306,28 @@ def test_an_authority_issues_and_revokes(ecluse: Run, tmp_path: Path) -> None:
     assert ecluse("ca", "revoke", folder, "zz", "--json").document["error"]["code"] == "request-invalid"
 
 
-def sealed_message(folder: Path, payload: bytes = b'{"note":"synthetic"}') -> Path:
-    """One sealed message for the keys of the wire tests, and the folder that opens it."""
-    header = parties.seal_header(payload)
-    jws = sign_seal(header, payload, parties.KEY)
-    preamble = Preamble(1, header.suite, header.iss, header.aud, header.jti, header.enc_kid)
-    record = KeyRecord(
-        kid="enc-1", use="encryption", alg=header.suite, public=b64url(kem_public_bytes(parties.KEM_SEED))
-    )
+def sealed_message(folder: Path, suite: Suite = SUITE, payload: bytes = b'{"note":"synthetic"}') -> Path:
+    """One sealed message for the keys of the wire tests, and the folder that opens it.
+
+    The first suite with one signature, the second with two.
+    """
+    record = parties.encryption_record() if suite == SUITE else parties.jwe_record()
+    profile = "classic" if suite == SUITE else "hybrid"
+    header = parties.seal_header(payload, suite=suite, enc_kid=record.kid, sig_profile=profile)
+    jws, second = sign_seal(header, payload, parties.KEY), ""
+    if profile == "hybrid":
+        under = second_header(header, kid=parties.MLDSA_KID, x5t=parties.MLDSA_CERTIFICATE)
+        second = sign_seal(under, payload, parties.MLDSA_KEY)
+    preamble = Preamble(1, suite, header.iss, header.aud, header.jti, header.enc_kid)
     path = folder / "message.sealed"
-    path.write_bytes(encrypt(preamble, pack(jws, payload), record))
+    path.write_bytes(encrypt(preamble, pack(jws, payload, second), record))
     keys = folder / "keys"
     keys.mkdir()
     (keys / "encryption.bin").write_bytes(parties.KEM_SEED)
-    sender = Partner(
-        parties.OURS, "BEL", "Zz", "police", (parties.key_record("message"),), "", "", (), (), Assurance()
-    )
+    pem = parties.JWE_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (keys / "encryption-jwe.pem").write_bytes(pem)
+    known = (parties.key_record("message"), parties.mldsa_record())
+    sender = Partner(parties.OURS, "BEL", "Zz", "police", known, "", "", (), (), Assurance())
     written(keys / "partner.json", sender)
     return path
 
@@ -326,13 +335,27 @@ def sealed_message(folder: Path, payload: bytes = b'{"note":"synthetic"}') -> Pa
 AT = "2026-11-21T21:00:00Z"
 
 
-def test_a_message_opens_offline(ecluse: Run, tmp_path: Path) -> None:
-    """With our seed and the sender's entry, header and exact payload are shown, exit code 0."""
-    path = sealed_message(tmp_path)
+@pytest.mark.parametrize("suite", [SUITE, jwe.SUITE])
+def test_a_message_opens_offline(ecluse: Run, tmp_path: Path, suite: Suite) -> None:
+    """With our key of its suite and the sender's entry, header and exact payload are shown, exit code 0."""
+    path = sealed_message(tmp_path, suite)
     said = ecluse("message", "open", path, "--keys", tmp_path / "keys", "--at", AT, "--json")
     assert said.code == 0, said.out
     assert base64.b64decode(said.document["payload_base64"]) == b'{"note":"synthetic"}'
     assert said.document["header"]["jti"] == parties.MESSAGE_ID
+    assert said.document["header"]["suite"] == suite
+
+
+@pytest.mark.parametrize("broken", [b"", b"no key", "P-384"])
+def test_an_opening_key_must_be_on_p256(ecluse: Run, tmp_path: Path, broken: bytes | str) -> None:
+    """A file that is no unencrypted P-256 key is our own mistake: exit code 2."""
+    path = sealed_message(tmp_path, jwe.SUITE)
+    if isinstance(broken, str):
+        other = ec.generate_private_key(ec.SECP384R1())
+        broken = other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "keys" / "encryption-jwe.pem").write_bytes(broken)
+    said = ecluse("message", "open", path, "--keys", tmp_path / "keys", "--at", AT, "--json")
+    assert (said.code, said.document["error"]["code"]) == (2, "config-invalid")
 
 
 @pytest.mark.parametrize(

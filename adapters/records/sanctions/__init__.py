@@ -1,0 +1,1 @@
+"""Published lists of financial sanctions: United Nations, European Union, Belgium."""

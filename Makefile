@@ -6,13 +6,16 @@ ARGS ?=
 PYTEST_ARGS ?=
 KILLS ?= 30
 MESSAGES ?=
+DRAWS ?= 640
+MUTANT ?=
+CONNECTIONS ?= 1000
 
 VENV := .venv
 BIN  := $(VENV)/bin
 PY   := $(BIN)/python
 UV   := $(shell command -v uv 2>/dev/null)
 
-.PHONY: demo test coverage check bench crash docs lock
+.PHONY: demo test coverage check bench crash leak forgery siege egress interop docs lock
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.done                ## two gateways on loopback, one story from record to proof
@@ -37,6 +40,21 @@ bench: $(VENV)/.done               ## messages per second on this machine
 
 crash: $(VENV)/.done               ## kill the gateway at KILLS random instants and look for what was lost
 	$(PY) -m tests.crash --kills $(KILLS) $(if $(MESSAGES),--messages $(MESSAGES))
+
+leak: $(VENV)/.done                ## pairs of worlds that differ only in what is withheld; MUTANT=all plants leaks
+	$(PY) -m tests.leak --draws $(DRAWS) $(if $(MUTANT),--mutant $(MUTANT))
+
+forgery: $(VENV)/.done             ## hostile messages, and every signed object presented as every other
+	$(PY) -m tests.forgery
+
+siege: $(VENV)/.done               ## slow connections and hostile bodies against a real gateway
+	$(PY) -m tests.siege --connections $(CONNECTIONS)
+
+egress: $(VENV)/.done              ## the story of the demo in a network of its own: no packet leaves the machine
+	$(PY) -m tests.egress -- $(BIN)/ecluse demo --once --json
+
+interop: $(VENV)/.done             ## partners written in other languages (needs java, maven, node and npm)
+	$(PY) -m tests.interop
 
 docs: $(VENV)/.done                ## everything in docs/ that is drawn from code
 	$(PY) docs/architecture_picture.py --write

@@ -413,6 +413,10 @@ LABELS = st.builds(
     retention_until=st.sampled_from([None, "2027-01-01"]),
     no_foreign=st.booleans(),
     embargo=st.booleans(),
+    pap=st.sampled_from([None, "GREEN", "RED"]),
+    legal_basis=st.sampled_from([None, (), ("be-2024-03-29:art28",)]),
+    person=st.lists(st.sampled_from(["contact", "victim", "minor"]), max_size=2).map(tuple),
+    caveat=st.sampled_from([(), ("DIFFUSION RESTREINTE",)]),
 )
 
 

@@ -21,7 +21,7 @@ from sqlalchemy.engine import Dialect
 from gateway.model import rows
 
 #: Version of these tables, kept in `meta`. A database of another version is migrated, never opened as it is.
-SCHEMA_VERSION: Final = "1"
+SCHEMA_VERSION: Final = "2"
 
 METADATA: Final = MetaData()
 
@@ -275,6 +275,21 @@ Index("outbox_by_message", _outbox.c.message_id)
 Index("outbox_by_release", _outbox.c.release)
 Index("outbox_by_state", _outbox.c.state)
 
+_recalls = _narrow(
+    "recalls",
+    _text("direction", key=True),
+    _text("partner", key=True),
+    _text("message_id", key=True),
+    _text("action"),
+    _text("replaced_by"),
+    _text("recall"),
+    _text("release"),
+    _instant("at"),
+    _text("answer"),
+    _text("answered_by"),
+    _instant("answered_at", nullable=True),
+)
+
 # --- inbound ---------------------------------------------------------------------------------------------------------
 
 _inbox = _narrow(
@@ -407,6 +422,7 @@ TABLES: Final[dict[type[rows.Row], Table]] = {
     rows.ReservationRow: _reservations,
     rows.LaneRow: _lanes,
     rows.OutboxRow: _outbox,
+    rows.RecallRow: _recalls,
     rows.InboxRow: _inbox,
     rows.ReceiptRow: _receipts,
     rows.QuarantineRow: _quarantine,

@@ -240,6 +240,7 @@ class SqliteStore:
                     return [], tx.fault
                 if outcomes[-1][1] is not None:
                     self._writer.execute("ROLLBACK TO unit")
+                    tx.undone()
                 self._writer.execute("RELEASE unit")
             # (5)
             self._writer.execute("COMMIT")

@@ -42,6 +42,7 @@ class View:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._counted: dict[type[Row], dict[Query, int]] = {}
         self.fault = ""
 
     def get(self, row: type[R], *key: object) -> R | None:
@@ -72,14 +73,23 @@ class View:
         at_least: tuple[str, object] | None = None,
         distinct: str = "",
     ) -> int:
-        found = self._run(row, statements(row).count(where or {}, at_least, distinct))[0]
-        return int(found[0][0])
+        # Counting walks an index, and a batch asks the same for each of its messages. A transaction sees no writes but
+        # its own: each of those forgets what was counted in its table, and what undoes them forgets everything.
+        self._require_open()
+        sql, values = statements(row).count(where or {}, at_least, distinct)
+        query, counted = Query(sql, tuple(values)), self._counted.setdefault(row, {})
+        if query not in counted:
+            counted[query] = int(self._run(row, query)[0][0][0])
+        return counted[query]
 
-    def _run(self, row: type[Row], query: Query) -> tuple[Sequence[Any], int]:
-        """Execute one statement: its rows, and how many it changed."""
+    def _require_open(self) -> None:
         if not self._connection.in_transaction:
             # Outside its transaction a statement would commit by itself.
             raise LocalFault("a unit of work was used after its end")
+
+    def _run(self, row: type[Row], query: Query) -> tuple[Sequence[Any], int]:
+        """Execute one statement: its rows, and how many it changed."""
+        self._require_open()
         try:
             cursor = self._connection.execute(query.sql, query.values)
             return cursor.fetchall(), cursor.rowcount
@@ -101,13 +111,20 @@ class Unit(View):
 
     def insert(self, *rows: Row) -> None:
         for row in rows:
+            self._counted.pop(type(row), None)
             self._run(type(row), statements(type(row)).insert(row))
 
     def put(self, *rows: Row) -> None:
         for row in rows:
+            self._counted.pop(type(row), None)
             self._run(type(row), statements(type(row)).put(row))
 
     def delete(
         self, row: type[R], where: Mapping[str, object], *, below: tuple[str, object] | None = None
     ) -> int:
+        self._counted.pop(row, None)
         return self._run(row, statements(row).delete(where, below))[1]
+
+    def undone(self) -> None:
+        """The caller went back to a savepoint."""
+        self._counted.clear()

@@ -39,6 +39,7 @@ ED25519_TYPE: Final = b"\x01"
 #: Bytes of an Ed25519 public key (RFC 8032 §5.1.5).
 ED25519_KEY_BYTES: Final = 32
 
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _BODY = re.compile(r"([^\n]+)\n(0|[1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)\n")
 _SIGNATURE_LINE = re.compile(r"— ([^\n]+) ([A-Za-z0-9+/]+={0,2})")
 _VERIFIER_KEY = re.compile(r"([^+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+={0,2})")
@@ -188,7 +189,7 @@ def parse(note: bytes) -> UnverifiedCheckpoint:
         text = note.decode()
     except UnicodeDecodeError:
         raise _broken("a note is not in UTF-8", "note-form") from None
-    if any(character < " " and character != "\n" for character in text):
+    if _CONTROL.search(text):
         raise _broken("a note has control characters", "note-form")
     # (2)
     body, blank, tail = text.rpartition("\n\n")

@@ -56,11 +56,10 @@ class MemoryTiles:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """What an append leads to: the new head, and the tiles to store in the same commit, keyed (level,
-    index)."""
+    """What an append leads to: the new size, and the tiles to store in the same commit, keyed (level, index).
+    The head's root is worked out when it is to be signed (:func:`root`), not for each entry before it."""
 
     size: int
-    root: bytes
     tiles: Mapping[tuple[int, int], bytes]
 
 
@@ -123,8 +122,7 @@ def append(size: int, reader: TileReader, leaves: Sequence[bytes]) -> Appended:
             if len(tile) == TILE_BYTES:
                 hashes.append(_fold(tile))
         level, position = level + 1, position // TILE_WIDTH
-    grown = size + len(leaves)
-    return Appended(grown, root(grown, _Overlay(tiles, reader)), tiles)
+    return Appended(size + len(leaves), tiles)
 
 
 def root(size: int, reader: TileReader) -> bytes:
@@ -288,17 +286,6 @@ class Frontier:
         for peak in peaks:
             result = node_hash(peak, result)
         return result
-
-
-class _Overlay:
-    """New tiles in front of stored ones."""
-
-    def __init__(self, new: Mapping[tuple[int, int], bytes], stored: TileReader) -> None:
-        self._new, self._stored = new, stored
-
-    def read(self, level: int, index: int) -> bytes:
-        tile = self._new.get((level, index))
-        return self._stored.read(level, index) if tile is None else tile
 
 
 class _Nodes:

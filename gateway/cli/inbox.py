@@ -1,28 +1,24 @@
-"""`ecluse inbox`: what partners sent; `ecluse message open`: verify and decrypt one message offline."""
+"""`ecluse inbox`: what partners sent."""
 
 import base64
-from pathlib import Path
-from typing import Annotated, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gateway.cli.release import readable
 from gateway.cli.shared import (
-    NEGATIVE,
     Acting,
     Answer,
-    Place,
     acting,
     group,
-    local,
-    read_document,
-    read_file,
     table,
 )
-from gateway.errors import PartnerFault, RequestInvalid
+
+if TYPE_CHECKING:
+    from gateway.service.calls import InboxItem
 
 commands = group("Messages received.")
-messages = group("Sealed messages, offline.")
 
 After = Annotated[str, typer.Option("--after", help="Last of the page before: id, or for messages ORG/ID.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=500)]
@@ -34,9 +30,9 @@ async def list_inbox(on: Acting, after: After = "", limit: Limit = 100) -> Answe
     from gateway.service.calls import InboxItem, Page
 
     found = await on.desk.call("inbox/list", Page(after, limit), list[InboxItem])
-    rows = [(one.message_id, one.type, one.state, one.sender, one.conversation, one.seq, one.received_at)
-            for one in found]  # fmt: skip
-    columns = ("message", "type", "state", "from", "conversation", "seq", "received")
+    rows = [(one.message_id, one.type, one.state, one.sender, one.conversation, one.seq, one.received_at,
+             _recalled(one)) for one in found]  # fmt: skip
+    columns = ("message", "type", "state", "from", "conversation", "seq", "received", "recall")
     return Answer({"inbox": found}, [table(columns, rows)])
 
 
@@ -55,9 +51,43 @@ async def show(
     text = [
         f"{item.type} {item.message_id} from {item.sender}, conversation {item.conversation}, seq {item.seq}",
         f"received {item.received_at:%Y-%m-%dT%H:%M:%SZ}, receipt {view.receipt}",
+        *([f"RECALLED by its sender: {_recalled(item)}"] if item.recall else []),
         readable(view.payload),
     ]
-    return Answer({"item": item, "receipt": view.receipt, **_payload(view.payload)}, text)
+    return Answer({"item": item, "receipt": view.receipt, **payload_members(view.payload)}, text)
+
+
+class Decided(StrEnum):
+    """What was done about a recall."""
+
+    done = "done"
+    kept = "kept"
+
+
+@acting(commands, "recall")
+async def recall(
+    on: Acting,
+    message: Annotated[
+        str, typer.Argument(metavar="MESSAGE", help="Id, or ORG/ID when two partners used it.")
+    ],
+    answer: Annotated[Decided, typer.Argument(metavar="done|kept")],
+) -> Answer:
+    """Say what was done about a message that its sender recalled: done is not shown any more, for good."""
+    from gateway.service.calls import AnswerRecall
+
+    params = AnswerRecall(message, answer.value)
+    done: dict[str, str] = await on.desk.call("inbox/recall", params, dict[str, str], once=True)
+    return Answer({"message": message, "recall": done[message]}, [f"{message}: {done[message]}"])
+
+
+def _recalled(item: "InboxItem") -> str:
+    """What its sender said of it afterwards, in a line."""
+    said = item.recall
+    if said is None:
+        return ""
+    by = f" by {said.replaced_by}" if said.replaced_by else ""
+    answer = f", {said.answer}" if said.answer else ""
+    return f"{said.action}{by}, {said.at:%Y-%m-%dT%H:%M:%SZ}{answer}"
 
 
 @acting(commands, "quarantine")
@@ -70,66 +100,7 @@ async def quarantine(on: Acting, after: After = "", limit: Limit = 100) -> Answe
     return Answer({"quarantine": found}, [table(("id", "from", "code", "bytes", "at"), rows)])
 
 
-@local(messages, "open")
-def open_message(
-    place: Place,
-    file: Annotated[Path, typer.Argument(help="One sealed message.")],
-    keys: Annotated[
-        Path, typer.Option("--keys", help="Folder with encryption.bin and the sender's partner.json.")
-    ],
-    at: Annotated[str, typer.Option("--at", help="Instant at which the sender's keys must be valid.")] = "",
-) -> Answer:
-    """Decrypt and verify a sealed message without any gateway. Exit code 1 when it does not hold.
-
-    \b
-    (1) read the preamble; (2) decrypt with our key; (3) the seal holds with the keys of exactly this sender;
-    (4) preamble and seal agree. Not checked: whether it is for now, new, or allowed by an agreement.
-    """
-    from gateway.model.party import Partner
-    from gateway.model.time import parse_rfc3339
-    from gateway.service.app import now
-    from gateway.wire.container import (
-        KEM_SEED_BYTES,
-        MAX_SEALED,
-        decrypt,
-        kem_private,
-        require_consistent,
-        split,
-        unpack,
-    )
-    from gateway.wire.seal import verify_seal
-
-    sealed = read_file(file, limit=MAX_SEALED)
-    seed = read_file(keys / "encryption.bin", limit=KEM_SEED_BYTES)
-    partner = read_document(keys / "partner.json", Partner)
-    when = parse_rfc3339(at) if at else now()
-    private = kem_private(seed)
-    try:
-        # (1)
-        preamble, line, ciphertext = split(sealed)
-        # (2)
-        parts = unpack(decrypt(line, ciphertext, private))
-        # (3)
-        evidence = verify_seal(parts.jws, parts.payload, partner.keys, now=when)
-        # (4)
-        require_consistent(preamble, evidence.header)
-    except PartnerFault as fault:
-        return Answer(
-            {"verified": False, "error": {"code": fault.code, "detail": fault.detail}},
-            [f"the message does not hold: {fault.code}: {fault.detail}"],
-            NEGATIVE,
-        )
-    if preamble.iss != partner.org:
-        raise RequestInvalid("partner.json is another organisation's entry than the sender's")
-    header = evidence.header
-    rows = [
-        (member, getattr(header, member)) for member in header.__struct_fields__ if member != "checkpoint"
-    ]
-    text = ["the seal holds", table(("header", "value"), rows), header.checkpoint, readable(parts.payload)]
-    return Answer({"verified": True, "kid": evidence.kid, "header": header, **_payload(parts.payload)}, text)
-
-
-def _payload(payload: bytes) -> dict[str, Any]:
+def payload_members(payload: bytes) -> dict[str, Any]:
     """The exact bytes, and the same as text where they are text."""
     text = payload.decode(errors="replace")
     return {"payload_base64": base64.b64encode(payload).decode(), "payload": text}

@@ -16,7 +16,15 @@ import msgspec
 from certs.ca import ca_init
 from gateway.cli.client import Identity
 from gateway.flow.change import ACTS, Founding, SignedFounding, canonical, digest
-from gateway.model.agreement import AgreementTerms, Bulk, Ceiling, ProtocolFields, Route, SignedAgreement
+from gateway.model.agreement import (
+    AgreementTerms,
+    Bulk,
+    Ceiling,
+    ProtocolFields,
+    Route,
+    SignatureProfile,
+    SignedAgreement,
+)
 from gateway.model.officer import Clearance, Officer, Role
 from gateway.model.party import Assurance, KeyRecord, Partner, RecipientKind
 from gateway.policy.context import Compilation, Settings
@@ -71,8 +79,11 @@ ROLES: dict[str, tuple[str, tuple[Role, ...]]] = {
 }
 
 
-def build(folder: Path, *, now: datetime, bulk: int = 100) -> Stage:
-    """Make the whole stage in an empty folder; ``bulk`` is the agreed number of records in 30 days."""
+def build(folder: Path, *, now: datetime, bulk: int = 100, profile: SignatureProfile = "hybrid") -> Stage:
+    """Make the whole stage in an empty folder.
+
+    ``bulk`` is the agreed number of records in 30 days, ``profile`` the signatures agreed on with the French.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / MARK).write_text("synthetic demonstration data; delete at will\n")
     for name in ("offline", "officers"):
@@ -89,8 +100,8 @@ def build(folder: Path, *, now: datetime, bulk: int = 100) -> Stage:
     }
     fusion = _fusion(keys[FUSION], entries[FR])
     agreements = {
-        FR: _agreement(folder, FR, "police", "police", entries[FR], now, bulk),
-        FUSION: _agreement(folder, FUSION, "fusion", "other", fusion, now, bulk),
+        FR: _agreement(folder, FR, "police", "police", now, bulk, profile),
+        FUSION: _agreement(folder, FUSION, "fusion", "other", now, bulk, "classic"),
     }
     for ours, theirs in ((BE, FR), (FR, BE)):
         authority = folder / "offline" / theirs
@@ -242,7 +253,13 @@ def _fusion(agreement_key: KeyRecord, like: Partner) -> Partner:
 
 
 def _agreement(
-    folder: Path, partner: str, kind: RecipientKind, route: Route, entry: Partner, now: datetime, bulk: int
+    folder: Path,
+    partner: str,
+    kind: RecipientKind,
+    route: Route,
+    now: datetime,
+    bulk: int,
+    profile: SignatureProfile,
 ) -> SignedAgreement:
     terms = AgreementTerms(
         series=f"{BE}-{partner}",
@@ -259,7 +276,7 @@ def _agreement(
         retention_days=365,
         onward="none",
         suites=("hpke-mlkem768-x25519-a256gcm",),
-        signature_profiles=("classic",),
+        signature_profiles=(profile,),
         formats=(FORMAT,),
         languages=("fr", "nl"),
         not_before=now - timedelta(hours=1),

@@ -27,6 +27,7 @@ State = Literal[
 
 Event = Literal[
     "endorse",
+    "enqueue",  # a coded message: one officer's endorsement is all it takes
     "approve",
     "reject",
     "sequence",
@@ -40,7 +41,12 @@ Event = Literal[
 ]
 
 TABLE: dict[State, dict[Event, State]] = {
-    "awaiting-endorsement": {"endorse": "awaiting-approval", "void": "voided", "cancel": "cancelled"},
+    "awaiting-endorsement": {
+        "endorse": "awaiting-approval",
+        "enqueue": "queued",
+        "void": "voided",
+        "cancel": "cancelled",
+    },
     "awaiting-approval": {"approve": "queued", "reject": "rejected", "void": "voided", "cancel": "cancelled"},
     "queued": {"sequence": "sequenced", "void": "voided", "cancel": "cancelled"},
     "sequenced": {"seal": "sealed", "void": "withdrawn"},

@@ -50,6 +50,12 @@ class Row(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
         stem, star, _ = self.at.partition("/*")
         return stem, bool(star)
 
+    def path(self, index: int) -> Path:
+        """Where the row speaks of the item ``index`` of its list; digits are list indices, for no member that a row
+        names is a number."""
+        steps = self.at.replace("*", str(index), 1).split("/")[1:]
+        return tuple(int(step) if step.isdecimal() else step for step in steps)
+
 
 class AllowList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One format's list. What it does not name is not allowed."""
@@ -110,8 +116,8 @@ def explain(allow: AllowList, message_type: str, known: Mapping[str, Any]) -> di
                 value = row.key if row.source == "constant" else item[row.key]
                 if row.source == "protocol" and not _formed(allow.protocol[row.key], value):
                     raise refuse("protocol-form", "a protocol field is not of its closed form")
-                path = _path(row.at.replace("*", str(index), 1)) if repeated else _path(row.at)
-                found |= {leaf.path: Explanation(leaf.text, row.source) for leaf in leaves(value, path)}
+                for leaf in leaves(value, row.path(index)):
+                    found[leaf.path] = Explanation(leaf.text, row.source)
     return found
 
 
@@ -138,8 +144,3 @@ def account(found: Sequence[Leaf], explained: Mapping[Path, Explanation]) -> Non
 
 def _formed(pattern: str, value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(pattern, value) is not None
-
-
-def _path(pointer: str) -> Path:
-    """Steps of a row's pointer; digits are list indices, for no member that a row names is a number."""
-    return tuple(int(step) if step.isdecimal() else step for step in pointer.split("/")[1:])

@@ -16,7 +16,7 @@ from gateway.guard.allow import account, allow_list, explain
 from gateway.guard.labels import part_labels, require_sendable
 from gateway.guard.reader import leaves, read
 from gateway.guard.refusal import refuse
-from gateway.guard.release import read_release
+from gateway.guard.release import read_recall, read_release
 from gateway.guard.search import require_silent
 from gateway.model.agreement import Ceiling
 from gateway.model.kind import RecordKind
@@ -70,8 +70,8 @@ def guard(
     """
     release = read_release(decision, records, pseudonyms, kinds)  # (1)
     envelope, handling = release.document.envelope, release.document.handling
-    if envelope.type in PROTOCOL_TYPES:
-        raise refuse("type", "a protocol message has no decision", subject="decision")
+    if envelope.type in PROTOCOL_TYPES or envelope.type == "recall":
+        raise refuse("type", "a message of this type has no record to release", subject="decision")
     tree = read(payload)  # (2)
     found = list(leaves(tree))
     if any(leaf.text == "null" for leaf in found):
@@ -132,6 +132,25 @@ def guard_protocol(
     if not first <= str(known["created"]) <= last or known["language"] not in languages:
         raise refuse("protocol-form", "a protocol field is not within its bounds")
     return _passed(payload, b"", len(found))
+
+
+def guard_recall(payload: bytes, *, decision: bytes) -> GuardVerdict:
+    """The verdict over a recall; raises `GuardRefused` with its rule, and nothing else, for any bytes.
+
+    ``decision`` are the RFC 8785 bytes of a `RecallDocument`. (1) the decision is a permit for a recall to the partner
+    it addresses, and names the message recalled, and another one in its place exactly when it is replaced; (2) the
+    payload is the one spelling of what it says; (3) it holds exactly the leaves of its allow-list, in order:
+    constants, the fields of the envelope decided on, two ids and a code. There is no leaf for anything else.
+
+    Not checked: who endorsed the decision, and whether the message recalled was ever sent.
+    """
+    document = read_recall(decision)  # (1)
+    envelope, recall = document.envelope, document.recall
+    found = list(leaves(read(payload)))  # (2)
+    known = {**msgspec.to_builtins(envelope), **msgspec.to_builtins(recall)}  # (3)
+    form = "recall replaced" if recall.action == "replaced" else "recall"
+    account(found, explain(allow_list(envelope.format), form, known))
+    return _passed(payload, decision, len(found))
 
 
 def _passed(payload: bytes, decision: bytes, count: int) -> GuardVerdict:

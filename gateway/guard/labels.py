@@ -24,7 +24,8 @@ def require_sendable(release: Release, ceiling: Ceiling, levels: LevelTable) -> 
     highest = levels.rank(ceiling.policy, ceiling.level)  # (2)
     if highest is None:
         raise refuse("level-unknown", "the ceiling of the channel has no rank", subject="decision")
-    labels = [field.label for record in release.records for field in record.fields]
+    # Each label once: what was joined already is not joined again to any effect.
+    labels = list(dict.fromkeys(field.label for record in release.records for field in record.fields))
     whole = labels[0]
     for label in labels:  # (3)
         joined = join(whole, label, levels)

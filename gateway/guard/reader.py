@@ -2,12 +2,13 @@
 
 It shares nothing with the code that rendered the bytes: two readers must agree before a byte leaves. The reader
 knows JSON's grammar without insignificant whitespace (RFC 8259 §2-§7); the writer knows one spelling of each value.
-Reading, writing again and comparing refuses every second spelling, and with it every message hidden in spelling.
+Refusing every second spelling of a token refuses every message hidden in spelling.
 """
 
 import re
-from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
 
 from gateway.errors import GuardRefused
 from gateway.guard.refusal import RefusalRule, Subject, refuse
@@ -23,17 +24,24 @@ MAX_BYTES = (
 MAX_DEPTH = 32  # open objects and lists; a record needs 6, a hostile text must not exhaust the stack
 MAX_INTEGER = 2**53 - 1  # beyond it readers that use doubles see another number (RFC 8259 §6)
 
-_STRING = re.compile(r'"([^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*)*)"')
+_CHARACTERS = r'[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*+)*+'
+#: A name; and what a value is or begins with: a string, an integer, a word, or the sign that opens a container.
+_NAME = re.compile(rf'"({_CHARACTERS})"')
+_VALUE = re.compile(rf'"({_CHARACTERS})"|(-?(?:0|[1-9][0-9]*))|(true|false|null)|([{{\[])')
+_STRING, _INTEGER, _WORD, _OPENING = 1, 2, 3, 4  # groups of `_VALUE`
+#: The usual member, and the usual item, in one step: strings without an escape, and the sign that follows.
+_MEMBER = re.compile(r'"([^"\\\x00-\x1f]*+)":"([^"\\\x00-\x1f]*+)"([,}])')
+_ITEM = re.compile(r'"([^"\\\x00-\x1f]*+)"([,\]])')
 _ESCAPE = re.compile(r"\\(?:u(....)|(.))")
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
-_WORD = re.compile("|".join(_WORDS))
 
 _UNESCAPED = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 #: The shortest escape where JSON demands one, and no other (RFC 8785 §3.2.2.2).
 _ESCAPED = {chr(code): f"\\u{code:04x}" for code in range(0x20)} | {
     value: f"\\{name}" for name, value in _UNESCAPED.items() if name != "/"
 }
+_CONTAINERS = (dict, list)
+_packed = msgspec.msgpack.encode
 _TO_ESCAPE = re.compile(r'["\\\x00-\x1f]')
 
 
@@ -49,7 +57,8 @@ def read(raw: bytes, subject: Subject = "payload") -> Tree:
     """The tree that ``raw`` spells in the one way it can be spelled; raises `GuardRefused` for anything else.
 
     (1) bounded size; (2) UTF-8 without a byte order mark; (3) grammar, no duplicate members (RFC 8259 §4), integers
-    only, no surrogates, bounded depth; (4) the tree written again is ``raw``, byte for byte.
+    only, no surrogates, bounded depth; (4) every token is the one spelling of what it says. As the grammar has no white
+    space and a tree keeps the order of members, that is as much as `write` giving ``raw`` again, byte for byte.
     """
     if len(raw) > MAX_BYTES:  # (1)
         raise refuse("size", "more bytes than one message may hold", subject=subject)
@@ -59,59 +68,80 @@ def read(raw: bytes, subject: Subject = "payload") -> Tree:
         raise refuse("encoding", "the bytes are not UTF-8", subject=subject) from None
     if text.startswith("\ufeff"):
         raise refuse("encoding", "the bytes begin with a byte order mark", subject=subject)
-    tree = _Reader(text, subject).whole()  # (3)
-    if write(tree).encode("utf-8") != raw:  # (4)
+    reader = _Reader(text, subject)
+    tree = reader.whole()  # (3)
+    if reader.respelled:  # (4)
         raise refuse("spelling", "the bytes are not the one spelling of what they say", subject=subject)
     return tree
 
 
 def write(tree: Any) -> str:
     """The one spelling of a tree: compact, members in their order, no escape that JSON does not demand."""
-    match tree:
-        case str():
-            return '"' + _TO_ESCAPE.sub(lambda found: _ESCAPED[found[0]], tree) + '"'
-        case None | bool():
-            return {None: "null", True: "true", False: "false"}[tree]
-        case int():
-            return str(tree)
-        case Mapping():
-            return "{" + ",".join(f"{write(name)}:{write(value)}" for name, value in tree.items()) + "}"
-    return "[" + ",".join(map(write, tree)) + "]"  # a list, or a tuple of a model struct
+    if isinstance(tree, str):
+        return f'"{_escaped(tree)}"'
+    if tree is None or isinstance(tree, bool):
+        return {None: "null", True: "true", False: "false"}[tree]
+    if isinstance(tree, int):
+        return str(tree)
+    if isinstance(tree, dict):
+        return "{" + ",".join([f'"{_escaped(name)}":{write(value)}' for name, value in tree.items()]) + "}"
+    return "[" + ",".join([write(item) for item in tree]) + "]"  # a list, or a tuple of a model struct
 
 
-def leaves(tree: Any, path: Path = ()) -> Iterator[Leaf]:
+def _escaped(text: str) -> str:
+    return _TO_ESCAPE.sub(lambda found: _ESCAPED[found[0]], text)
+
+
+def leaves(tree: Any, path: Path = ()) -> list[Leaf]:
     """Every leaf below ``tree`` in document order. With their paths they say all the tree says."""
-    if isinstance(tree, Mapping) and tree:
+    found: list[Leaf] = []
+    _gather(tree, path, found)
+    return found
+
+
+def _gather(tree: Any, path: Path, found: list[Leaf]) -> None:
+    if isinstance(tree, str):
+        found.append(Leaf(path, f'"{_escaped(tree)}"', tree))
+    elif isinstance(tree, dict) and tree:
         for name, value in tree.items():
-            yield from leaves(value, (*path, name))
-    elif isinstance(tree, list | tuple) and tree:
+            _gather(value, (*path, name), found)
+    elif isinstance(tree, (list, tuple)) and tree:
         for index, value in enumerate(tree):
-            yield from leaves(value, (*path, index))
+            _gather(value, (*path, index), found)
     else:
-        yield Leaf(path, write(tree), tree if isinstance(tree, str) else None)
+        found.append(Leaf(path, write(tree), None))
 
 
-def canonical(tree: Any) -> bytes:
-    """RFC 8785 bytes of a tree: members in the order of their UTF-16 code units (§3.2.3), no floats known here."""
-    return write(_sorted(tree)).encode("utf-8")
+def is_canonical(tree: Tree, told: Any) -> bool:
+    """Whether the bytes that ``tree`` was read from are the RFC 8785 bytes of ``told``.
+
+    They are the one spelling of the tree (`read`); so (1) it must say the same, each scalar of the same type: packed,
+    members sorted, both are the same bytes; and (2) have its members in the order of their UTF-16 code units (§3.2.3).
+    No floats are known here.
+    """
+    same = _packed(tree, order="sorted") == _packed(told, order="sorted")  # (1)
+    return same and (not isinstance(tree, _CONTAINERS) or _in_order(tree))  # (2)
 
 
-def _sorted(tree: Any) -> Any:
-    match tree:
-        case Mapping():
-            return {
-                name: _sorted(tree[name]) for name in sorted(tree, key=lambda name: name.encode("utf-16-be"))
-            }
-        case list() | tuple():
-            return [_sorted(item) for item in tree]
-    return tree
+def _in_order(tree: dict[str, Tree] | list[Tree]) -> bool:
+    if isinstance(tree, dict):
+        names = list(tree)
+        if names != sorted(names, key=None if "".join(names).isascii() else _utf16):
+            return False
+        return all(_in_order(value) for value in tree.values() if isinstance(value, _CONTAINERS))
+    return all(_in_order(item) for item in tree if isinstance(item, _CONTAINERS))
+
+
+def _utf16(name: str) -> bytes:
+    return name.encode("utf-16-be")
 
 
 class _Reader:
-    """Recursive descent over one text. ``at`` is the position of the next character."""
+    """Recursive descent over one text, a token at a time. ``at`` is the position of the next character."""
 
     def __init__(self, text: str, subject: Subject) -> None:
         self.text, self.subject, self.at = text, subject, 0
+        self.respelled = False  # a token could have been written otherwise
 
     def whole(self) -> Tree:
         tree = self.value(depth=0)
@@ -122,60 +152,81 @@ class _Reader:
     def refused(self, rule: RefusalRule, detail: str) -> GuardRefused:
         return refuse(rule, detail, subject=self.subject, at=self.at)
 
-    def take(self, character: str) -> bool:
-        """Step over ``character`` if it comes next."""
-        taken = self.text.startswith(character, self.at)
-        self.at += taken
-        return taken
-
-    def expect(self, character: str) -> None:
-        if not self.take(character):
-            raise self.refused("syntax", "another sign is expected here")
-
     def value(self, depth: int) -> Tree:
         if depth > MAX_DEPTH:
             raise self.refused("depth", "objects and lists are nested too deeply")
-        if self.take("{"):
-            return self.members(depth)
-        if self.take("["):
-            return self.items(depth)
-        if self.text.startswith('"', self.at):
-            return self.string()
-        if word := _WORD.match(self.text, self.at):
-            self.at = word.end()
-            return _WORDS[word[0]]
-        return self.integer()
+        token = _VALUE.match(self.text, self.at)
+        if token is None:
+            what = "string" if self.text.startswith('"', self.at) else "value"
+            raise self.refused("syntax", f"a {what} is expected here")
+        self.at = token.end()
+        kind = token.lastindex
+        if kind == _STRING:
+            return self.string(token[_STRING])
+        if kind == _OPENING:
+            return self.members(depth) if token[_OPENING] == "{" else self.items(depth)
+        return _WORDS[token[_WORD]] if kind == _WORD else self.integer(token[_INTEGER])
 
     def members(self, depth: int) -> dict[str, Tree]:
         found: dict[str, Tree] = {}
-        if self.take("}"):
+        if self.text.startswith("}", self.at):
+            self.at += 1
             return found
         while True:
-            name = self.string()
+            usual = _MEMBER.match(self.text, self.at) if depth < MAX_DEPTH else None
+            if usual is not None and usual[1] not in found:
+                name, text, sign = usual.groups()
+                found[name] = text
+                self.at = usual.end()
+                if sign == "}":
+                    return found
+                continue
+            token = _NAME.match(self.text, self.at)
+            if token is None:
+                raise self.refused("syntax", "a string is expected here")
+            self.at = token.end()
+            name = self.string(token[_STRING])
             if name in found:
                 raise self.refused("duplicate-member", "a member occurs twice in one object")
-            self.expect(":")
+            if not self.text.startswith(":", self.at):
+                raise self.refused("syntax", "another sign is expected here")
+            self.at += 1
             found[name] = self.value(depth + 1)
-            if not self.take(","):
-                self.expect("}")
+            if self.last("}"):
                 return found
 
     def items(self, depth: int) -> list[Tree]:
         found: list[Tree] = []
-        if self.take("]"):
+        if self.text.startswith("]", self.at):
+            self.at += 1
             return found
         while True:
+            usual = _ITEM.match(self.text, self.at) if depth < MAX_DEPTH else None
+            if usual is not None:
+                text, sign = usual.groups()
+                found.append(text)
+                self.at = usual.end()
+                if sign == "]":
+                    return found
+                continue
             found.append(self.value(depth + 1))
-            if not self.take(","):
-                self.expect("]")
+            if self.last("]"):
                 return found
 
-    def string(self) -> str:
-        matched = _STRING.match(self.text, self.at)
-        if matched is None:
-            raise self.refused("syntax", "a string is expected here")
-        self.at = matched.end()
-        return _ESCAPE.sub(self.unescaped, matched[1]) if "\\" in matched[1] else matched[1]
+    def last(self, closing: str) -> bool:
+        """Step over the sign after a member or item: whether it closes the container, or announces another."""
+        sign = self.text[self.at : self.at + 1]
+        if sign != "," and sign != closing:
+            raise self.refused("syntax", "another sign is expected here")
+        self.at += 1
+        return sign == closing
+
+    def string(self, spelled: str) -> str:
+        if "\\" not in spelled:
+            return spelled
+        text = _ESCAPE.sub(self.unescaped, spelled)
+        self.respelled |= _escaped(text) != spelled
+        return text
 
     def unescaped(self, found: re.Match[str]) -> str:
         if found[1] is None:
@@ -185,13 +236,10 @@ class _Reader:
             raise self.refused("surrogate", "a string holds an escaped surrogate")
         return chr(code)
 
-    def integer(self) -> int:
-        matched = _NUMBER.match(self.text, self.at)
-        if matched is None:
-            raise self.refused("syntax", "a value is expected here")
-        self.at = matched.end()
+    def integer(self, spelled: str) -> int:
         if self.text.startswith((".", "e", "E"), self.at):
             raise self.refused("number", "numbers are integers without fraction or exponent")
-        if len(matched[0]) > len(str(MAX_INTEGER)) + 1 or abs(int(matched[0])) > MAX_INTEGER:
+        if len(spelled) > len(str(MAX_INTEGER)) + 1 or abs(int(spelled)) > MAX_INTEGER:
             raise self.refused("number", "an integer lies beyond what every reader can hold")
-        return int(matched[0])
+        self.respelled |= spelled == "-0"
+        return int(spelled)

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from gateway.guard.reader import Leaf, canonical, leaves, read
+from gateway.guard.reader import Leaf, is_canonical, leaves, read
 from gateway.guard.refusal import Subject, refuse
-from gateway.model.decision import DecisionDocument, RecordDecision
+from gateway.model.decision import DecisionDocument, RecallDocument, RecordDecision
 from gateway.model.kind import RecordKind
 from gateway.model.label import SecurityLabel
 from gateway.model.record import CanonicalRecord
 
-_Form = TypeVar("_Form", DecisionDocument, CanonicalRecord)
+_Form = TypeVar("_Form", DecisionDocument, RecallDocument, CanonicalRecord)
 
 _PSEUDONYM = re.compile(r"p-[0-9a-f]{32}", re.ASCII)  # 128 bits of a keyed hash over the entity id
 
@@ -69,13 +69,30 @@ def read_release(
     return Release(document, tuple(parts))
 
 
+def read_recall(decision: bytes) -> RecallDocument:
+    """Read the endorsed decision of a recall; raises `GuardRefused` only.
+
+    (1) it is a `RecallDocument` in canonical form, effect PERMIT, of a recall, for the partner it addresses; (2)
+    another message stands in the recalled one's place exactly when that is what it says, and no id stands for two.
+    """
+    document = _exactly(decision, RecallDocument, "decision")  # (1)
+    envelope, recall = document.envelope, document.recall
+    if document.partner != envelope.recipient or envelope.type != "recall":
+        raise refuse("decision", "the decision is not about a recall to this partner", subject="decision")
+    ids = {envelope.message_id, recall.recalls, recall.replaced_by}  # (2)
+    if (recall.action == "replaced") != bool(recall.replaced_by) or len(ids) != 3:
+        raise refuse("decision", "the decision does not say which messages it is about", subject="decision")
+    return document
+
+
 def _exactly(raw: bytes, form: type[_Form], subject: Subject) -> _Form:
     """The document whose canonical bytes ``raw`` is: nothing left out, nothing added, nothing read in two ways."""
+    tree = read(raw, subject)
     try:
-        document = msgspec.convert(read(raw, subject), form)
+        document = msgspec.convert(tree, form)
     except msgspec.ValidationError:  # it quotes the input
         raise refuse("form", "the document is not of the known form", subject=subject) from None
-    if canonical(msgspec.to_builtins(document)) != raw:
+    if not is_canonical(tree, msgspec.to_builtins(document)):
         raise refuse("form", "the bytes are not the canonical ones of what they say", subject=subject)
     return document
 
@@ -139,9 +156,9 @@ def _split(
 
 def _fields(content: Mapping[str, Any], kind: RecordKind, number: int) -> dict[str, Any]:
     """Every field by its pointer, in wire order: members as in the schema (others last), items as in the record."""
-    order = [pattern.split("/")[1] for pattern in kind.fields]
+    order = {pattern.split("/")[1]: place for place, pattern in enumerate(kind.fields)}
     values: dict[str, Any] = {}
-    for member in sorted(content, key=lambda member: order.index(member) if member in order else len(order)):
+    for member in sorted(content, key=lambda member: order.get(member, len(order))):
         value = content[member]
         if "/" in member:  # its pointer could be read as that of another field
             raise refuse(

@@ -20,6 +20,7 @@ MIN_SQUASHED = 8  # letters and digits without what lies between them: shorter o
 MIN_DIGITS = 6  # digits of a value without letters; shorter runs are house numbers and years
 
 _DATE = re.compile(r"(\d{4})-(\d{2})(?:-(\d{2}))?", re.ASCII)
+_NO_DIGIT = re.compile(r"\D", re.ASCII)
 _TATWEEL = "\u0640"  # a stroke that lengthens an Arabic word and is no letter of it
 
 
@@ -28,28 +29,43 @@ class Form(NamedTuple):
 
     words: str  # folded, one blank between words
     squashed: str  # the same without blanks
-    digits: str
-    numbers: str  # words between blanks, numbers without leading zeros
+
+    @property
+    def digits(self) -> str:
+        return _NO_DIGIT.sub("", self.squashed)
+
+    @property
+    def numbers(self) -> str:
+        """Words between blanks, numbers without leading zeros."""
+        numbers = (word.lstrip("0") or "0" for word in self.words.split(" ") if word)
+        return f" {' '.join(numbers)} "
 
 
 def fold(text: str) -> Form:
     """NFKD, case folded, marks and invisible characters dropped, any script's digits as ASCII."""
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
-    kept = (_folded(sign) for sign in folded if unicodedata.category(sign)[0] != "M")
-    words = "".join(kept).split()
-    numbers = (word.lstrip("0") or "0" for word in words)
-    squashed = "".join(words)
-    return Form(
-        " ".join(words), squashed, re.sub(r"\D", "", squashed, flags=re.ASCII), f" {' '.join(numbers)} "
-    )
+    words = folded.translate(_FOLDED).split()
+    return Form(" ".join(words), "".join(words))
+
+
+class _Folded(dict[int, str]):
+    """What each character becomes, worked out when it is first met: by code point, as `str.translate` asks."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = _folded(chr(code))
+        return self[code]
 
 
 def _folded(sign: str) -> str:
-    if unicodedata.category(sign) == "Cf" or sign == _TATWEEL:
+    category = unicodedata.category(sign)
+    if category[0] == "M" or category == "Cf" or sign == _TATWEEL:
         return ""
-    if unicodedata.category(sign) == "Nd":
+    if category == "Nd":
         return str(unicodedata.decimal(sign))
     return sign if sign.isalnum() else " "
+
+
+_FOLDED = _Folded()  # grows to one entry for each character of Unicode at most, and says nothing of any text
 
 
 def require_silent(records: Sequence[ReleasedRecord], sent: Iterable[Leaf], allow: AllowList) -> None:
@@ -61,8 +77,9 @@ def require_silent(records: Sequence[ReleasedRecord], sent: Iterable[Leaf], allo
     one spelling, one of them withheld). Codes of closed vocabularies are not looked for.
     """
     strings = [(_place(leaf.path), fold(leaf.string)) for leaf in sent if leaf.string is not None]
+    forms = [form for _, form in strings]
     local = any(place[-1] in allow.local_identifiers for place, _ in strings)  # (1)
-    if local or any(_named(record.entity_id, [form for _, form in strings]) for record in records):
+    if local or any(_named(record.entity_id, fold(record.entity_id), forms) for record in records):
         raise refuse("entity-id", "the payload names an entity by its local id")
     texts = [form for place, form in strings if not allow.free_text.isdisjoint(place)]
     by_right = {(() if allow.free_text.isdisjoint(place) else place, form.words) for place, form in strings}
@@ -70,14 +87,14 @@ def require_silent(records: Sequence[ReleasedRecord], sent: Iterable[Leaf], allo
         place = _place(leaf.path)
         if leaf.string is None or place[-1] in allow.closed_vocabularies:
             continue
-        words = fold(leaf.string).words  # (3)
-        if by_right.isdisjoint([((), words), (place, words)]) and _named(leaf.string, texts):  # (2)
+        sought = fold(leaf.string)
+        here = [((), sought.words), (place, sought.words)]  # (3)
+        if by_right.isdisjoint(here) and _named(leaf.string, sought, texts):  # (2)
             raise refuse("withheld-value-in-text", "a free text holds a value that is withheld")
 
 
-def _named(value: str, texts: Iterable[Form]) -> bool:
+def _named(value: str, sought: Form, texts: Iterable[Form]) -> bool:
     """Whether a text holds the value: as words, without what lies between them, as digits, or as a date."""
-    sought = fold(value)
     if len(sought.words) < MIN_CHARACTERS:
         return False
     squashed = len(sought.squashed) >= MIN_SQUASHED

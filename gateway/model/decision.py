@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from gateway.model.message import Envelope, Handling
+from gateway.model.message import Envelope, Handling, Recall
 from gateway.model.request import Lift
 
 Effect = Literal["PERMIT", "DENY", "REVIEW"]
@@ -92,6 +92,23 @@ class DecisionDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     justification: str
     request: str  # id of the request answered, or empty
     lifts: tuple[Lift, ...]
+    reasons: tuple[Reason, ...]
+
+
+class RecallDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything the endorsement of a recall binds to, beside the payload bytes: the coded class's decision."""
+
+    v: Literal[1]
+    effect: Literal["PERMIT"]
+    envelope: Envelope
+    recall: Recall
+    release: str  # of the message recalled
+    agreement_sha256: str
+    agreement_series: str
+    agreement_version: int
+    partner: str
+    partner_version: int
+    justification: str
     reasons: tuple[Reason, ...]
 
 

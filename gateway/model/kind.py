@@ -2,7 +2,9 @@
 
 A kind is a JSON Schema (draft 2020-12) in ``schemas/records/<kind>/<version>.json`` whose properties carry
 ``x-class`` (A with a legal basis, B only if the request asks for it, C only when a named approver lifts it, X never)
-and ``x-category``; the schema itself carries ``x-interconnection``. A *field* is a top-level member, or one item of a
+and ``x-category``, and say whether they state a ``fact`` or an ``assessment`` (``x-statement``); the schema itself
+carries ``x-interconnection``, the regime of law its records stand under (``x-regime``) and whom they are about
+(``x-person``). A *field* is a top-level member, or one item of a
 top-level list: ``/sex`` is one field, ``/names/0`` and ``/names/1`` are two, both of pattern ``/names/*``.
 """
 
@@ -14,8 +16,12 @@ from typing import Any, Literal
 import msgspec
 
 from gateway.errors import PolicyInvalid
+from gateway.model.label import PersonCategory
 
 ExportClass = Literal["A", "B", "C", "X"]
+
+#: Facts stand apart from personal assessments (Directive (EU) 2016/680 art. 7(1)).
+Statement = Literal["fact", "assessment"]
 
 
 class FieldSpec(msgspec.Struct, frozen=True):
@@ -25,6 +31,7 @@ class FieldSpec(msgspec.Struct, frozen=True):
     export_class: ExportClass
     category: str = ""  # data category of the field, for statistics and special rules
     special: bool = False  # special category of LED art. 10: justification compulsory
+    statement: Statement | None = None  # None: the kind does not say, and the field stays
 
 
 class RecordKind(msgspec.Struct, frozen=True):
@@ -36,6 +43,7 @@ class RecordKind(msgspec.Struct, frozen=True):
     required: frozenset[str]  # members without which what is left is no record of this kind
     regime: str  # "bdc" makes the BDC rules apply
     interconnection: Literal["forbidden", "allowed"]
+    person: PersonCategory | Literal["none"] | None = None  # LED art. 6; "none": about nobody; None: not said
 
     def spec(self, pointer: str) -> FieldSpec | None:
         """The specification of the field at this pointer, or None for a field the kind does not know."""
@@ -65,6 +73,7 @@ def load_kind(schema: Mapping[str, Any]) -> RecordKind:
                     "export_class": rule["x-class"],
                     "category": rule.get("x-category", ""),
                     "special": rule.get("x-special", False),
+                    "statement": rule.get("x-statement"),
                 },
                 FieldSpec,
             )
@@ -76,6 +85,7 @@ def load_kind(schema: Mapping[str, Any]) -> RecordKind:
                 "required": schema.get("x-required-to-send", []),
                 "regime": schema["x-regime"],
                 "interconnection": schema["x-interconnection"],
+                "person": schema.get("x-person"),
             },
             RecordKind,
         )

@@ -15,6 +15,7 @@ MessageType = Literal[
     "status", "ping", "checkpoint", "void",
 ]  # fmt: skip
 MessageClass = Literal["content-bearing", "coded", "protocol"]
+RecallAction = Literal["withdrawn", "replaced", "expired"]
 
 
 class Demands(msgspec.Struct, frozen=True):
@@ -94,10 +95,19 @@ class RecordPart(msgspec.Struct, frozen=True):
     content: dict[str, Any]
 
 
+class Recall(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What a recall says of an earlier message of its sender: ids and a code, in wire order, and nothing else."""
+
+    recalls: str  # message id
+    action: RecallAction
+    replaced_by: str = ""  # message id; there exactly with ``replaced``
+
+
 class ExchangeMessage(msgspec.Struct, frozen=True):
     """A message between nouns and bytes: what a format renders, and what it parses back to.
 
-    ``label`` is the high-water mark of ``labels``; protocol messages carry neither label, handling nor records.
+    ``label`` is the high-water mark of ``labels``; protocol messages carry neither label, handling nor records, and a
+    recall only its own members.
     """
 
     envelope: Envelope
@@ -105,6 +115,7 @@ class ExchangeMessage(msgspec.Struct, frozen=True):
     handling: Handling | None = None
     records: tuple[RecordPart, ...] = ()
     labels: tuple[PartLabel, ...] = ()
+    recall: Recall | None = None
 
 
 class Rendered(msgspec.Struct, frozen=True):

@@ -181,6 +181,22 @@ class OutboxRow(Row, frozen=True):
     replaces: str = ""  # message id that this `void` withdrew
 
 
+class RecallRow(Row, frozen=True):
+    """A message recalled: by us (``out``), or by its sender (``in``), whether it came already or not."""
+
+    direction: str
+    partner: str
+    message_id: str  # of the message recalled
+    action: str
+    replaced_by: str
+    recall: str  # message id of the newest recall
+    release: str  # of our recall; empty for a partner's
+    at: Instant
+    answer: str = ""  # ``done`` or ``kept``: what our officer decided about a partner's recall
+    answered_by: str = ""
+    answered_at: Instant | None = None
+
+
 # --- inbound ---------------------------------------------------------------------------------------------------------
 
 

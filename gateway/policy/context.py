@@ -5,12 +5,13 @@ and does not find denies.
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
 
 from gateway.model.agreement import AgreementState, Ceiling, Route
 from gateway.model.kind import RecordKind
-from gateway.model.label import HandlingCode, LevelTable
+from gateway.model.label import Caveat, HandlingCode, LevelTable, Pap
 from gateway.model.officer import Officer
 from gateway.model.party import Assurance, Partner, RecipientKind
 from gateway.model.record import CanonicalRecord
@@ -37,6 +38,22 @@ class Compilation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     level: Ceiling
 
 
+class Transfer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """On what a transfer to one state outside the EU rests (Directive (EU) 2016/680 art. 36 to 38), and where it stands."""
+
+    ground: Literal["adequacy", "safeguards", "derogation"]
+    reference: str  # of the decision, the instrument or the assessment; empty: nobody has documented it
+
+
+class Derogation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What art. 38(3) demands be documented of one transfer: when, to whom, why, and which data."""
+
+    at: Instant
+    recipient: str  # organisation id
+    justification: str
+    data: tuple[str, ...]  # field patterns; no other leaves
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The thresholds a deployer sets. **Every default is absence, and absence denies**: nothing is set here."""
 
@@ -52,6 +69,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     domestic_handling_codes: tuple[HandlingCode, ...] = ()  # what a domestic recipient gets too
     minimum_assurance: Assurance | None = None  # for personal data of any level, beside the agreement's own
     compilation: Compilation | None = None
+    transfers: Mapping[str, Transfer] = {}  # ISO 3166 alpha-3 of a state outside the EU -> what holds for it
+    bdc_references: Mapping[RecipientKind, str] = {}  # legal reference for a kind of recipient art. 28 does not name
+    evaluation_recipients: tuple[RecipientKind, ...] = ()  # who may receive OCAM evaluations
+    pap_purposes: Mapping[Pap, tuple[str, ...]] = {}  # purposes for which an item so marked may leave
+    caveat_states: Mapping[Caveat, tuple[str, ...]] = {}  # alpha-3 of the states that handle it as we do
+    level_agreements: Mapping[str, str] = {}  # disabled row of the equivalence table -> series that enables it
+    ungraded_kinds: tuple[str, ...] = ()  # kinds whose records may leave without source and information grade
+    pnr_mask_months: int | None = None  # months after which a match is unmasked only with approval
+    pnr_term_months: int | None = None  # months after which a match does not leave at all
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +85,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
     ``record`` is what would be rendered; ``subject`` is the same record in full, from which facts about the person
     and the file are computed: they do not change because a field was withheld. ``officers`` holds the requester first
-    and, from approval on, the approver. ``permitted`` belongs to `decide`.
+    and, from approval on, the approver. ``permitted`` and ``members`` belong to `decide`.
     """
 
     record: CanonicalRecord
@@ -83,4 +109,6 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     request: Request | None = None
     lifts: tuple[Lift, ...] = ()
     judicial_authorisation: str = ""  # reference of the judicial authority's recorded consent; empty: none
+    derogation: Derogation | None = None  # recorded for this very transfer
     permitted: int | None = None  # fields left after the field rules; None before they ran
+    members: frozenset[str] | None = None  # members of which a field is left; None before they ran

@@ -53,7 +53,7 @@ def decide(policy: Policy, ctx: Context) -> Decision:
     }
     left = tuple(field for field in fields if verdicts[field.pointer].effect != "DENY")
     # (2)
-    release = judge(policy.release_rules, Reading(msgspec.structs.replace(ctx, permitted=len(left))))
+    release = judge(policy.release_rules, Reading(_after(ctx, left)))
     # (3)
     if not release.overruled and (lost := _lost(fields, left, ctx.kind.required)):
         first: dict[str, Reason] = {}  # one reason a rule, at the first field it withheld
@@ -85,17 +85,16 @@ def judge(rules: tuple[CompiledRule, ...], reading: Reading, pointer: str = "") 
     permitting: list[Reason] = []
     silent: list[Reason] = []
     for each in rules:
-        permits = each.rule.effect == "PERMIT"
-        try:
-            if not each.applies(reading):
-                continue
-            fires = each.condition(reading)
-        except FactUnreadable as unreadable:
-            (silent if permits else denying).append(_reason(each.rule, "DENY", pointer, unreadable.fact))
+        effect = each.rule.effect
+        permits = effect == "PERMIT"
+        answer = _ask(each, reading)
+        if answer is None:
             continue
-        if fires:
-            into = {"DENY": denying, "REVIEW": reviewing, "PERMIT": permitting}[each.rule.effect]
-            into.append(_reason(each.rule, each.rule.effect, pointer))
+        if isinstance(answer, FactUnreadable):
+            (silent if permits else denying).append(_reason(each.rule, "DENY", pointer, answer.fact))
+        elif answer:
+            into = permitting if permits else denying if effect == "DENY" else reviewing
+            into.append(_reason(each.rule, effect, pointer))
         elif permits:
             silent.append(_reason(each.rule, "DENY", pointer))
     if denying:
@@ -105,6 +104,25 @@ def judge(rules: tuple[CompiledRule, ...], reading: Reading, pointer: str = "") 
     if reviewing:
         return Verdict("REVIEW", tuple(reviewing))
     return Verdict("PERMIT", tuple(permitting))
+
+
+def _ask(each: CompiledRule, reading: Reading) -> bool | FactUnreadable | None:
+    """The rule's answer over this reading; worked out once for all fields marked alike when it sees no more of them."""
+    kept, name = reading.of_mark, each.rule.id
+    if each.of_mark and name in kept:
+        return kept[name]
+    answer: bool | FactUnreadable | None
+    try:
+        answer = bool(each.condition(reading)) if each.applies(reading) else None
+    except FactUnreadable as unreadable:
+        answer = unreadable
+    if each.of_mark:
+        kept[name] = answer
+    return answer
+
+
+def _after(ctx: Context, left: tuple[LabelledField, ...]) -> Context:
+    return msgspec.structs.replace(ctx, permitted=len(left), members=frozenset(map(_member, left)))
 
 
 def _lost(

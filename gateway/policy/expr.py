@@ -33,18 +33,28 @@ class FactUnreadable(Exception):
         self.fact = fact
 
 
+#: Whether a rule fires; None where it does not apply, and the fact at fault where that cannot be told.
+Answers = dict[str, bool | FactUnreadable | None]
+
+
 class Reading:
     """One look at the world: each fact is computed at most once, so no decision straddles two values of it."""
 
     def __init__(
         self, ctx: Context, field: LabelledField | None = None, release: "Reading | None" = None
     ) -> None:
-        self._ctx, self._field, self._release = ctx, field, release
-        self._seen: dict[str, Value | FactUnreadable | None] = {}
+        self._ctx, self._field = ctx, field
+        self._marks: dict[object, Answers] = {}
+        self._own: dict[str, Value | FactUnreadable | None] = {}
+        self._shared = self._own if release is None else release._own  # what release facts were found to be
+        #: By rule id, what rules say that see no more of a field than its mark: one answer for all marked alike.
+        self.of_mark: Answers = {}
 
     def of_field(self, field: LabelledField) -> "Reading":
-        """The same look, at one field: release facts are shared."""
-        return Reading(self._ctx, field, self)
+        """The same look, at one field: release facts are shared, and what is said of its mark."""
+        reading = Reading(self._ctx, field, self)
+        reading.of_mark = self._marks.setdefault((field.label, field.originator, field.consent), {})
+        return reading
 
     def value(self, spec: FactSpec) -> Value:
         """The fact's value; raises `FactUnreadable` for a missing or failing one."""
@@ -58,18 +68,17 @@ class Reading:
         return self._read(spec) is not None
 
     def _read(self, spec: FactSpec) -> Value | None:
-        if spec.scope == "release" and self._release is not None:
-            return self._release._read(spec)
-        if spec.name not in self._seen:
-            self._seen[spec.name] = self._compute(spec)
-        found = self._seen[spec.name]
-        if isinstance(found, FactUnreadable):
-            raise found
-        return found
+        found = self._shared if spec.scope == "release" else self._own
+        if spec.name not in found:
+            found[spec.name] = self._compute(spec)
+        value = found[spec.name]
+        if isinstance(value, FactUnreadable):
+            raise value
+        return value
 
     def _compute(self, spec: FactSpec) -> Value | FactUnreadable | None:
         try:
-            value = spec.compute(self._ctx, self._field)
+            value = spec.compute(self._ctx, None if spec.scope == "release" else self._field)
         except Exception:  # whatever went wrong in a fact, the answer is the same: it cannot be told
             return FactUnreadable(spec.name)
         # `type(...) is`, not isinstance: True is no count of 1.
@@ -265,13 +274,26 @@ def compile_condition(node: Node) -> Test:
             inner = compile_condition(operand)
             return lambda reading: not inner(reading)
         case All(operands=operands):
-            tests = tuple(map(compile_condition, operands))
-            return lambda reading: all(test(reading) for test in tests)
+            return _until(False, tuple(map(compile_condition, operands)))
         case Any_(operands=operands):
-            choices = tuple(map(compile_condition, operands))
-            return lambda reading: any(test(reading) for test in choices)
+            return _until(True, tuple(map(compile_condition, operands)))
+        case Binary(left=Fact(spec=spec), right=Const(value=constant)):  # the usual comparison, in one step
+            compare = _APPLY[type(node)]
+            return lambda reading: compare(reading.value(spec), constant)
         case Binary(left=left, right=right):
             apply, first, second = _APPLY[type(node)], compile_condition(left), compile_condition(right)
             return lambda reading: apply(first(reading), second(reading))
         case _:
             raise PolicyInvalid("a node of an unknown kind cannot be compiled")
+
+
+def _until(answer: bool, tests: tuple[Test, ...]) -> Test:
+    """Ask from left to right until one gives this answer."""
+
+    def ask(reading: Reading) -> bool:
+        for test in tests:  # a loop, for speed: a generator costs as much as what it asks
+            if bool(test(reading)) is answer:
+                return answer
+        return not answer
+
+    return ask

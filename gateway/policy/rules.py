@@ -16,7 +16,7 @@ import rfc8785
 from gateway.errors import PolicyInvalid
 from gateway.model.decision import Effect, SourceKind
 from gateway.policy.document import read_json
-from gateway.policy.expr import Node, Test, compile_condition, parse_condition
+from gateway.policy.expr import Node, Test, compile_condition, facts_of, parse_condition
 from gateway.policy.facts import FACTS, FactSpec, Scope
 
 
@@ -40,6 +40,7 @@ class CompiledRule(msgspec.Struct, frozen=True):
     rule: Rule
     applies: Test
     condition: Test
+    of_mark: bool  # of a field it sees no more than label, originator and consent
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -92,7 +93,15 @@ def load_policy(raw: bytes, facts: Mapping[str, FactSpec] = FACTS) -> Policy:
     rules = tuple(_rule(rule, facts) for rule in document.rules)
     # (4)
     compiled = [
-        CompiledRule(rule, compile_condition(rule.applies), compile_condition(rule.condition))
+        CompiledRule(
+            rule,
+            compile_condition(rule.applies),
+            compile_condition(rule.condition),
+            all(
+                facts[name].scope == "release" or facts[name].of_mark
+                for name in facts_of(rule.applies) | facts_of(rule.condition)
+            ),
+        )
         for rule in rules
     ]
     return Policy(

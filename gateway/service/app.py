@@ -13,7 +13,8 @@ import sqlite3
 import ssl
 import sys
 from collections.abc import AsyncIterator, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 import msgspec
 import structlog
@@ -23,6 +24,8 @@ from adapters.identities.system import SystemClock, SystemIds
 from adapters.keys.file import replace_file
 from adapters.partners.exchange import ExchangeTransport
 from adapters.records.bdc import BdcExtract
+from adapters.records.sanctions.parts import parts as list_parts
+from adapters.records.sanctions.reader import READERS as LIST_READERS
 from adapters.records.synthetic import extract
 from adapters.stores.database import connect
 from adapters.stores.sql import SqliteStore
@@ -40,18 +43,22 @@ from gateway.service.desk import Desk
 from gateway.service.desk_api import DeskApi
 from gateway.service.directory import load_directory
 from gateway.service.dispatcher import Dispatcher
+from gateway.service.exits import Endpoint, Exits
 from gateway.service.home import Home
-from gateway.service.http import QuietRunner
+from gateway.service.http import QuietRunner, partner_runner
 from gateway.service.imports import Imports
 from gateway.service.intake import Intake
 from gateway.service.keeper import Keeper
 from gateway.service.lanes import Queue
 from gateway.service.ledger import Ledger
 from gateway.service.logs import configure_logging
+from gateway.service.ocsp import ask
 from gateway.service.ops import Operations
 from gateway.service.partner_api import PartnerApi
+from gateway.service.plugins import RECORD_ADAPTERS, load_adapters, record_adapters
 from gateway.service.refusals import Refusals
 from gateway.service.releases import Releases
+from gateway.service.revocation import Revocations
 from gateway.service.sealing import Sealing
 from gateway.service.signer import process
 from gateway.service.signer.client import SignerClient
@@ -60,6 +67,7 @@ from gateway.service.signer_main import kinds
 from gateway.service.tls import (
     TlsEvidence,
     TlsFiles,
+    authorities,
     peer_evidence,
     pin_check,
     server_context,
@@ -79,13 +87,14 @@ EXIT_AUDIT_BROKEN = 4
 # --- the gateway -----------------------------------------------------------------------------------------------------
 
 
-def tls_files(home: Home, role: str) -> TlsFiles:
+def tls_files(home: Home, role: str, crl_grace_s: float = 0) -> TlsFiles:
     """Our TLS identity of one role and the partners' authorities with their revocation lists."""
     return TlsFiles(
         certificate=home.tls / f"{role}.pem",
         key=home.tls / f"{role}.key",
         partner_cas=tuple(sorted((home.tls / "partners").glob("*.pem"))),
         crls=tuple(sorted((home.tls / "partners").glob("*.crl"))),
+        crl_grace=timedelta(seconds=crl_grace_s),
     )
 
 
@@ -106,7 +115,7 @@ class Application:
         self._lock = home.own()
         self._signer = SignerProcess(home)
         self._to_signer = SignerClient(home.signer_socket)
-        self._tls = TlsWatch(lambda: tls_files(home, "server"), lambda: tls_files(home, "client"))
+        self._tls = TlsWatch(lambda: self._files("server"), lambda: self._files("client"))
         self._runners: list[web.AppRunner] = []
         self._listener: TlsListener | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -114,7 +123,9 @@ class Application:
         self.exit_code = 0
         self.gateway: Gateway
         self._refusals: Refusals
+        self._revocations: Revocations
         self._transport: ExchangeTransport
+        self.exits = Exits(self._endpoints)
 
     def fatal(self, reason: str) -> None:
         """The store or the proof is broken: nothing more is acknowledged; the process ends with code 4, now."""
@@ -126,12 +137,15 @@ class Application:
     async def start(self) -> None:
         """Start everything, in the order in which each part needs the one before.
 
-        (1) the store opens and keeps a probe write; (2) the signer answers; (3) no log is behind a signed head;
-        (4) the logs' heads are signed; (5) the control socket opens; (6) when listening: our own TLS listener is
-        probed in memory, then partners, operations, dispatcher, keeper and the watch on TLS files start.
+        (0) every pinned adapter is measured, then imported; (1) the store opens and keeps a probe write; (2) the signer
+        answers; (3) no log is behind a signed head; (4) the logs' heads are signed; (5) the control socket opens; (6)
+        when listening: our own TLS listener is probed in memory, then partners, operations, dispatcher, keeper and the
+        watch on TLS files start.
         """
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         config = self._loaded.config
+        # (0)
+        pinned = load_adapters(config.adapters, wired=(RECORD_ADAPTERS,))
         # (1)
         store = SqliteStore.open(self.home.database, fatal=self.fatal)
         store.probe()
@@ -141,9 +155,10 @@ class Application:
         vault = Vault(signer, ids)
         transport = ExchangeTransport(
             self._tls.client,
-            _check_server,
+            self._check_peer,
             connect_s=config.delivery.connect_timeout_s,
             answer_s=config.delivery.answer_timeout_s,
+            resolver=self.exits.resolver,
         )
         self._transport = transport
         now = clock.now()
@@ -165,6 +180,14 @@ class Application:
             fatal=self.fatal,
         )
         self._refusals = Refusals(self.gateway)
+        self._revocations = Revocations(
+            config.revocation,
+            partners=lambda: self.gateway.directory.partners.values(),
+            authorities=lambda: authorities(self._files("server")),
+            ask=lambda url, asked: ask(url, asked, self.exits.resolver),
+            clock=clock.now,
+            blocked=self._blocked,
+        )
         # (3)
         await self.gateway.refuse_rollback()
         # (4)
@@ -175,14 +198,16 @@ class Application:
         sealing = Sealing(self.gateway, releases)
         dispatcher = Dispatcher(self.gateway, sealing)
         self.gateway.wake = dispatcher.wake
-        imports = Imports(self.gateway, {"bdc-person/1.0": BdcExtract})
+        readers = record_adapters(pinned, self.gateway.kinds)
+        imports = Imports(self.gateway, {"bdc-person/1.0": BdcExtract, **LIST_READERS, **readers})
         desk = Desk(self.gateway, releases, imports, Changes(self.gateway), Queue(self.gateway, sealing))
         await self._open_control_socket(DeskApi(self.gateway, desk))
         # (6)
         if self._listen:
             context = await self._open_listeners()
             keeper = Keeper(self.gateway, imports, self._refusals)
-            for chore in (dispatcher.run(), keeper.run(), self._tls.run(context, self._tls_changed)):
+            chores = (dispatcher.run(), keeper.run(), self._tls.run(context, self._tls_changed))
+            for chore in (*chores, self._revocations.run()):
                 task = asyncio.create_task(chore)
                 task.add_done_callback(self._task_ended)
                 self._tasks.append(task)
@@ -220,10 +245,10 @@ class Application:
     async def _open_listeners(self) -> ssl.SSLContext:
         """Listen; returns the partner listener's context, which later files may be loaded into."""
         config = self._loaded.config
-        context = server_context(tls_files(self.home, "server"))
+        context = server_context(self._files("server"))
         self_probe(context)
         api = PartnerApi(self.gateway, Intake(self.gateway), self._refusals)
-        runner = QuietRunner(api.application(), access_log=None, keepalive_timeout=10, auto_decompress=False)
+        runner = partner_runner(api.application(), config.inbound)
         await runner.setup()
         self._runners.append(runner)
         if runner.server is None:
@@ -235,9 +260,7 @@ class Application:
             context,
             admit=self._admit,
             on_refused=self._refusals.count,
-            max_connections=config.inbound.connections,
-            # half of all places stay free for others
-            max_per_partner=max(1, config.inbound.connections // 2),
+            limits=config.inbound,
         )
         api.evidence = self._listener.evidence
         self.gateway.drop = self._listener.drop
@@ -264,9 +287,31 @@ class Application:
             self._listener.drop()
         await self._transport.reset()
 
+    def _endpoints(self) -> Iterator[Endpoint]:
+        """Where this gateway may connect to: partners in force, and the responders that the configuration names."""
+        partners = self.gateway.directory.partners.values()
+        urls = [partner.endpoint for partner in partners if not partner.stopped]
+        for url in filter(None, (*urls, *self._loaded.config.revocation.responders.values())):
+            with contextlib.suppress(ValueError):  # what is no URL leads nowhere
+                place = urlsplit(url)
+                yield place.hostname or "", place.port or (80 if place.scheme == "http" else 443)
+
+    def _files(self, role: str) -> TlsFiles:
+        return tls_files(self.home, role, self._loaded.config.revocation.crl_grace_s)
+
+    async def _blocked(self, org: str) -> None:
+        """A partner's certificate lost its good standing: in neither direction does a connection outlast that."""
+        self.gateway.drop(org)
+        await self._transport.reset()
+
     def _admit(self, evidence: TlsEvidence) -> object:
         partner = self.gateway.directory.partner(evidence.organisation)
-        return pin_check(evidence, pins(partner, "tls-client"))
+        pin_check(evidence, pins(partner, "tls-client"))
+        return self._revocations.require(partner.org, evidence.certificate_sha256)
+
+    def _check_peer(self, connection: ssl.SSLObject, partner: Partner) -> None:
+        evidence = _check_server(connection, partner)
+        self._revocations.require(partner.org, evidence.certificate_sha256)
 
     async def stop(self) -> None:
         """Stop in the reverse order; what was acknowledged is durable already."""
@@ -289,13 +334,14 @@ class Application:
         self._lock.release()
 
 
-def _check_server(connection: ssl.SSLObject, partner: Partner) -> None:
+def _check_server(connection: ssl.SSLObject, partner: Partner) -> TlsEvidence:
     """The server is this partner's own: its certificate names that organisation, and the entry pins its key. A pinned
     authority alone would let in every organisation it certified."""
     evidence = peer_evidence(connection)
     if evidence.organisation != partner.org:
         raise UnknownPartner("the server is another organisation's", diagnostic={"rule": "organisation"})
     pin_check(evidence, pins(partner, "tls-server"))
+    return evidence
 
 
 def _refuse_demo_material(home: Home, profile: str, founded: str) -> None:
@@ -325,6 +371,7 @@ async def running(home: Home, *, listen: bool) -> AsyncIterator[Application]:
 async def serve(home: Home, *, with_parent: bool = False) -> int:
     """Serve until SIGTERM or SIGINT, or until standard input closes (``with_parent``); returns the exit code."""
     async with running(home, listen=True) as application:
+        application.exits.close_all_others()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, application.ended.set)
@@ -372,6 +419,7 @@ __all__ = [
     "Application",
     "GatewayError",
     "configure_logging",
+    "list_parts",
     "now",
     "open_logs",
     "running",

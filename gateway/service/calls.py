@@ -6,6 +6,8 @@ officer's endorsement over ``{home, op, params_sha256, at, nonce}``, where ``par
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from gateway.model.decision import FieldOutcome, Reason
@@ -67,6 +69,54 @@ class Imported(msgspec.Struct, frozen=True):
     unchanged: int
     unlabelled: int
     bad: tuple[BadLine, ...]
+
+
+class ListComplete(Params, frozen=True):
+    """A whole list was imported: which, when it was made, how many entries landed and how many did not."""
+
+    kind: str  # with the list: ``sanctions-entry/1.0/un``
+    generated: Instant
+    entries: int
+    bad: int
+    shrunk: bool = False  # the officer says that the list really lost that many
+
+
+class ListCompleted(msgspec.Struct, frozen=True):
+    """Entries that the list holds no more, whether they were marked as delisted, and candidates by band."""
+
+    gone: int
+    delisted: int
+    matches: dict[str, int]
+
+
+class FindMatches(Params, frozen=True):
+    """Candidates between imported persons and listed entries, best first; ``list`` empty means every list."""
+
+    list: str = ""
+    minimum: int = 40
+    after: str = ""  # `MatchView.id` of the last one seen
+    limit: int = 100
+
+
+class MatchPoint(msgspec.Struct, frozen=True):
+    """One reason for a score: what agrees or differs, never a value."""
+
+    code: str
+    points: int
+
+
+class MatchView(msgspec.Struct, frozen=True):
+    """A candidate for a human to judge; names are empty for an officer without need to know."""
+
+    id: str
+    person: str  # handle
+    entry: str  # handle
+    list: str
+    score: int
+    band: str
+    reasons: tuple[MatchPoint, ...]
+    person_name: str = ""
+    entry_name: str = ""
 
 
 class RecordSummary(msgspec.Struct, frozen=True):
@@ -179,6 +229,32 @@ class LaneCall(Params, frozen=True):
     conversation: str
 
 
+class RecallMessage(Params, frozen=True):
+    """Prepare the recall of one message of ours, by its id: the one the officer will sign, not its release's."""
+
+    message: str
+    action: str
+    replaced_by: str = ""
+    justification: str = ""
+
+
+class AnswerRecall(Params, frozen=True):
+    """What our officer decided about a message, ``ID`` or ``ORG/ID``, that its sender recalled."""
+
+    message: str
+    answer: Literal["done", "kept"]
+
+
+class RecallView(msgspec.Struct, frozen=True):
+    """What its sender said of a message afterwards, and what we answered."""
+
+    action: str
+    replaced_by: str  # message id, or empty
+    at: Instant
+    answer: str = ""
+    answered_at: Instant | None = None
+
+
 class InboxItem(msgspec.Struct, frozen=True):
     """A message received: no content."""
 
@@ -189,6 +265,7 @@ class InboxItem(msgspec.Struct, frozen=True):
     type: str
     state: str
     received_at: Instant
+    recall: RecallView | None = None
 
 
 class InboxView(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway import __version__
-from gateway.errors import NotFound, RequestInvalid, RoleMissing
+from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing
 from gateway.model.decision import Reason
 from gateway.model.officer import Officer, Role
 from gateway.model.record import CanonicalRecord, fields_of
@@ -31,7 +31,9 @@ from gateway.service.contents import InboundBody
 from gateway.service.context import Gateway
 from gateway.service.imports import Imports
 from gateway.service.lanes import Queue
-from gateway.service.received import received, received_page
+from gateway.service.lists import Lists
+from gateway.service.recalls import Recalls
+from gateway.service.received import inbox_item, received, received_page
 from gateway.service.releases import Drafted, Releases, Why
 from gateway.service.vault import keys_of
 from gateway.wire.ct_json import CtJson
@@ -40,6 +42,7 @@ from gateway.wire.ct_json import CtJson
 MAX_PAGE = 500
 
 DESK: tuple[Role, ...] = ("requester", "approver", "reviewer", "inbox")
+RECALLERS: tuple[Role, ...] = ("requester", "approver")
 ANYBODY: tuple[Role, ...] = (*DESK, "lift-approver", "security-officer", "operator")
 
 
@@ -63,6 +66,8 @@ class Desk:
     ) -> None:
         self._g = gateway
         self._releases, self._imports, self._changes, self._queue = releases, imports, changes, queue
+        self._lists = Lists(gateway, imports)
+        self._recalls = Recalls(gateway)
 
     def operations(self) -> dict[str, Operation]:
         """The closed table. An operation that is not in it does not exist."""
@@ -72,6 +77,10 @@ class Desk:
             "records/import": Operation(
                 calls.ImportChunk, ("requester",), self.records_import, repeatable=True
             ),
+            "records/complete": Operation(
+                calls.ListComplete, ("requester",), self.records_complete, repeatable=True
+            ),
+            "records/matches": Operation(calls.FindMatches, DESK, self.records_matches),
             "records/list": Operation(calls.Page, DESK, self.records_list),
             "records/show": Operation(calls.Named, DESK, self.records_show),
             "records/purge": Operation(
@@ -86,6 +95,10 @@ class Desk:
             "releases/cancel": Operation(
                 calls.Ended, ("requester", "approver"), self.cancel, repeatable=True
             ),
+            "recalls/prepare": Operation(
+                calls.RecallMessage, RECALLERS, self._recalls.prepare, repeatable=True
+            ),
+            "recalls/endorse": Operation(calls.Endorsed, RECALLERS, self._recalls.endorse, repeatable=True),
             "queue/list": Operation(calls.Page, (*DESK, "operator"), self.queue_list),
             "queue/hold": Operation(
                 calls.LaneCall, ("approver", "operator"), self.queue_hold, repeatable=True
@@ -96,6 +109,7 @@ class Desk:
             "queue/skip": Operation(calls.LaneCall, ("approver",), self.queue_skip, repeatable=True),
             "inbox/list": Operation(calls.Page, DESK, self.inbox_list),
             "inbox/show": Operation(calls.Named, DESK, self.inbox_show),
+            "inbox/recall": Operation(calls.AnswerRecall, ("inbox",), self._recalls.answer, repeatable=True),
             "inbox/quarantine": Operation(calls.Page, DESK, self.quarantine_list),
             "messages/trace": Operation(calls.Named, (*DESK, "operator"), self.trace),
             "officers/list": Operation(calls.Page, (*security, "reviewer"), self.officers),
@@ -133,6 +147,18 @@ class Desk:
 
     async def records_import(self, officer: Officer, params: calls.ImportChunk) -> calls.Imported:
         return await self._imports.lines(officer, params.kind, params.lines, params.first_line)
+
+    async def records_complete(self, officer: Officer, params: calls.ListComplete) -> calls.ListCompleted:
+        """What the list holds no more is marked, and who may be on it is counted."""
+        gone, delisted = await self._lists.complete(officer, params)
+        return calls.ListCompleted(gone, delisted, await self._lists.bands(officer, params.kind))
+
+    async def records_matches(self, officer: Officer, params: calls.FindMatches) -> list[calls.MatchView]:
+        """Candidates, of what the officer's clearance reaches; the read is an entry (LED art. 25)."""
+        found = await self._lists.matches(officer, params, _limit(params.limit))
+        handles = sorted({handle for one in found for handle in (one.person, one.entry)})
+        await self._read(officer, "", "matches", handles)
+        return found
 
     async def records_purge(self, officer: Officer, params: calls.Empty) -> dict[str, int]:
         return {"purged": await self._imports.purge(officer.id)}
@@ -266,19 +292,22 @@ class Desk:
     async def inbox_list(self, officer: Officer, params: calls.Page) -> list[calls.InboxItem]:
         """By sender and id; ``after`` is ``ORG/ID``."""
         limit = _limit(params.limit)
-        rows = await self._g.store.read(lambda tx: received_page(tx, params.after, limit))
-        return [_inbox_item(row) for row in rows]
+        return await self._g.store.read(
+            lambda tx: [inbox_item(tx, row) for row in received_page(tx, params.after, limit)]
+        )
 
     async def inbox_show(self, officer: Officer, params: calls.Named) -> calls.InboxView:
         """By ``ID``, or ``ORG/ID`` when two partners sent a message of that id."""
 
-        def find(tx: ReadTx) -> tuple[InboxRow, list[KeyRow]]:
+        def find(tx: ReadTx) -> tuple[InboxRow, calls.InboxItem, list[KeyRow]]:
             row = received(tx, params.id)
             if row is None:
                 raise NotFound("there is no message of this id")
-            return row, keys_of(tx, [row.key])
+            return row, inbox_item(tx, row), keys_of(tx, [row.key])
 
-        found, keys = await self._g.store.read(find)
+        found, item, keys = await self._g.store.read(find)
+        if item.recall is not None and item.recall.answer == "done":
+            raise Conflict("this message was recalled, and the answer was done: it is not shown any more")
         await self._g.vault.unlock(keys)
         body = await self._g.store.read(lambda tx: self._g.vault.open(tx, found.body, InboundBody))
         message = CtJson().parse(body.payload)
@@ -288,7 +317,7 @@ class Desk:
         if not all(officer.needs_to_know(part.kind) for part in message.records):
             raise RoleMissing("this kind of record is outside your need to know")
         await self._read(officer, found.message_id, "inbox")
-        return calls.InboxView(_inbox_item(found), body.payload, found.receipt)
+        return calls.InboxView(item, body.payload, found.receipt)
 
     async def quarantine_list(self, officer: Officer, params: calls.Page) -> list[calls.QuarantineItem]:
         rows = await self._page(QuarantineRow, {}, "id", params)
@@ -389,13 +418,14 @@ class Desk:
 
         return await self._g.store.read(read)
 
-    async def _read(self, officer: Officer, subject: str, what: str) -> None:
+    async def _read(self, officer: Officer, subject: str, what: str, records: Sequence[str] = ()) -> None:
         """A read of content is an entry of the master log before the content is shown."""
         now = self._g.clock.now()
         await self._g.vault.reserve()
 
         def unit(tx: Tx) -> None:
-            self._g.ledger.record(tx, now, "read", officer.id, subject, {"what": what})
+            detail = {"what": what} | ({"records": list(records)} if records else {})
+            self._g.ledger.record(tx, now, "read", officer.id, subject, detail)
 
         await self._g.store.write(unit)
 
@@ -432,12 +462,6 @@ def _view(draft: Drafted) -> calls.DecisionView:
         conversation=draft.conversation,
         statement=draft.statement,
         payload=draft.payload,
-    )
-
-
-def _inbox_item(row: InboxRow) -> calls.InboxItem:
-    return calls.InboxItem(
-        row.sender, row.message_id, row.conversation, row.seq, row.type, row.state, row.received_at
     )
 
 

@@ -30,9 +30,10 @@ from gateway.model.rows import (
     ReservationRow,
 )
 from gateway.ports import ReadTx, Tx
-from gateway.service.contents import ReceiptBody, ReleaseBody, SealBody
+from gateway.service.contents import ReceiptBody, SealBody
 from gateway.service.context import Gateway
 from gateway.service.held import held_row, keep_head
+from gateway.service.ledger import Crossing
 from gateway.service.sealing import Sealing
 from gateway.service.slots import Slot, Slots, due_lanes, finish, hold, move, outbox_row
 from gateway.service.vault import keys_of
@@ -115,8 +116,9 @@ class Dispatcher:
         slots = await self._slots.heads(partner)
         if not slots:
             return False
-        # (1)
-        if any(slot.row.state == "queued" for slot in slots):
+        await self._g.turn_directory()
+        # (1) again where a void made room: a batch that is short by one would tell that something was withdrawn
+        while any(slot.row.state == "queued" for slot in slots):
             slots = await self._sealing.sequence(partner, slots)
         # (2)
         if any(slot.row.state == "sequenced" for slot in slots):
@@ -192,8 +194,8 @@ class Dispatcher:
         def sealed(tx: ReadTx) -> list[bytes]:
             messages = []
             for slot in slots:
-                jws = self._g.vault.open(tx, slot.row.seal, SealBody).jws
-                header = read_seal(jws)
+                seal = self._g.vault.open(tx, slot.row.seal, SealBody)
+                header = read_seal(seal.jws)
                 preamble = Preamble(
                     v=1,
                     suite=header.suite,
@@ -202,7 +204,8 @@ class Dispatcher:
                     jti=header.jti,
                     enc_kid=header.enc_kid,
                 )
-                messages.append(encrypt(preamble, pack(jws, slot.payload), keys[header.enc_kid]))
+                plaintext = pack(seal.jws, slot.payload, seal.second)
+                messages.append(encrypt(preamble, plaintext, keys[header.enc_kid]))
             return messages
 
         try:
@@ -272,10 +275,7 @@ class Dispatcher:
                 raw = canonical(statement)
                 body = gateway.vault.seal(key, ReceiptBody(raw, receipt.jws, salt))
                 tx.insert(key.row, body, ReceiptRow(statement.id, "in", partner, key.id, body.id, True, now))
-                gateway.ledger.announce(
-                    tx,
-                    now,
-                    partner,
+                crossing = Crossing(
                     direction="in",
                     event="receipt",
                     message_id=statement.id,
@@ -285,6 +285,7 @@ class Dispatcher:
                     payload=raw,
                     salt=salt,
                 )
+                gateway.ledger.announce(tx, now, partner, [crossing])
             if witness is not None:
                 keep_head(gateway, tx, witness, partner, now)
             for slot in slots:
@@ -346,7 +347,7 @@ class Dispatcher:
             return
         release = found[0]
         await gateway.vault.unlock(await gateway.store.read(lambda tx: keys_of(tx, [release.key])))
-        body = await gateway.store.read(lambda tx: gateway.vault.open(tx, release.body, ReleaseBody))
+        body = await gateway.store.read(lambda tx: self._slots.content(tx, release))
         original = msgspec.structs.replace(
             slot,
             row=msgspec.structs.replace(
@@ -377,7 +378,8 @@ class Dispatcher:
                 )
             )
             tx.put(msgspec.structs.replace(release, state=step(release.state, "accept")))
-            tx.put(ReservationRow(release.partner, release.subject, release.id, now))
+            if release.type != "recall":  # which the partner holds nothing by
+                tx.put(ReservationRow(release.partner, release.subject, release.id, now))
             tx.put(msgspec.structs.replace(lane, held=False))
             finish(tx, current)
 

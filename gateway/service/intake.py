@@ -7,7 +7,7 @@ the answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -23,13 +23,15 @@ from gateway.errors import (
     WrongAudience,
 )
 from gateway.flow.change import digest
-from gateway.flow.inbound import AdmittedMessage, admit, check_seq, check_window
+from gateway.flow.inbound import AdmittedMessage, admit, check_covered, check_seq, check_window
 from gateway.model.party import Partner
 from gateway.model.rows import HeldRow, InboxRow, KeyRow, LaneRow, QuarantineRow, ReceiptRow
 from gateway.ports import ReadTx, Tx
 from gateway.service.contents import InboundBody, QuarantineBody, ReceiptBody
 from gateway.service.context import Gateway
 from gateway.service.held import held_row, keep_head
+from gateway.service.ledger import Crossing
+from gateway.service.received import note_recall
 from gateway.service.vault import keys_of
 from gateway.wire.container import deframe, require_consistent, split, unpack
 from gateway.wire.ct_json import CtJson
@@ -46,6 +48,7 @@ class Arrived(msgspec.Struct, frozen=True):
     header: SealHeader
     payload: bytes
     jws: str
+    second: str
 
     @property
     def digest(self) -> str:
@@ -67,20 +70,27 @@ class Intake:
     def __init__(self, gateway: Gateway) -> None:
         self._g = gateway
 
-    async def accept(self, org: str, raw: bytes) -> str:
+    async def accept(
+        self, org: str, raw: bytes, *, counted: Callable[[int], object] = lambda _n: None
+    ) -> str:
         """Handle one POST of the partner behind this TLS identity; returns the receipt (compact JWS).
 
         (1) the partner is in force; (2) every message opens and its seal is readable, or the batch is not
         attributable and refused whole; (3) known identities are recognised before anything else is asked; (4) each
         unknown one is verified and admitted, alone; (5) sequence, effects, entries and the receipt *statement* are
         one commit; (6) the signer signs the stored statement, the signature is stored, the receipt is the answer.
-        Raises a `PartnerFault` only when the POST as a whole is refused.
+        Raises a `PartnerFault` only when the POST as a whole is refused. ``counted`` is told how many messages came,
+        before anything is done for them.
         """
         # (1)
+        await self._g.turn_directory()
         partner = self._g.directory.partner(org)
         now = self._g.clock.now()
         # (2)
-        arrived = [await self._open(partner, sealed) for sealed in deframe(raw)]
+        batch = deframe(raw)
+        del raw  # the messages are copies: a batch stands in memory once
+        counted(len(batch))
+        arrived = [await self._open(partner, sealed) for sealed in batch]
         if len({one.header.jti for one in arrived}) != len(arrived):
             raise MalformedMessage("a batch names one message twice")
         # (3)
@@ -115,7 +125,7 @@ class Intake:
         parts = unpack(await self._g.signer.open(preamble.suite, line, ciphertext))
         header = read_seal(parts.jws)
         require_consistent(preamble, header)
-        return Arrived(sealed, header, parts.payload, parts.jws)
+        return Arrived(sealed, header, parts.payload, parts.jws, parts.second)
 
     async def _known(self, org: str, arrived: Sequence[Arrived]) -> dict[str, ReceiptItem | PartnerFault]:
         """What we answered before: accepted ones by identity, and id clashes with other bytes."""
@@ -160,12 +170,18 @@ class Intake:
     # --- checking -----------------------------------------------------------------------------------------------
 
     def _check(self, partner: Partner, one: Arrived, now: datetime) -> Checked | PartnerFault:
-        """Seal, window, strict parse, agreement. The fault is a value: a message fails alone."""
+        """Seal, window, strict parse, agreement. The fault is a value: a message fails alone.
+
+        The signature profile is the one of the agreement in force: what a seal claims of itself decides nothing.
+        """
         try:
-            evidence = verify_seal(one.jws, one.payload, partner.keys_for("message"), now=now)
+            agreement = self._g.directory.agreement(partner.org)
+            (profile,) = agreement.terms.signature_profiles
+            evidence = verify_seal(
+                one.jws, one.second, one.payload, partner.keys_for("message"), profile=profile, now=now
+            )
             check_window(evidence, now=now)
             message = CtJson().parse(one.payload)
-            agreement = self._g.directory.agreement(partner.org)
             if agreement.sha256 != one.header.agreement:
                 raise OutsideAgreement("the message names another agreement than the one in force")
             admitted = admit(
@@ -179,7 +195,7 @@ class Intake:
             )
             return Checked(one, admitted, held_row(partner, self._g.org, one.header.checkpoint, now))
         except PartnerFault as fault:
-            return fault
+            return fault.with_traceback(None)  # whose frames would hold the parsed payload until the commit
 
     # --- committing ---------------------------------------------------------------------------------------------
 
@@ -196,6 +212,7 @@ class Intake:
 
         def unit(tx: Tx) -> None:
             items: list[ReceiptItem] = []
+            crossings: list[Crossing] = []
             stuck: set[str] = set()
             for one, verdict in zip(arrived, verdicts, strict=True):
                 if isinstance(verdict, ReceiptItem):
@@ -203,7 +220,7 @@ class Intake:
                 elif one.header.conv in stuck:
                     items.append(ReceiptItem(one.header.jti, one.digest, "not-processed"))
                 else:
-                    item = self._one(tx, partner, one, verdict, receipt, now)
+                    item = self._one(tx, partner, one, verdict, receipt, now, crossings)
                     items.append(item)
                     if item.outcome != "accepted":
                         stuck.add(one.header.conv)
@@ -222,19 +239,19 @@ class Intake:
             key, salt = gateway.vault.fresh(now), gateway.ids.blind()
             body = gateway.vault.seal(key, ReceiptBody(statement, "", salt))
             tx.insert(key.row, body, ReceiptRow(receipt, "out", partner.org, key.id, body.id, False, now))
-            gateway.ledger.announce(
-                tx,
-                now,
-                partner.org,
-                direction="out",
-                event="receipt",
-                message_id=receipt,
-                conversation=receipt,
-                seq=len(items),
-                message_type="receipt",
-                payload=statement,
-                salt=salt,
+            crossings.append(
+                Crossing(
+                    direction="out",
+                    event="receipt",
+                    message_id=receipt,
+                    conversation=receipt,
+                    seq=len(items),
+                    message_type="receipt",
+                    payload=statement,
+                    salt=salt,
+                )
             )
+            gateway.ledger.announce(tx, now, partner.org, crossings)
 
         await gateway.store.write(unit)
         return receipt
@@ -247,7 +264,9 @@ class Intake:
         verdict: Checked | PartnerFault,
         receipt: str,
         now: datetime,
+        crossings: list[Crossing],
     ) -> ReceiptItem:
+        """What becomes of one message; what is kept of it stands in ``crossings``, to be announced."""
         header = one.header
         if isinstance(verdict, Checked) and tx.get(InboxRow, partner.org, header.jti) is not None:
             # It came over another connection meanwhile and was committed first: the next try gets that receipt.
@@ -257,18 +276,21 @@ class Intake:
                 raise verdict
             lane = tx.get(LaneRow, partner.org, header.conv) or LaneRow(partner.org, header.conv)
             check_seq(header.seq, lane.expected)
+            check_covered(header.seq, verdict.witness.size if verdict.witness else 0)
         except PartnerFault as fault:
             self._quarantine(tx, partner.org, one, fault, now)
             expected = fault.expected if isinstance(fault, OutOfOrder) else 0
             return ReceiptItem(header.jti, one.digest, "refused", fault.code, expected)
-        self._keep(tx, partner.org, one, verdict, receipt, now)
+        crossings.append(self._keep(tx, partner.org, one, verdict, receipt, now))
         tx.put(msgspec.structs.replace(lane, expected=lane.expected + 1))
         return ReceiptItem(header.jti, one.digest, "accepted")
 
-    def _keep(self, tx: Tx, org: str, one: Arrived, checked: Checked, receipt: str, now: datetime) -> None:
+    def _keep(
+        self, tx: Tx, org: str, one: Arrived, checked: Checked, receipt: str, now: datetime
+    ) -> Crossing:
         gateway, header = self._g, one.header
         key, salt = gateway.vault.fresh(now), gateway.ids.blind()
-        body = gateway.vault.seal(key, InboundBody(one.payload, one.jws, one.digest, salt))
+        body = gateway.vault.seal(key, InboundBody(one.payload, one.jws, one.digest, salt, one.second))
         tx.insert(
             key.row,
             body,
@@ -286,12 +308,12 @@ class Intake:
                 received_at=now,
             ),
         )
+        recall = checked.admitted.message.recall
+        if recall is not None:
+            note_recall(tx, org, recall, header.jti, now)
         if checked.witness is not None:
             keep_head(gateway, tx, checked.witness, org, now)
-        gateway.ledger.announce(
-            tx,
-            now,
-            org,
+        return Crossing(
             direction="in",
             event="message",
             message_id=header.jti,

@@ -40,6 +40,7 @@ class Keeper:
         while True:
             try:
                 await self.beat()
+                await self._g.turn_directory()
                 await self._g.checkpoint_logs(await self._moved())
                 if beats % REFUSALS_EVERY == 0:
                     await self._refusals.flush()

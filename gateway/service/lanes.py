@@ -7,7 +7,7 @@ import msgspec
 from gateway.audit.entry import parse_partner_entry
 from gateway.errors import Conflict, NotFound
 from gateway.model.officer import Officer
-from gateway.model.rows import EndorsementRow, LaneRow, OutboxRow, ReceiptRow, ReleaseRow
+from gateway.model.rows import EndorsementRow, LaneRow, OutboxRow, RecallRow, ReceiptRow, ReleaseRow
 from gateway.model.time import rfc3339
 from gateway.ports import ReadTx, Tx
 from gateway.service.calls import QueueItem, Trace, TraceStep
@@ -136,6 +136,10 @@ class Queue:
         receipt = tx.get(ReceiptRow, queued.receipt) if queued is not None and queued.receipt else None
         if receipt is not None:
             steps.append(TraceStep(rfc3339(receipt.at), "receipt verified", release.partner))
+        recall = tx.get(RecallRow, "out", release.partner, release.message_id)
+        if recall is not None and recall.recall:
+            what = f"recalled ({recall.action}) by message {recall.recall}"
+            steps.append(TraceStep(rfc3339(recall.at), what, "gateway"))
         if release.reason:
             steps.append(TraceStep("", f"{release.state}: {release.reason}"))
         return Trace(

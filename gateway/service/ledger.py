@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -12,6 +13,7 @@ from gateway.audit import tree
 from gateway.audit.checkpoint import master_origin, partner_origin
 from gateway.audit.entry import (
     HouseEvent,
+    WireEvent,
     body_commitment,
     detail_commitment,
     master_commitment,
@@ -29,6 +31,20 @@ class Detail(msgspec.Struct, frozen=True):
 
     salt: bytes
     detail: bytes
+
+
+class Crossing(msgspec.Struct, frozen=True):
+    """What crosses a partner's wire, as its log is told. A receipt stands in no conversation: its own id takes that
+    place, and ``seq`` counts the messages it answers."""
+
+    direction: Literal["in", "out"]
+    event: WireEvent
+    message_id: str
+    conversation: str
+    seq: int
+    message_type: str
+    payload: bytes
+    salt: bytes  # whoever keeps it can open the commitments to the payload and to the master log
 
 
 class TxTiles:
@@ -81,42 +97,30 @@ class Ledger:
         position = self.append(tx, self.master, [entry])
         tx.insert(key.row, body, EntryBodyRow(self.master, position, body.id))
 
-    def announce(
-        self,
-        tx: Tx,
-        now: datetime,
-        partner: str,
-        *,
-        direction: str,
-        event: str,
-        message_id: str,
-        conversation: str,
-        seq: int,
-        message_type: str,
-        payload: bytes,
-        salt: bytes,
-    ) -> int:
-        """Append one crossing to the partner's log; returns its position.
+    def announce(self, tx: Tx, now: datetime, partner: str, crossings: Sequence[Crossing]) -> int:
+        """Append what crossed to the partner's log, in this order; returns the position of the first.
 
-        A receipt stands in no conversation: its own id takes that place, and ``seq`` counts the messages it answers.
-
-        It commits to the payload under ``salt`` and, under a salt derived from it, to the newest master checkpoint, so
-        that a partner's cosignature fixes the master log too. Who keeps ``salt`` can open both commitments.
+        Each entry commits to the payload under the crossing's salt and, under a salt derived from it, to the newest
+        master checkpoint, so that a partner's cosignature fixes the master log too.
         """
         newest = self.newest(tx, self.master)
-        entry = partner_entry(
-            at=now,
-            blind=self._ids.blind(),
-            body=body_commitment(salt, hashlib.sha256(payload).digest()),
-            conv=conversation,
-            direction="in" if direction == "in" else "out",
-            event="message" if event == "message" else "receipt",
-            message_id=message_id,
-            master=master_commitment(_master_salt(salt), newest.note if newest else b""),
-            seq=seq,
-            type=message_type,
-        )
-        return self.append(tx, self.of_partner(partner), [entry])
+        note = newest.note if newest else b""
+        entries = [
+            partner_entry(
+                at=now,
+                blind=self._ids.blind(),
+                body=body_commitment(one.salt, hashlib.sha256(one.payload).digest()),
+                conv=one.conversation,
+                direction=one.direction,
+                event=one.event,
+                message_id=one.message_id,
+                master=master_commitment(_master_salt(one.salt), note),
+                seq=one.seq,
+                type=one.message_type,
+            )
+            for one in crossings
+        ]
+        return self.append(tx, self.of_partner(partner), entries)
 
     # --- proving ------------------------------------------------------------------------------------------------
 

@@ -254,11 +254,12 @@ def _log_keys_of_partners(tx: ReadTx) -> dict[str, list[VerifierKey]]:
 
 
 def document_in_force(tx: ReadTx, kind: str, name: str) -> bytes:
-    """The exact bytes of the document in force for this target, as a change of it must start from. `NotFound`."""
+    """The exact bytes of the document in force for this target, as a change of it must start from: of an agreement, the
+    newest version, begun or not. `NotFound`."""
     rows = tx.select(DirectoryRow, {"kind": kind, "id": name, "current": True})
     if not rows:
         raise NotFound(f"there is no {kind} of this id in force")
-    return rows[0].document
+    return max(rows, key=lambda row: row.version).document
 
 
 class Proof(msgspec.Struct, frozen=True):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+import msgspec
+
 from gateway.errors import Conflict, RequestInvalid
-from gateway.model.rows import InboxRow, ReceiptRow
+from gateway.model.message import Recall
+from gateway.model.rows import InboxRow, RecallRow, ReceiptRow
 from gateway.model.time import rfc3339
-from gateway.ports import ReadTx
-from gateway.service.calls import Trace, TraceStep
+from gateway.ports import ReadTx, Tx
+from gateway.service.calls import InboxItem, RecallView, Trace, TraceStep
 
 #: Between sender and message id, in a name and in a page's cursor. Neither of them holds one.
 SEPARATOR = "/"
@@ -50,6 +55,12 @@ def trace_received(tx: ReadTx, row: InboxRow) -> Trace:
     receipt = tx.get(ReceiptRow, row.receipt)
     if receipt is not None:
         steps.append(TraceStep(rfc3339(receipt.at), "receipt given", "gateway"))
+    recall = recall_of(tx, row)
+    if recall is not None:
+        steps.append(TraceStep(rfc3339(recall.at), f"recalled ({recall.action})", row.sender))
+        if recall.answered_at is not None:
+            what = f"recall answered: {recall.answer}"
+            steps.append(TraceStep(rfc3339(recall.answered_at), what, recall.answered_by))
     return Trace(
         row.message_id,
         row.message_id,
@@ -60,4 +71,42 @@ def trace_received(tx: ReadTx, row: InboxRow) -> Trace:
         0,
         tuple(steps),
         row.receipt,
+    )
+
+
+# --- recalls ---------------------------------------------------------------------------------------------------------
+
+
+def note_recall(tx: Tx, sender: str, recall: Recall, by: str, now: datetime) -> None:
+    """Remember what a sender says of an earlier message of its own, whether that message came or not.
+
+    Said again, it changes nothing. Another action takes the place of the one before and is a new question to our
+    officer, unless the answer was ``done``, after which there is nothing left to ask.
+    """
+    before = tx.get(RecallRow, "in", sender, recall.recalls)
+    if before is not None and (before.action, before.replaced_by) == (recall.action, recall.replaced_by):
+        return
+    row = RecallRow("in", sender, recall.recalls, recall.action, recall.replaced_by, by, "", now)
+    if before is not None and before.answer == "done":
+        row = msgspec.structs.replace(
+            row, answer=before.answer, answered_by=before.answered_by, answered_at=before.answered_at
+        )
+    tx.put(row)
+
+
+def recall_of(tx: ReadTx, row: InboxRow) -> RecallRow | None:
+    """What its sender said of this message before or after it came, or None."""
+    return tx.get(RecallRow, "in", row.sender, row.message_id)
+
+
+def inbox_item(tx: ReadTx, row: InboxRow) -> InboxItem:
+    """A message received, for a list: no content."""
+    recall = recall_of(tx, row)
+    view = (
+        RecallView(recall.action, recall.replaced_by, recall.at, recall.answer, recall.answered_at)
+        if recall is not None
+        else None
+    )
+    return InboxItem(
+        row.sender, row.message_id, row.conversation, row.seq, row.type, row.state, row.received_at, view
     )

@@ -25,13 +25,15 @@ from gateway.model.rows import (
     OutboxRow,
     ReleaseRow,
 )
-from gateway.model.signing import ReleaseEvidence, SealBatch, SealRequest
+from gateway.model.signing import RecallEvidence, ReleaseEvidence, SealBatch, SealRequest
 from gateway.model.time import rfc3339
 from gateway.ports import ReadTx, Tx
-from gateway.service.contents import EndorsementBody, ProtocolBody, SealBody
+from gateway.service.contents import EndorsementBody, ProtocolBody, RecallBody, ReleaseBody, SealBody
 from gateway.service.context import Gateway
+from gateway.service.ledger import Crossing
+from gateway.service.recalls import Recalls, recalled_by_us
 from gateway.service.releases import Releases
-from gateway.service.slots import Slot, Slots, entry_bytes, finish, hold, move, outbox_row, release_row
+from gateway.service.slots import Slot, Slots, entry_bytes, hold, leave, move, outbox_row, release_row
 from gateway.wire.ct_json import CtJson
 
 log = structlog.get_logger()
@@ -45,6 +47,7 @@ class Sealing:
 
     def __init__(self, gateway: Gateway, releases: Releases) -> None:
         self._g, self._releases, self._slots = gateway, releases, Slots(gateway)
+        self._recalls = Recalls(gateway)
 
     # --- C4 -----------------------------------------------------------------------------------------------------
 
@@ -53,13 +56,20 @@ class Sealing:
         await self._g.vault.reserve(2 * len(slots))
 
         def unit(tx: Tx) -> None:
+            going = []
             for slot in slots:
                 row = tx.get(OutboxRow, slot.row.partner, slot.row.conversation, slot.row.position)
                 if row is None or row.state != "queued":
                     continue
                 if slot.release is not None and self._voided(tx, slot, now):
                     continue
-                self._allot(tx, row, slot, now)
+                going.append((slot, self._allot(tx, row)))
+            if not going:
+                return
+            crossings = [_crossing(slot, row) for slot, row in going]
+            entry = self._g.ledger.announce(tx, now, partner, crossings)
+            for position, (_, row) in enumerate(going, entry):
+                move(tx, msgspec.structs.replace(row, entry=position), "sequence")
 
         await self._g.store.write(unit)
         return await self._slots.heads(partner)
@@ -72,7 +82,7 @@ class Sealing:
         release = release_row(tx, slot)
         self._releases.void(tx, release, verdict, "gateway", now)
         tx.put(msgspec.structs.replace(slot.row, state=step(slot.row.state, "void")))
-        finish(tx, slot.row)
+        leave(tx, slot.row)
         log.info("release.voided", release=release.id, rule=verdict.rule)
         return True
 
@@ -80,31 +90,23 @@ class Sealing:
         """Why a message may not go on, as of this transaction; None when it may, and for protocol messages."""
         if slot.release is None or slot.body is None:
             return None
+        if isinstance(slot.body, RecallBody):
+            return self._recalls.recheck(tx, slot.release, slot.body, now)
+        if recalled_by_us(tx, slot.row.partner, slot.row.message_id):
+            return Void((house("release.recalled"),))
         endorsed = self._releases.endorsed(tx, slot.release, slot.body, now)
         if isinstance(endorsed, Void):
             return endorsed
         verdict = self._releases.recheck(tx, slot.release, slot.body, endorsed, now)
         return verdict if isinstance(verdict, Void) else None
 
-    def _allot(self, tx: Tx, row: OutboxRow, slot: Slot, now: datetime) -> None:
+    def _allot(self, tx: Tx, row: OutboxRow) -> OutboxRow:
+        """The row with its number: the lane's next, or the one it had (a `void` takes the place of a message)."""
         lane = tx.get(LaneRow, row.partner, row.conversation)
         seq = row.seq or (lane.next_seq if lane else 1)
-        entry = self._g.ledger.announce(
-            tx,
-            now,
-            row.partner,
-            direction="out",
-            event="message",
-            message_id=row.message_id,
-            conversation=row.conversation,
-            seq=seq,
-            message_type=row.type,
-            payload=slot.payload,
-            salt=slot.salt,
-        )
-        move(tx, msgspec.structs.replace(row, seq=seq, entry=entry), "sequence")
         if lane is not None and seq == lane.next_seq:
             tx.put(msgspec.structs.replace(lane, next_seq=seq + 1))
+        return msgspec.structs.replace(row, seq=seq)
 
     # --- C5 -----------------------------------------------------------------------------------------------------
 
@@ -121,6 +123,7 @@ class Sealing:
             return
         agreement = gateway.directory.agreement(partner)
         entry = gateway.directory.partner(partner)
+        entry_document = canonical(entry)
         encryption = encryption_key(entry, agreement.terms.suites[0], now)
         if await gateway.store.read(lambda tx: gateway.ledger.long_unsigned(tx, origin)):
             await gateway.checkpoint_logs([origin])
@@ -148,7 +151,8 @@ class Sealing:
                         entry_index=slot.row.entry,
                         inclusion=gateway.ledger.inclusion(tx, origin, slot.row.entry, head.size),
                         body_salt=slot.salt,
-                        evidence=self._evidence(tx, slot, canonical(entry)),
+                        evidence=self._evidence(tx, slot, entry_document),
+                        recall=self._recall_evidence(tx, slot, entry_document, head.size),
                     )
                     for slot in slots
                 ]
@@ -166,7 +170,7 @@ class Sealing:
                 for slot, answer in zip(slots, result.results, strict=True):
                     row = outbox_row(tx, slot)
                     if answer.jws:
-                        seal = gateway.vault.seal(row.key, SealBody(answer.jws))
+                        seal = gateway.vault.seal(row.key, SealBody(answer.jws, answer.second))
                         tx.insert(seal)
                         move(tx, row, "seal", seal=seal.id)
                 for slot, answer in refused:
@@ -194,7 +198,7 @@ class Sealing:
         return await self._g.store.write(unit)
 
     def _evidence(self, tx: ReadTx, slot: Slot, partner: bytes) -> ReleaseEvidence | None:
-        if slot.body is None or slot.release is None:
+        if not isinstance(slot.body, ReleaseBody) or slot.release is None:
             return None
         rows = sorted(
             tx.select(EndorsementRow, {"release": slot.release.id}), key=lambda row: row.act != "request"
@@ -206,6 +210,11 @@ class Sealing:
             records=(slot.body.record,),
             partner=partner,
         )
+
+    def _recall_evidence(self, tx: ReadTx, slot: Slot, partner: bytes, size: int) -> RecallEvidence | None:
+        if not isinstance(slot.body, RecallBody) or slot.release is None:
+            return None
+        return self._recalls.evidence(tx, slot.release, slot.body, partner, size)
 
     def withdraw(self, tx: Tx, slot: Slot, verdict: Void, now: datetime) -> None:
         """Void a message whose seq is allotted. If the signer refuses even a void, only a person can help the lane."""
@@ -262,6 +271,19 @@ class Sealing:
                 exp=int((now + PROTOCOL_VALIDITY).timestamp()),
             )
         )
+
+
+def _crossing(slot: Slot, row: OutboxRow) -> Crossing:
+    return Crossing(
+        direction="out",
+        event="message",
+        message_id=row.message_id,
+        conversation=row.conversation,
+        seq=row.seq,
+        message_type=row.type,
+        payload=slot.payload,
+        salt=slot.salt,
+    )
 
 
 def encryption_key(partner: Partner, suite: str, now: datetime) -> KeyRecord:

@@ -22,9 +22,6 @@ SIGNER_START_S = 10.0
 #: Seconds between the end of a signer and the start of the next.
 RESTART_S = 0.1
 
-#: How a signer ends that cannot trust its own heads (the outside contract's "audit broken").
-AUDIT_BROKEN = 4
-
 #: Seconds a signer may take to end once its pipe is closed.
 STOP_S = 5.0
 

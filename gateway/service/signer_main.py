@@ -17,14 +17,16 @@ from gateway.policy.levels import default_levels
 from gateway.service.home import Home, OwnerLock
 from gateway.service.signer import process
 from gateway.service.signer.authority import Authority, system_now
+from gateway.service.signer.confine import close_exits
 from gateway.service.signer.keys import SignerKeys
 from gateway.service.signer.trust import TrustFile
-from gateway.wire.container import kem_private
+from gateway.wire import mldsa
+from gateway.wire.hpke import kem_private
 
 #: Seconds to wait for the last signer of this home to end.
 HANDOVER_S = 5.0
 
-RECORD_KINDS = ("records/bdc-person/1.0.json",)
+RECORD_KINDS = ("records/bdc-person/1.0.json", "records/sanctions-entry/1.0.json")
 
 
 def kinds() -> dict[str, RecordKind]:
@@ -35,18 +37,24 @@ def kinds() -> dict[str, RecordKind]:
 def load_signer_keys(home: Home) -> SignerKeys:
     """Read the signer's key files; a file others may read, or one that is missing, is `ConfigInvalid`."""
     folder = home.signer / "keys"
-    message, receipt, head = (
-        read_private_pem(folder / f"{name}.pem") for name in ("message", "receipt", "log")
+    message, receipt, jwe, head = (
+        read_private_pem(folder / f"{name}.pem") for name in ("message", "receipt", "encryption-jwe", "log")
     )
-    if not isinstance(message, EllipticCurvePrivateKey) or not isinstance(receipt, EllipticCurvePrivateKey):
-        raise ConfigInvalid("message and receipt keys must be P-256")
+    if not (
+        isinstance(message, EllipticCurvePrivateKey)
+        and isinstance(receipt, EllipticCurvePrivateKey)
+        and isinstance(jwe, EllipticCurvePrivateKey)
+    ):
+        raise ConfigInvalid("the keys for messages, receipts and JWE must be P-256")
     if not isinstance(head, Ed25519PrivateKey):
         raise ConfigInvalid("the log key must be Ed25519")
     records = msgspec.json.decode((home.signer / "public.json").read_bytes(), type=tuple[KeyRecord, ...])
     return SignerKeys(
         message=message,
+        message_mldsa=mldsa.private_key(read_bytes(folder / "message-mldsa.bin")),
         receipt=receipt,
         encryption=kem_private(read_bytes(folder / "encryption.bin")),
+        encryption_jwe=jwe,
         log=head,
         kek=read_bytes(folder / "kek.bin"),
         index_key=read_bytes(folder / "index.bin"),
@@ -76,6 +84,7 @@ def run_signer(home: Home) -> None:
     A signer whose gateway was killed ends with its current operation; its successor waits for that, so that two never
     write the same heads.
     """
+    close_exits()
     OwnerLock(home.signer / "owner.lock", patience_s=HANDOVER_S)
 
     def replace(name: str, data: bytes) -> None:

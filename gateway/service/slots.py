@@ -10,7 +10,7 @@ from gateway.errors import AuditBroken
 from gateway.flow.lifecycle import Event, step
 from gateway.model.rows import EntryRow, LaneRow, OutboxRow, ReleaseRow
 from gateway.ports import ReadTx, Tx
-from gateway.service.contents import ProtocolBody, ReleaseBody
+from gateway.service.contents import ProtocolBody, RecallBody, ReleaseBody
 from gateway.service.context import Gateway
 from gateway.service.vault import keys_of
 
@@ -25,7 +25,7 @@ class Slot(msgspec.Struct, frozen=True):
     payload: bytes
     salt: bytes
     release: ReleaseRow | None
-    body: ReleaseBody | None
+    body: ReleaseBody | RecallBody | None
 
 
 class Slots:
@@ -74,8 +74,14 @@ class Slots:
             body = self._g.vault.open(tx, row.body, ProtocolBody)
             return Slot(row, body.payload, body.salt, None, None)
         release = tx.get(ReleaseRow, row.release)
-        content = self._g.vault.open(tx, row.body, ReleaseBody)
+        content = self.content(tx, row)
         return Slot(row, content.payload, content.salt, release, content)
+
+    def content(self, tx: ReadTx, row: OutboxRow | ReleaseRow) -> ReleaseBody | RecallBody:
+        """What was frozen for a release, or for the message that it became; its key is unlocked."""
+        if row.type == "recall":
+            return self._g.vault.open(tx, row.body, RecallBody)
+        return self._g.vault.open(tx, row.body, ReleaseBody)
 
 
 def due_lanes(tx: ReadTx, now: datetime, partner: str | None = None) -> list[LaneRow]:
@@ -112,6 +118,14 @@ def finish(tx: Tx, row: OutboxRow) -> None:
     lane = tx.get(LaneRow, row.partner, row.conversation)
     if lane is not None:
         tx.put(msgspec.structs.replace(lane, queued=lane.queued - 1, attempts=0, due=None))
+
+
+def leave(tx: Tx, row: OutboxRow) -> None:
+    """One message of the lane is gone before it had a number. The back-off stands: a try that came sooner for it
+    would tell the partner that something was withdrawn."""
+    lane = tx.get(LaneRow, row.partner, row.conversation)
+    if lane is not None:
+        tx.put(msgspec.structs.replace(lane, queued=lane.queued - 1))
 
 
 def hold(tx: Tx, row: OutboxRow) -> None:

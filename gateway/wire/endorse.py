@@ -97,11 +97,22 @@ Signed = TypeVar("Signed", Endorsement, ChangeEndorsement, CallEndorsement)
 
 
 @lru_cache(maxsize=READ_KEPT)
+def _kid(token: str) -> Any:
+    """The key id that a token claims. It depends on the token alone, like `_read`."""
+    return read_compact(token).header.get("kid")
+
+
+@lru_cache(maxsize=READ_KEPT)
 def _read(token: str, typ: str, noun: type[Any], kid: str, public: str) -> Any:
     """Steps 2 and 3 of `_verify`: they depend on these arguments alone. One endorsement over many statements is asked
     about once for each of them, and reading it costs as much as it names; what raises is not kept."""
     jws = verify_compact(token, typ=typ, keys={kid: load_spki(public)})
     return read_canonical(jws.payload, noun)
+
+
+@lru_cache(maxsize=1024)  # as `load_spki`: the keys of the directory
+def _thumbprint(public: str) -> str:
+    return thumbprint(load_spki(public))
 
 
 def _verify(
@@ -114,15 +125,14 @@ def _verify(
     2. the signature holds, as this type   3. RFC 8785 payload of the closed type   4. it names its signer
     """
     # (1) a key held by two officers identifies neither
-    kid = read_compact(token).header.get("kid")
+    kid = _kid(token)
     held = [
         (officer, key) for officer in officers.values() if isinstance(kid, str) and (key := officer.key(kid))
     ]
     if len(held) != 1:
         raise SignatureInvalid("no officer in force holds the signing key")
     officer, key = held[0]
-    public = load_spki(key.public)
-    if thumbprint(public) != key.kid:
+    if _thumbprint(key.public) != key.kid:
         raise ConfigInvalid("the id of an officer's key is not its thumbprint")
     # (2), (3)
     signed: Signed = _read(token, typ, noun, key.kid, key.public)

@@ -125,7 +125,7 @@ BUILD_REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"event": "decision"}, "entry-schema"),
     ({"seq": 0}, "entry-schema"),
     ({"seq": True}, "entry-schema"),
-    ({"seq": MAX_SEQ + 1}, "entry-canonical"),
+    ({"seq": MAX_SEQ + 1}, "entry-schema"),
     ({"seq": None}, "entry-schema"),
     ({"type": "Disclosure to Zzemo"}, "entry-schema"),
     ({"type": "a" * 2000}, "entry-length"),

@@ -117,11 +117,10 @@ MANY_ROOTS = [mth(MANY[:size]) for size in range(0, 700, 7)]
 @pytest.mark.parametrize("size", range(9))
 def test_published_roots(size: int) -> None:
     """The roots of the first 0 to 8 published leaves, from tiles and from the running frontier."""
-    appended = tree.append(0, MemoryTiles(), LEAVES[:size])
     frontier = tree.Frontier()
     for leaf in LEAVES[:size]:
         frontier.push(tree.leaf_hash(leaf))
-    assert appended.root == frontier.root() == ROOTS[size]
+    assert tree.root(size, grown(LEAVES[:size])) == frontier.root() == ROOTS[size]
     assert tree.empty_root() == ROOTS[0]
 
 
@@ -155,9 +154,8 @@ def test_appends_in_any_batches_give_one_tree(batches: list[int]) -> None:
         appended = tree.append(size, tiles, MANY[size : size + batch])
         tiles.write(appended.tiles)
         size = appended.size
-        assert appended.root == tree.root(size, tiles)
         if size % 7 == 0 and size < 700:
-            assert appended.root == MANY_ROOTS[size // 7]
+            assert tree.root(size, tiles) == MANY_ROOTS[size // 7]
     assert vars(tiles) == vars(MANY_TILES)
 
 

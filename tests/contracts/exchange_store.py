@@ -329,6 +329,33 @@ class ExchangeStoreContract:
         )
         assert "".join(row.conversation for row in found) == expected
 
+    async def test_a_count_sees_every_write_before_it(self, store: ExchangeStore) -> None:
+        """Asked again within a unit, a count follows its inserts, replacements and deletions, and what was undone."""
+        counted: list[int] = []
+
+        def count(tx: Tx) -> None:
+            counted.append(tx.count(MetaRow, {"value": "counted"}))
+
+        def undone(tx: Tx) -> None:
+            tx.insert(MetaRow("t-undone", "counted"))
+            count(tx)
+            raise Conflict("undone")
+
+        def unit(tx: Tx) -> None:
+            count(tx)
+            tx.insert(MetaRow("t-1", "counted"))
+            count(tx)
+            tx.put(MetaRow("t-1", "other"), MetaRow("t-2", "counted"), MetaRow("t-3", "counted"))
+            count(tx)
+            tx.delete(MetaRow, {"name": "t-2"})
+            count(tx)
+
+        outcomes = await asyncio.gather(
+            store.write(unit), store.write(undone), store.write(count), return_exceptions=True
+        )
+        assert isinstance(outcomes[1], Conflict)
+        assert counted == [0, 1, 2, 1, 2, 1]
+
     async def test_count_distinct(self, lanes: ExchangeStore) -> None:
         """`distinct` counts values of a column, NULL not among them."""
         assert await lanes.read(lambda tx: tx.count(LaneRow, distinct="partner")) == 2

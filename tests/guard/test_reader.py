@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import GuardRefused
-from gateway.guard.reader import MAX_DEPTH, MAX_INTEGER, canonical, leaves, read, write
+from gateway.guard.reader import MAX_DEPTH, MAX_INTEGER, is_canonical, leaves, read, write
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 TREES = st.recursive(
@@ -28,10 +28,20 @@ def test_what_is_written_is_read(tree: Any) -> None:
     assert raw == msgspec.json.encode(tree)
 
 
-@given(TREES)
-def test_canonical_bytes_are_those_of_rfc_8785(tree: Any) -> None:
-    """Two implementations agree on the order of members and the form of every string."""
-    assert canonical(tree) == rfc8785.dumps(tree)
+@given(TREES, TREES)
+def test_canonical_bytes_are_those_of_rfc_8785(tree: Any, other: Any) -> None:
+    """What was read is the canonical form of what RFC 8785 writes as the same bytes, and of nothing else."""
+    for told in (tree, other):
+        for raw in (write(tree).encode(), rfc8785.dumps(tree)):
+            assert is_canonical(read(raw), told) == (raw == rfc8785.dumps(told))
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"), [(b"[1]", (True,)), (b"[true]", (1,)), (b'{"a":[]}', {"a": {}}), (b"[null]", ())]
+)
+def test_values_of_another_type_are_another_document(raw: bytes, told: Any) -> None:
+    """A number is no truth value, and an empty list no object, though Python may find them equal."""
+    assert not is_canonical(read(raw), told)
 
 
 @given(TREES)

@@ -7,7 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model.label import TLP_ORDER, HandlingCode, LevelTable, SecurityLabel, dominates, join, nation_of
+from gateway.model.label import (
+    PAP_ORDER,
+    TLP_ORDER,
+    Caveat,
+    HandlingCode,
+    LevelTable,
+    PersonCategory,
+    ReceivingRow,
+    SecurityLabel,
+    dominates,
+    join,
+    nation_of,
+    of_a_state,
+)
 
 LEVELS = LevelTable(
     version="test",
@@ -39,6 +52,10 @@ def labels(draw: st.DrawFn) -> SecurityLabel:
         retention_until=draw(st.none() | st.sampled_from(["2026-12-31", "2027-06-30"])),
         no_foreign=draw(st.booleans()),
         embargo=draw(st.booleans()),
+        pap=draw(st.none() | st.sampled_from(PAP_ORDER)),
+        legal_basis=draw(st.none() | subsets("be-2024-03-29:art28", "be-2006-07-10:art8")),
+        person=draw(st.lists(st.sampled_from(get_args(PersonCategory)), max_size=3).map(tuple)),
+        caveat=draw(st.lists(st.sampled_from(get_args(Caveat)), max_size=1).map(tuple)),
     )
 
 
@@ -81,6 +98,10 @@ def test_dominates_is_antisymmetric_up_to_names(first: SecurityLabel, second: Se
                 "retention_until",
                 "no_foreign",
                 "embargo",
+                "pap",
+                "legal_basis",
+                "person",
+                "caveat",
             ):
                 assert getattr(one, axis) == getattr(other, axis), axis
 
@@ -135,6 +156,10 @@ def test_join_does_not_depend_on_order_but_for_names(first: SecurityLabel, secon
         ("retention_until", "2026-12-31"),
         ("no_foreign", True),
         ("embargo", True),
+        ("pap", "RED"),
+        ("legal_basis", ()),
+        ("person", ("victim",)),
+        ("caveat", ("DIFFUSION RESTREINTE",)),
     ],
 )
 def test_each_axis_is_strict_alone(axis: str, strict: Any) -> None:
@@ -162,6 +187,8 @@ def test_an_unset_axis_is_the_mildest() -> None:
         {"purpose": ()},
         {"retention_until": "2027-01-01"},
         {"tlp": "CLEAR"},
+        {"pap": "CLEAR"},
+        {"legal_basis": ()},
     ):
         bound = msgspec.structs.replace(free, **changes)
         assert dominates(bound, free, LEVELS)
@@ -211,3 +238,34 @@ def test_an_unknown_axis_is_refused() -> None:
     """A label with a member nobody checks does not load."""
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(b'{"policy":"BEL","level":"NONE","eyes_only":true}', type=SecurityLabel)
+
+
+RECEIVING = msgspec.structs.replace(
+    LEVELS,
+    receiving={"FRA": ReceivingRow(True, {3: 3, 2: 3}), "CAN": ReceivingRow(False, {1: 1, 3: 3})},
+)
+
+
+@pytest.mark.parametrize(
+    ("policy", "level", "receiver", "enabled", "rank"),
+    [
+        ("BEL", "SECRET", "FRA", False, 3),
+        ("BEL", "RESTREINT", "FRA", False, None),
+        ("BEL", "RESTREINT", "BEL", False, 1),
+        ("BEL", "NONE", "ZZZ", False, 0),
+        ("BEL", "SECRET", "ZZZ", True, None),
+        ("BEL", "SECRET", "CAN", False, None),
+        ("BEL", "SECRET", "CAN", True, 3),
+        ("BEL", "VERY SECRET", "BEL", True, None),
+    ],
+)
+def test_a_level_is_protected_as(
+    policy: str, level: str, receiver: str, enabled: bool, rank: int | None
+) -> None:
+    """The recipient's own row answers; no row, no rank in it, or a disabled row is no equivalent."""
+    assert RECEIVING.protected(policy, level, receiver, enabled=enabled) == rank
+
+
+def test_policies_of_states_have_alpha_3_names() -> None:
+    """`BEL` is a state's policy, `EU` and `NATO` are not."""
+    assert [of_a_state(policy) for policy in ("BEL", "EU", "NATO")] == [True, False, False]

@@ -6,8 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.policy.decide import decide
-from gateway.policy.expr import facts_of
+from gateway.model.record import fields_of
+from gateway.policy.decide import decide, judge
+from gateway.policy.expr import Reading, facts_of
 from gateway.policy.facts import FACTS, FactSpec
 from gateway.policy.rules import Rule, load_policy
 from tests.policy.worlds import (
@@ -222,3 +223,24 @@ def test_a_member_cannot_pass_for_an_item_of_another() -> None:
 def test_another_regime_is_free_of_the_bdc_rules() -> None:
     """The rules of the common database apply to its records only."""
     assert leaving(world({**FUSION_CENTRE, **NOTE_WORLD}, of=NOTE)) == {"/text", "/birth/0"}
+
+
+def test_fields_marked_alike_are_judged_as_if_alone() -> None:
+    """What rules say of one mark is kept for every field that bears it; each field judged by itself gets the same."""
+    ctx = world()
+    reading, fields = Reading(ctx), list(fields_of(ctx.record, ctx.kind))
+    marks = [(field.label, field.originator, field.consent) for field in fields]
+    assert len(set(marks)) < len(marks)
+    for field in fields:
+        alone = judge(POLICY.field_rules, Reading(ctx).of_field(field), field.pointer)
+        assert judge(POLICY.field_rules, reading.of_field(field), field.pointer) == alone
+
+
+@pytest.mark.parametrize("name", sorted(name for name, spec in FACTS.items() if spec.of_mark))
+def test_a_fact_of_a_mark_sees_no_more_than_the_mark(name: str) -> None:
+    """Two fields of one label, originator and consent, of other pointers, values and kinds, read the same."""
+    ctx = world()
+    for field in fields_of(ctx.record, ctx.kind):
+        other = msgspec.structs.replace(field, pointer="/other", value={"date": "1990"}, spec=None)
+        spec = FACTS[name]
+        assert spec.compute(ctx, other) == spec.compute(ctx, field)

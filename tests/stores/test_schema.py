@@ -41,6 +41,7 @@ PRIMARY_KEYS: dict[type[rows.Row], str] = {
     rows.ReservationRow: "partner subject release",
     rows.LaneRow: "partner conversation",
     rows.OutboxRow: "partner conversation position",
+    rows.RecallRow: "direction partner message_id",
     rows.InboxRow: "sender message_id",
     rows.ReceiptRow: "id",
     rows.QuarantineRow: "id",

@@ -143,7 +143,7 @@ async def test_files_are_private(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE meta SET value = '2' WHERE name = 'schema-version'",
+        "UPDATE meta SET value = '0' WHERE name = 'schema-version'",
         "DELETE FROM meta WHERE name = 'schema-version'",
         "CREATE TABLE extra (id TEXT)",
         "CREATE TRIGGER extra AFTER INSERT ON entries BEGIN DELETE FROM entries; END",

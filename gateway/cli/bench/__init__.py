@@ -85,7 +85,7 @@ def bench(messages: int, rounds: int, against: str) -> Answer:
     with tempfile.TemporaryDirectory(prefix="ecluse-bench-") as temporary:
         folder = Path(temporary)
         most = rounds * (messages + ALONE_MOST) + TRACED
-        stage = staging.build(folder / "stage", now=now(), bulk=most)
+        stage = staging.build(folder / "stage", now=now(), bulk=most, profile="classic")
         done = _measure(stage, folder, messages, rounds)
         facts = kept(stage, done.approved, now())
     failed = failures(facts, done.listener, done.traced.calls, TRACED)

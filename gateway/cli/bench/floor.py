@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from gateway.audit.checkpoint import Checkpoint, log_key_name, partner_origin, sign
 from gateway.audit.entry import body_commitment, partner_entry
-from gateway.audit.tree import MemoryTiles, append, inclusion_proof, leaf_hash, verify_inclusion
+from gateway.audit.tree import MemoryTiles, append, inclusion_proof, leaf_hash, root, verify_inclusion
 from gateway.cli.staging import BASIS, BE, FR, Stage
 from gateway.errors import Conflict
 from gateway.flow.change import digest
@@ -36,9 +36,10 @@ from gateway.policy.context import Context
 from gateway.service.context import Gateway
 from gateway.service.releases import Releases, Why
 from gateway.service.signer_main import load_signer_keys
-from gateway.wire.container import SUITE, Preamble, decrypt, encrypt, pack, split, unpack
+from gateway.wire.container import Preamble, decrypt, encrypt, pack, split, unpack
 from gateway.wire.ct_json import CtJson
 from gateway.wire.endorse import Act, sign_endorsement, verify_endorsement
+from gateway.wire.hpke import SUITE
 from gateway.wire.receipt import ReceiptItem, ReceiptStatement, sign_receipt, statement_bytes, verify_receipt
 from gateway.wire.seal import SealHeader, sign_seal, verify_seal
 
@@ -232,11 +233,12 @@ class Floor:
         with self._timed("log-entry-and-proof"):
             appended = append(0, tiles, entries)
             tiles.write(appended.tiles)
-            note = sign(Checkpoint(origin, appended.size, appended.root), log_key_name(BE), self._ours.log)
+            head = Checkpoint(origin, appended.size, root(appended.size, tiles))
+            note = sign(head, log_key_name(BE), self._ours.log)
         self._each(
             "log-entry-and-proof",
             lambda index: verify_inclusion(
-                inclusion_proof(index, appended.size, tiles), leaf_hash(entries[index]), appended.root
+                inclusion_proof(index, appended.size, tiles), leaf_hash(entries[index]), head.root
             ),
             range(GROUP),
         )
@@ -292,7 +294,7 @@ class Floor:
         keys = self._given.stage.entries[BE].keys
         self._each(
             "seal-verify",
-            lambda pair: verify_seal(pair[0], pair[1].payload, keys, now=self._now),
+            lambda pair: verify_seal(pair[0], "", pair[1].payload, keys, profile="classic", now=self._now),
             zip(seals, prepared, strict=True),
         )
         return seals

@@ -7,7 +7,17 @@ raising says "cannot be told". A rule that needs either denies, unless it asks `
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from gateway.policy.facts import agreement, field, record, release  # noqa: F401  importing them declares their facts
+from gateway.policy.facts import (  # noqa: F401  importing them declares their facts
+    agreement,
+    dna,
+    field,
+    grades,
+    marking,
+    record,
+    release,
+    transfer,
+    travel,
+)
 from gateway.policy.facts.declare import DECLARED, FactSpec, Scope, Value
 
 #: Every fact, by name.

@@ -107,6 +107,12 @@ def agreement_bulk_records(ctx: Context) -> int | None:
     return terms.bulk.records if (terms := terms_of(ctx)) and terms.bulk else None
 
 
+@fact("partner.bdc_reference", str)
+def partner_bdc_reference(ctx: Context) -> str | None:
+    """The legal reference by which a recipient of this kind may get BDC data; None when there is none."""
+    return ctx.settings.bdc_references.get(ctx.partner.recipient_kind, "").strip() or None
+
+
 @fact("partner.org", str)
 def partner_org(ctx: Context) -> str:
     return ctx.partner.org

@@ -26,6 +26,7 @@ class FactSpec(msgspec.Struct, frozen=True):
     scope: Scope
     type: type
     compute: Callable[[Context, LabelledField | None], Value | None]
+    of_mark: bool = False  # of a field it sees the label, originator and consent, and nothing else
 
 
 DECLARED: dict[str, FactSpec] = {}
@@ -51,19 +52,28 @@ def fact(name: str, of: type[V]) -> Callable[[ReleaseFact[V]], ReleaseFact[V]]:
     return declare
 
 
-def field_fact(name: str, of: type[V]) -> Callable[[FieldFact[V]], FieldFact[V]]:
-    """Declare a field fact. Read where there is no field, it fails, and so denies."""
+def field_fact(name: str, of: type[V], *, of_mark: bool = False) -> Callable[[FieldFact[V]], FieldFact[V]]:
+    """Declare a field fact. Read where there is no field, it fails, and so denies.
+
+    With ``of_mark`` it is given the field without pointer, value and specification (`marked`): what it says then holds
+    for every field that is marked alike.
+    """
 
     def declare(function: FieldFact[V]) -> FieldFact[V]:
         def compute(ctx: Context, field: LabelledField | None) -> Value | None:
             if field is None:
                 raise LookupError(name)
-            return function(ctx, field)
+            return function(ctx, marked(field) if of_mark else field)
 
-        _register(FactSpec(name, "field", of, compute))
+        _register(FactSpec(name, "field", of, compute, of_mark))
         return function
 
     return declare
+
+
+def marked(field: LabelledField) -> LabelledField:
+    """The field as a fact of its mark sees it."""
+    return LabelledField("", None, None, field.label, field.originator, field.consent)
 
 
 # --- shared readings -------------------------------------------------------------------------------------------------

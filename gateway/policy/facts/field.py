@@ -17,34 +17,34 @@ def field_class(ctx: Context, field: LabelledField) -> str | None:
     return field.spec.export_class if field.spec else None
 
 
-@field_fact("field.level", int)
+@field_fact("field.level", int, of_mark=True)
 def field_level(ctx: Context, field: LabelledField) -> int | None:
     return rank_of(ctx, field.label)
 
 
-@field_fact("field.releasable", bool)
+@field_fact("field.releasable", bool, of_mark=True)
 def field_releasable(ctx: Context, field: LabelledField) -> bool | None:
     """Whether the label names the partner or its state."""
     return field.label.releasable(ctx.partner.org, ctx.partner.nation) if field.label else None
 
 
-@field_fact("field.no_foreign", bool)
+@field_fact("field.no_foreign", bool, of_mark=True)
 def field_no_foreign(ctx: Context, field: LabelledField) -> bool | None:
     return field.label.no_foreign if field.label else None
 
 
-@field_fact("field.tlp", str)
+@field_fact("field.tlp", str, of_mark=True)
 def field_tlp(ctx: Context, field: LabelledField) -> str | None:
     return field.label.tlp if field.label else None
 
 
-@field_fact("field.purposes", frozenset)
+@field_fact("field.purposes", frozenset, of_mark=True)
 def field_purposes(ctx: Context, field: LabelledField) -> frozenset[str] | None:
     """The purposes the label allows; None when that axis is not set."""
     return frozenset(field.label.purpose) if field.label and field.label.purpose is not None else None
 
 
-@field_fact("field.retention_passed", bool)
+@field_fact("field.retention_passed", bool, of_mark=True)
 def field_retention_passed(ctx: Context, field: LabelledField) -> bool | None:
     """Whether the supplier's last day of keeping is over; False when the label sets none."""
     if field.label is None:
@@ -52,35 +52,35 @@ def field_retention_passed(ctx: Context, field: LabelledField) -> bool | None:
     return field.label.retention_until is not None and day(field.label.retention_until) < ctx.now.date()
 
 
-@field_fact("field.handling_codes", frozenset)
+@field_fact("field.handling_codes", frozenset, of_mark=True)
 def field_handling_codes(ctx: Context, field: LabelledField) -> frozenset[str] | None:
     return frozenset(field.label.handling_code) if field.label else None
 
 
-@field_fact("field.consent", frozenset)
+@field_fact("field.consent", frozenset, of_mark=True)
 def field_consent(ctx: Context, field: LabelledField) -> frozenset[str]:
     """Organisations toward which the originator's consent is recorded."""
     return frozenset(field.consent)
 
 
-def _others(ctx: Context, field: LabelledField) -> set[str] | None:
+def others_of(ctx: Context, field: LabelledField) -> set[str] | None:
     """Every originator but us; None when nobody knows where the item came from."""
     if not field.originator or field.label is None:
         return None
     return {field.originator, *field.label.originators} - {ctx.our_org}
 
 
-@field_fact("field.foreign_origin", bool)
+@field_fact("field.foreign_origin", bool, of_mark=True)
 def field_foreign_origin(ctx: Context, field: LabelledField) -> bool | None:
     """Whether a service of another state is among the originators."""
-    others = _others(ctx, field)
+    others = others_of(ctx, field)
     return None if others is None else any(nation_of(other) != ctx.our_nation for other in others)
 
 
-@field_fact("field.controlled_by_other", bool)
+@field_fact("field.controlled_by_other", bool, of_mark=True)
 def field_controlled_by_other(ctx: Context, field: LabelledField) -> bool | None:
     """Whether another service of our own state keeps originator control over the item."""
-    others = _others(ctx, field)
+    others = others_of(ctx, field)
     if others is None or field.label is None:
         return None
     return field.label.originator_control and any(nation_of(other) == ctx.our_nation for other in others)

@@ -24,6 +24,25 @@ def record_regime(ctx: Context) -> str:
     return ctx.kind.regime
 
 
+@fact("kind.person", str)
+def kind_person(ctx: Context) -> str | None:
+    """Whom records of the kind are about (LED art. 6), ``none`` for nobody; None when the kind does not say."""
+    return ctx.kind.person
+
+
+@fact("record.of_a_person", bool)
+def record_of_a_person(ctx: Context) -> bool:
+    """False only where the kind says that it is about nobody, or knows entities and the record is of one."""
+    entity = ctx.kind.spec("/subject") is not None and ctx.subject.content.get("subject") == "entity"
+    return not (entity or ctx.kind.person == "none")
+
+
+@fact("record.listing", str)
+def record_listing(ctx: Context) -> str | None:
+    """State of an entry of a published list."""
+    return (ctx.subject.content.get("listing") or {}).get("state")
+
+
 @fact("record.unlabelled_items", int)
 def record_unlabelled_items(ctx: Context) -> int:
     """Fields without exactly one label: two labels of one field are a doubt, and doubt is no label."""

@@ -87,9 +87,26 @@ def lifts_person(ctx: Context) -> bool:
     return any(lift.pointer == PERSON for lift in ctx.lifts)
 
 
+@fact("request.partner", str)
+def request_partner(ctx: Context) -> str | None:
+    """Who asked, where the release answers a request."""
+    return ctx.request.partner if ctx.request else None
+
+
+@fact("request.purpose", str)
+def request_purpose(ctx: Context) -> str | None:
+    return ctx.request.purpose if ctx.request else None
+
+
 @fact("fields.permitted", int)
 def fields_permitted(ctx: Context) -> int | None:
     return ctx.permitted
+
+
+@fact("fields.members", frozenset)
+def fields_members(ctx: Context) -> frozenset[str] | None:
+    """Members of which at least one field leaves."""
+    return ctx.members
 
 
 @fact("officers.count", int)
@@ -163,3 +180,8 @@ def settings_intelligence_conditions(ctx: Context) -> str | None:
 @fact("settings.domestic_handling_codes", frozenset)
 def settings_domestic_handling_codes(ctx: Context) -> frozenset[str]:
     return frozenset(ctx.settings.domestic_handling_codes)
+
+
+@fact("settings.evaluation_recipients", frozenset)
+def settings_evaluation_recipients(ctx: Context) -> frozenset[str]:
+    return frozenset(ctx.settings.evaluation_recipients)

@@ -45,7 +45,7 @@ class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How messages leave."""
 
     batch_messages: int = 64  # messages a POST: one receipt covers them
-    batch_bytes: int = 8 * 1024 * 1024  # bytes of payload a POST
+    batch_bytes: int = 8 * 1024 * 1024  # bytes of sealed messages a POST; one message may be larger
     backoff_first_s: float = 1.0  # first retry after this
     backoff_most_s: float = 300.0  # and never later than this
     connect_timeout_s: float = 10.0

@@ -13,6 +13,7 @@ from gateway.ports import ReadTx, Tx
 from gateway.service.contents import ProtocolBody, RecallBody, ReleaseBody
 from gateway.service.context import Gateway
 from gateway.service.vault import keys_of
+from gateway.wire.container import most_sealed
 
 #: States in which a message still has a way to go.
 MOVING = ("queued", "sequenced", "sealed", "attempted")
@@ -35,7 +36,7 @@ class Slots:
         self._g = gateway
 
     async def heads(self, partner: str) -> list[Slot]:
-        """Contiguous runs from the heads of the due lanes, as many as one batch takes."""
+        """Contiguous runs from the heads of the due lanes, as many as one batch takes by number and by sealed size."""
         limit, now = self._g.config.delivery.batch_messages, self._g.clock.now()
 
         def rows(tx: ReadTx) -> list[OutboxRow]:
@@ -63,7 +64,7 @@ class Slots:
         taken: list[Slot] = []
         size = 0
         for slot in slots:
-            size += len(slot.payload)
+            size += most_sealed(len(slot.payload))
             if taken and size > self._g.config.delivery.batch_bytes:
                 break
             taken.append(slot)

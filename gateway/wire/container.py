@@ -30,6 +30,7 @@ MAX_PREAMBLE = 1024  # bytes
 # A JWE is base64url: four characters for three bytes, and at most 1 KiB of header, nonce, tag and dots.
 MAX_SEALED = MAX_PREAMBLE + 1 + BUCKETS[-1] * 4 // 3 + 1024  # bytes of one sealed message
 MAX_BATCH = 64  # messages of one POST
+_SEALS = 14 * 1024  # bytes of both seals as we make them: two headers with a checkpoint, ES256, ML-DSA-65
 
 _LENGTH = 4  # bytes of a length prefix, big-endian
 _PARTS = 4
@@ -83,6 +84,12 @@ def pack(jws: str, payload: bytes, second: str = "") -> bytes:
             "the message is larger than the largest size bucket", diagnostic={"limit": BUCKETS[-1]}
         )
     return parts + _prefixed(bytes(bucket - used))
+
+
+def most_sealed(payload: int) -> int:
+    """Bytes of the sealed message with a payload of so many bytes, at most, under any suite and signature profile."""
+    bucket = next((size for size in BUCKETS if payload + _SEALS <= size), BUCKETS[-1])
+    return MAX_SEALED - (BUCKETS[-1] - bucket) * 4 // 3
 
 
 def unpack(plaintext: bytes) -> Unpacked:

@@ -10,14 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import ConfigInvalid, MalformedMessage, PartnerFault, RequestInvalid
+from gateway.wire import jwe
 from gateway.wire.container import (
     BUCKETS,
     MAX_BATCH,
+    MAX_SEALED,
     Preamble,
     decrypt,
     deframe,
     encrypt,
     frame,
+    most_sealed,
     pack,
     require_consistent,
     split,
@@ -27,6 +30,7 @@ from gateway.wire.hpke import OVERHEAD, SUITE, kem_private, kem_public, kem_publ
 from gateway.wire.seal import sign_seal, verify_seal
 from gateway.wire.strict import b64url
 from tests.wire.parties import (
+    JWE_KID,
     KEM_SEED,
     KEY,
     MESSAGE_ID,
@@ -34,6 +38,7 @@ from tests.wire.parties import (
     OURS,
     THEIRS,
     encryption_record,
+    jwe_record,
     key_record,
     seal_header,
 )
@@ -277,3 +282,13 @@ def test_batch_limits() -> None:
     for items in ([], [b""], [b"x"] * (MAX_BATCH + 1)):
         with pytest.raises(RequestInvalid):
             frame(items)
+
+
+@pytest.mark.parametrize("second", ["", "b" * 8000], ids=["classic", "hybrid"])
+@pytest.mark.parametrize("payload", [1, 2_000, 4_096, 49_000, 65_536, 700_000, 1_048_576, 3_900_000])
+def test_no_sealed_message_is_larger_than_foreseen(payload: int, second: str) -> None:
+    """What a batch counts for a message is never less than its bytes under the suite that takes most of them (JWE)."""
+    plaintext = pack("a" * 3_000, bytes(payload), second)
+    preamble = Preamble(1, jwe.SUITE, OURS, THEIRS, MESSAGE_ID, JWE_KID)
+    sealed = encrypt(preamble, plaintext, jwe_record())
+    assert len(sealed) <= most_sealed(payload) <= MAX_SEALED

@@ -265,7 +265,7 @@ def test_limits() -> None:
     code: dict[str, float] = {
         "messages of a batch": container.MAX_BATCH,
         "body of a POST": takes.batch_bytes,
-        "payload bytes a sender puts in one POST": sends.batch_bytes,
+        "bytes of sealed messages a sender puts in one POST": sends.batch_bytes,
         "preamble": container.MAX_PREAMBLE,
         "sealed message": container.MAX_SEALED,
         "HPKE overhead": hpke.OVERHEAD,

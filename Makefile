@@ -4,6 +4,7 @@
 PYTHON ?= python3
 ARGS ?=
 PYTEST_ARGS ?=
+JOBS ?= auto
 KILLS ?= 30
 MESSAGES ?=
 DRAWS ?= 640
@@ -22,7 +23,7 @@ demo: $(VENV)/.done                ## two gateways on loopback, one story from r
 	$(BIN)/ecluse demo $(ARGS)
 
 test: $(VENV)/.done                ## all tests
-	$(PY) -m pytest $(PYTEST_ARGS)
+	$(PY) -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 coverage: $(VENV)/.done           ## branch coverage of the core, by its own tests
 	$(PY) -m pytest -q -n 2 --cov --cov-report=term $(addprefix tests/,model policy wire audit guard flow signer)

@@ -34,6 +34,7 @@ check: $(VENV)/.done               ## style, types, import contracts, house rule
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(PY) docs/architecture_picture.py --check
+	$(PY) docs/policy_table.py --check
 	$(PY) -m pytest -q tests/architecture/test_house_rules.py tests/architecture/test_dependencies.py
 
 bench: $(VENV)/.done               ## messages per second on this machine
@@ -55,10 +56,11 @@ egress: $(VENV)/.done              ## the story of the demo in a network of its 
 	$(PY) -m tests.egress -- $(BIN)/ecluse demo --once --json
 
 interop: $(VENV)/.done             ## partners written in other languages (needs java, maven, node and npm)
-	$(PY) -m tests.interop
+	$(PY) -m tests.interop $(ARGS)
 
 docs: $(VENV)/.done                ## everything in docs/ that is drawn from code
 	$(PY) docs/architecture_picture.py --write
+	$(PY) docs/policy_table.py --write
 
 lock:                              ## after a change of dependencies: lock, and export with hashes (needs uv)
 	uv lock

@@ -75,6 +75,17 @@ _UNDERSTOOD = frozenset(
     }
 )
 
+#: All that the library raises, at once or when a part is first asked for, over bytes that are no proper certificate,
+#: list or OCSP answer. Only the first is a `ValueError`; the classes of `x509` are bare exceptions.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+
 _E = TypeVar("_E", bound=x509.ExtensionType)
 
 Rule = Literal[
@@ -139,7 +150,7 @@ def load_certificate(encoded: bytes) -> x509.Certificate:
             if encoded.startswith(b"-----BEGIN"):
                 return x509.load_pem_x509_certificate(encoded)
             return x509.load_der_x509_certificate(encoded)
-        except (ValueError, UnsupportedAlgorithm, Warning):
+        except (*UNREADABLE, Warning):
             _refuse("encoding", "not a DER or PEM certificate by RFC 5280")
 
 
@@ -157,7 +168,16 @@ def check_profile(certificate: x509.Certificate, profile: Profile) -> CheckedCer
     7. extendedKeyUsage exact: no second purpose, no anyExtendedKeyUsage (§4.2.1.12);
     8. exactly one organisation URI; a TLS server also has a host name, without wildcards (§4.2.1.6);
     9. a demonstration authority is name-constrained to this machine and the reserved domain (§4.2.1.10).
+
+    A part that cannot be read breaks rule ``encoding``: the library reads names and extensions when they are asked for.
     """
+    try:
+        return _held_against(certificate, profile)
+    except UNREADABLE:
+        _refuse("encoding", "a part of the certificate cannot be read", profile)
+
+
+def _held_against(certificate: x509.Certificate, profile: Profile) -> CheckedCertificate:
     # (1)
     if certificate.version is not x509.Version.v3:
         _refuse("version", "not a version 3 certificate", profile)
@@ -209,7 +229,7 @@ def check_strength(certificate: x509.Certificate, *, anchor: bool = False, ml_ds
     try:
         key = certificate.public_key()
         digest = certificate.signature_hash_algorithm
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         _refuse("key", "the key or signature algorithm is unknown")
     if isinstance(key, rsa.RSAPublicKey):
         if key.key_size < MIN_RSA_BITS:
@@ -233,6 +253,13 @@ def check_crl(crl: x509.CertificateRevocationList, issuers: Iterable[x509.Certif
     2. nextUpdate is present (§5.1.2.5): path validation takes a list without it to be valid for ever;
     3. signed with SHA-2 of 256 bits or more.
     """
+    try:
+        return _checked_list(crl, issuers)
+    except UNREADABLE:
+        _refuse("crl", "a part of the revocation list cannot be read")
+
+
+def _checked_list(crl: x509.CertificateRevocationList, issuers: Iterable[x509.Certificate]) -> CheckedCrl:
     # (1)
     issuer = next((i for i in issuers if i.subject == crl.issuer and _signed_by(crl, i)), None)
     if issuer is None:
@@ -244,6 +271,30 @@ def check_crl(crl: x509.CertificateRevocationList, issuers: Iterable[x509.Certif
     if not isinstance(crl.signature_hash_algorithm, _DIGESTS):
         _refuse("crl", "the revocation list is not signed with SHA-256, SHA-384 or SHA-512")
     return CheckedCrl(crl, issuer)
+
+
+def check_successor(new: CheckedCrl, known: x509.CertificateRevocationList) -> CheckedCrl:
+    """Hold a list against one that its issuer signed as well: an older one would revive what was revoked since.
+
+    Raises `CertificateProfileViolation`, rule ``crl``. The same list again is no older one.
+
+    1. its number is not lower (RFC 5280 §5.2.3); a list without one has the lowest
+    2. it was not issued earlier (§5.1.2.4)
+    """
+    try:
+        # (1), (2)
+        if _number(new.crl) >= _number(known) and new.crl.last_update_utc >= known.last_update_utc:
+            return new
+    except UNREADABLE:
+        _refuse("crl", "a part of the revocation list cannot be read")
+    _refuse("crl", "the revocation list is older than one its authority had issued already")
+
+
+def _number(crl: x509.CertificateRevocationList) -> int:
+    try:
+        return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    except x509.ExtensionNotFound:
+        return -1
 
 
 def organisation_of(certificate: x509.Certificate) -> str:
@@ -281,7 +332,7 @@ def is_demo(certificate: x509.Certificate) -> bool:
 def _extensions(certificate: x509.Certificate) -> x509.Extensions:
     try:
         return certificate.extensions
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except UNREADABLE:
         _refuse("encoding", "an extension is malformed or stands twice")
 
 

@@ -23,6 +23,10 @@ MAX_ANSWER = 256 * 1024
 #: Connections to one partner: batches go one after another, a receipt may be fetched beside one.
 CONNECTIONS = 2
 
+#: Seconds an idle connection is kept: well below the ten for which partners keep theirs, so that no request leaves on one
+#: that is just being closed and costs an attempt. It is not sent again here: each attempt is encrypted anew.
+IDLE_S = 4
+
 #: Tries of one idempotent GET within a call. Batches are never retried here: the lane's row keeps that back-off.
 FETCH_TRIES = 3
 
@@ -39,7 +43,7 @@ class _CheckedConnector(aiohttp.TCPConnector):
         check: Callable[[ssl.SSLObject], object],
         resolver: AbstractResolver | None,
     ) -> None:
-        super().__init__(ssl=context, resolver=resolver, limit=CONNECTIONS, keepalive_timeout=30)
+        super().__init__(ssl=context, resolver=resolver, limit=CONNECTIONS, keepalive_timeout=IDLE_S)
         self._check = check
 
     async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109 - theirs

@@ -21,7 +21,7 @@ from sqlalchemy.engine import Dialect
 from gateway.model import rows
 
 #: Version of these tables, kept in `meta`. A database of another version is migrated, never opened as it is.
-SCHEMA_VERSION: Final = "2"
+SCHEMA_VERSION: Final = "3"
 
 METADATA: Final = MetaData()
 
@@ -208,6 +208,7 @@ _releases = _narrow(
     _instant("not_after"),
     _integer("priority"),
     _text("reason"),
+    _instant("ended", nullable=True),
 )
 Index("releases_by_state", _releases.c.state)
 Index("releases_by_message", _releases.c.message_id)
@@ -229,9 +230,25 @@ _reservations = _narrow(
     _text("subject", key=True),
     _text("release", key=True),
     _instant("at"),
+    _text("origin"),
+    Column("members", Texts, nullable=False),
+    _integer("place"),
 )
 Index("reservations_by_time", _reservations.c.partner, _reservations.c.at)
 Index("reservations_by_release", _reservations.c.release)
+
+_tallies = _narrow(
+    "tallies",
+    _text("holders", key=True),
+    _integer("subjects"),
+)
+
+_subject_links = _narrow(
+    "subject_links",
+    _text("subject", key=True),
+    _text("counted_as"),
+    _instant("at"),
+)
 
 _lanes = _narrow(
     "lanes",
@@ -420,6 +437,8 @@ TABLES: Final[dict[type[rows.Row], Table]] = {
     rows.ReleaseRow: _releases,
     rows.EndorsementRow: _endorsements,
     rows.ReservationRow: _reservations,
+    rows.TallyRow: _tallies,
+    rows.SubjectLinkRow: _subject_links,
     rows.LaneRow: _lanes,
     rows.OutboxRow: _outbox,
     rows.RecallRow: _recalls,

@@ -20,6 +20,7 @@ from gateway.cli import (
     officer,
     partner,
     policy,
+    preview,
     queue,
     recall,
     record,
@@ -36,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (server.commands, release.commands, recall.commands, queue.tracing):
+for commands in (server.commands, preview.commands, release.commands, recall.commands, queue.tracing):
     app.add_typer(commands)
 for name, commands in {
     "record": record.commands,

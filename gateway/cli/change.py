@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import msgspec
 import typer
@@ -10,6 +10,7 @@ import typer
 from gateway.cli.shared import BYTES_DIFFER, Acting, Answer, acting, confirm, group, read_file, show, table
 from gateway.errors import Conflict, LocalFault, RequestInvalid
 from gateway.model.agreement import SignedAgreement
+from gateway.model.signing import ChangeKind
 
 if TYPE_CHECKING:
     from gateway.model.signing import Change
@@ -24,7 +25,8 @@ async def propose(on: Acting, kind: str, target: str, document: Any) -> Answer:
     """Draft, check, sign and send a proposal of ``document``: a struct, builtins, or its bytes.
 
     (1) the gateway drafts the statement; (2) it must be ours, for this kind and target, and name exactly the document
-    meant; (3) sign and send. Under an idempotency key, a repeated proposal gets the first answer.
+    meant; (3) what it would change is shown; sign and send. Under an idempotency key, a repeated proposal gets the
+    first answer.
     """
     from gateway.flow.change import canonical, read_change
     from gateway.service.calls import ChangeDraft, ChangeView, DraftChange, ProposeChange
@@ -42,9 +44,19 @@ async def propose(on: Acting, kind: str, target: str, document: Any) -> Answer:
     if _builtins(draft.document) != _builtins(meant):
         raise LocalFault("the gateway drafted another document: nothing was signed", code=BYTES_DIFFER)
     # (3)
+    await _show_effect(on, change, draft.document)
     signature = on.desk.sign_change("propose", draft.statement)
     sent = ProposeChange(draft.statement, draft.document, signature)
     return _answer(await on.desk.call("changes/propose", sent, ChangeView, once=True))
+
+
+async def _show_effect(on: Acting, change: "Change", document: bytes) -> None:
+    """Before anybody signs: the members that differ, and the decisions that would come out otherwise. On standard
+    error, beside the answer."""
+    from gateway.cli.replay import activation
+
+    effect = await activation(on, change.kind, change.target, document, before_sha256=change.before_sha256)
+    show(effect, stderr=True)
 
 
 def _require_document(change: "Change", document: bytes) -> None:
@@ -82,9 +94,7 @@ def _summary(view: "ChangeView") -> dict[str, Any]:
 @acting(commands, "propose")
 async def propose_file(
     on: Acting,
-    kind: Annotated[
-        str, typer.Argument(help="officer, partner, agreement, agreement-revoke, policy, embargo-lift")
-    ],
+    kind: Annotated[str, typer.Argument(help=", ".join(get_args(ChangeKind)))],
     target: Annotated[str, typer.Argument(help="Id of what is changed.")],
     file: Annotated[Path, typer.Argument(help="The new document.")],
 ) -> Answer:
@@ -122,6 +132,7 @@ async def approve(
     signature = ""  # what is applied already is signed by nobody again: the first answer is asked for without
     if not repeated:
         show(_shown(view, statement), stderr=True)
+        await _show_effect(on, statement, view.document)
         if not yes and sys.stdin.isatty():
             confirm("Approve this change?")
         signature = on.desk.sign_change("approve", view.statement)

@@ -46,9 +46,17 @@ class DeskClient:
     """Calls operations of one home's desk as one officer."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, org: str, identity: Identity, idempotency_key: str = ""
+        self,
+        session: aiohttp.ClientSession,
+        org: str,
+        identity: Identity,
+        idempotency_key: str = "",
+        *,
+        alone: bool = False,
     ) -> None:
+        """``alone``: nobody else runs this home's gateway, so nothing is sent once the command has ended."""
         self._session, self.org, self.identity, self._key = session, org, identity, idempotency_key
+        self.alone = alone
 
     async def call(self, operation: str, params: Params, wanted: type[T] | Any, *, once: bool = False) -> Any:
         """One operation: endorse exactly these bytes, send them, decode the answer. Raises the gateway's error.
@@ -116,7 +124,8 @@ async def desk(home_path: Path, identity: Identity, idempotency_key: str = "") -
     home.require()
     org = load_config(home.config).config.organisation.id
     async with contextlib.AsyncExitStack() as stack:
-        if not await _answers(home):
+        alone = not await _answers(home)
+        if alone:
             from gateway.service.app import running
 
             await stack.enter_async_context(running(home, listen=False))
@@ -125,7 +134,7 @@ async def desk(home_path: Path, identity: Identity, idempotency_key: str = "") -
             connector=connector, timeout=aiohttp.ClientTimeout(total=CALL_TIMEOUT_S), trust_env=False
         )
         await stack.enter_async_context(session)
-        yield DeskClient(session, org, identity, idempotency_key)
+        yield DeskClient(session, org, identity, idempotency_key, alone=alone)
 
 
 async def _answers(home: Home) -> bool:

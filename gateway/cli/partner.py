@@ -91,10 +91,14 @@ def trust(
     org: Org,
     authority: Annotated[Path, typer.Option("--authority", help="The partner's authority, PEM.")],
     crl: Annotated[Path, typer.Option("--crl", help="Its revocation list, PEM.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="In the place of another authority trusted for it.")
+    ] = False,
 ) -> Answer:
     """Let TLS accept certificates of a partner's authority. Who the partner is stays the directory's word.
 
-    A running gateway takes it up within seconds. Repeat it with each new revocation list, before the last one ends.
+    A running gateway takes it up within seconds. Repeat it with each new revocation list, before the last one ends; an
+    older list than the one in place is refused, and so is an authority with another key without --replace.
     """
     from certs.profiles import is_organisation
     from gateway.errors import RequestInvalid
@@ -103,12 +107,7 @@ def trust(
     place.home.require()
     if not is_organisation(org):
         raise RequestInvalid("not an organisation id: alpha-3 code, dot, slug", diagnostic={"field": "org"})
-    try:
-        trust_authority(place.home, org, read_file(authority), read_file(crl))
-    except ValueError:
-        raise RequestInvalid(
-            "the authority is not a PEM certificate", diagnostic={"field": "authority"}
-        ) from None
+    trust_authority(place.home, org, read_file(authority), read_file(crl), other_authority=replace)
     return Answer({"trusted": org}, [f"TLS accepts the authority of {org}; a running gateway within seconds"])
 
 

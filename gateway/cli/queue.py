@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.shared import Acting, Answer, acting, group, table
+from gateway.cli.shared import Acting, Answer, acting, group, leaving, table
 
 commands = group("What waits and what is on its way.")
 tracing = group("Traces.")
@@ -56,13 +56,13 @@ async def hold(on: Acting, partner: Partner, conversation: Conversation) -> Answ
 @acting(commands, "resend")
 async def resend(on: Acting, partner: Partner, conversation: Conversation) -> Answer:
     """Let a lane go on now; a message the partner refused is offered again, the same bytes."""
-    return await _lane(on, "resend", partner, conversation)
+    return leaving(on, await _lane(on, "resend", partner, conversation))
 
 
 @acting(commands, "skip")
 async def skip(on: Acting, partner: Partner, conversation: Conversation) -> Answer:
     """Give up the message that the partner refused at the head of a lane; the lane goes on."""
-    return await _lane(on, "skip", partner, conversation)
+    return leaving(on, await _lane(on, "skip", partner, conversation))
 
 
 async def _lane(on: Acting, what: str, partner: str, conversation: str) -> Answer:

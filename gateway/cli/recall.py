@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli.release import denials, readable, require_prepared
-from gateway.cli.shared import BYTES_DIFFER, NEGATIVE, Acting, Answer, acting, group
+from gateway.cli.shared import BYTES_DIFFER, NEGATIVE, Acting, Answer, acting, group, leaving
 from gateway.errors import LocalFault, PartnerFault
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ async def recall(
         return Answer(document | {"state": "denied"}, denials([view]), NEGATIVE)
     if not view.release:
         text = f"{view.partner}: {message} had not left yet: it is withdrawn, and no recall is sent"
-        return Answer(document | {"state": "withdrawn"}, [text])
+        return leaving(on, Answer(document | {"state": "withdrawn"}, [text]))
     # (2)
     require_prepared(view, on.desk.identity.officer)
     _require_asked(view, message, action, by)
@@ -65,7 +65,7 @@ async def recall(
     done: dict[str, str] = await on.desk.call("recalls/endorse", endorsed, dict[str, str], once=True)
     state = done[view.release]
     text = f"{view.partner}: recall {view.message_id} {state} (release {view.release})"
-    return Answer(document | {"state": state}, [text, readable(view.payload)])
+    return leaving(on, Answer(document | {"state": state}, [text, readable(view.payload)]))
 
 
 def _require_asked(view: "DecisionView", message: str, action: Action, by: str) -> None:

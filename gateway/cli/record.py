@@ -69,12 +69,13 @@ async def import_files(
     kind: Annotated[str, typer.Argument(help="Record kind, such as bdc-person/1.0, or sanctions.")],
     files: Annotated[list[Path], typer.Argument(help="Extract files that you hand over.")],
     listed: Annotated[str, typer.Option("--list", help="Sanctions list: un, eu or be.")] = "",
-    shrunk: Annotated[bool, typer.Option("--shrunk", help="The list really lost that many entries.")] = False,
+    shrunk: Annotated[bool, typer.Option("--shrunk", help="Approver: it really shrank.")] = False,
 ) -> Answer:
     """Import extract files. Good lines land, bad ones are named; repeating an import changes nothing.
 
     Of a sanctions list, entries that it holds no more are marked as delisted, and imported persons who may be on it are
-    counted: look at them with `ecluse record matches`.
+    counted, if you need to know both: look at them with `ecluse record matches`. What a list lost is marked without
+    more if it is little; else when an approver who imports none gives the same file with --shrunk.
     """
     if kind in SANCTIONS:
         return await _import_lists(on, files, listed, shrunk)
@@ -135,10 +136,10 @@ async def _import_lists(on: Acting, files: list[Path], listed: str, shrunk: bool
         if "gone" not in one:
             text.append(f"{one['file']}: not read to its end; nothing is marked as delisted")
             continue
-        found = ", ".join(f"{count} {band}" for band, count in one["matches"].items())
+        found = ", ".join(f"{count} {band}" for band, count in one["matches"].items()) or "not compared"
         text.append(f"list {one['list']}: {one['gone']} gone, {one['delisted']} marked; candidates: {found}")
         if one["gone"] > one["delisted"]:
-            text.append("not marked: entries could not be read, or the list lost too many (see --shrunk)")
+            text.append("not marked: not every entry landed, or the list lost too many (see --shrunk)")
     if bad:
         rows = [(one["file"], one["line"], one["pointer"], one["rule"], one["detail"]) for one in bad]
         text.append(table(("file", "entry", "field", "rule", "what is wrong"), rows))
@@ -193,7 +194,7 @@ async def matches(
 ) -> Answer:
     """Imported persons who may be on a list, best first, with the reason for each point. You decide; nothing is linked.
 
-    Names are shown within your need to know, and only what your clearance reaches is compared. Looking is logged.
+    Only what you need to know and your clearance reaches is compared. Looking is logged.
     """
     from gateway.service.calls import FindMatches, MatchView
 

@@ -1,9 +1,7 @@
-"""`ecluse preview`, `disclose`, `approve`, `reject`: officers sign here, and only what they were shown."""
+"""`ecluse disclose`, `approve`, `reject`: officers sign here, and only what they were shown."""
 
-import base64
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from uuid import UUID
 
@@ -19,10 +17,10 @@ from gateway.cli.shared import (
     acting,
     confirm,
     group,
+    leaving,
     one_line,
     show,
     table,
-    write_file,
 )
 from gateway.errors import LocalFault, PartnerFault, RequestInvalid, RoleMissing
 
@@ -44,56 +42,6 @@ STATES = {"PERMIT": "awaiting-approval", "DENY": "denied", "REVIEW": "review"}
 
 #: States after an approval: an approver who repeats a command under one idempotency key finds the release there.
 APPROVED = ("queued", "sequenced", "sealed", "attempted", "delivered", "refused", "withdrawn")
-
-
-# --- preview ---------------------------------------------------------------------------------------------------------
-
-
-@acting(commands, "preview")
-async def preview(
-    on: Acting,
-    record: Record,
-    to: Partners,
-    purpose: Purpose,
-    basis: Annotated[str, typer.Option("--basis", help="Legal basis; default: the agreement's.")] = "",
-    payload: Annotated[
-        Path | None, typer.Option("--bytes", help="Write what one partner would get, marked.")
-    ] = None,
-) -> Answer:
-    """Show what each partner would get, and why not the rest. Nothing is prepared; looking is logged.
-
-    Exit code 1 when a partner would be denied. The file of --bytes is marked as a preview and refused everywhere.
-    """
-    from gateway.service.calls import DecisionView, Disclose
-
-    partners = _partners(to)
-    if payload is not None and len(partners) != 1:
-        raise RequestInvalid(
-            "the bytes of one partner can be written: name one with --to", diagnostic={"field": "to"}
-        )
-    params = Disclose(record, partners, purpose, basis)
-    views: list[DecisionView] = await on.desk.call("releases/preview", params, list[DecisionView])
-    if payload is not None and views[0].payload:
-        marked = {"preview": True, "payload_base64": base64.b64encode(views[0].payload).decode()}
-        write_file(payload, msgspec.json.encode(marked) + b"\n")
-    denied = [view.partner for view in views if view.effect != "PERMIT"]
-    document = {"preview": True, "partners": [_decision(view) for view in views]}
-    return Answer(document, [_matrix(views), *denials(views)], NEGATIVE if denied else DONE)
-
-
-def _matrix(views: Sequence["DecisionView"]) -> "RenderableType":
-    """Field by partner; a reason is said once where all partners share it."""
-    outcomes = {view.partner: {field.pointer: field for field in view.fields} for view in views}
-    pointers = list(dict.fromkeys(field.pointer for view in views for field in view.fields))
-    rows = []
-    for pointer in pointers:
-        found = [outcomes[view.partner].get(pointer) for view in views]
-        cells = [field.outcome if field else "-" for field in found]
-        reasons = dict.fromkeys((field.rule, field.source_kind, field.article) for field in found if field)
-        rows.append((pointer, *cells, *("\n".join(column) for column in zip(*reasons, strict=True))))
-    return table(
-        ("field", *(view.partner for view in views), "rule", "source", "article"), rows, title="preview"
-    )
 
 
 # --- disclose --------------------------------------------------------------------------------------------------------
@@ -132,7 +80,7 @@ async def disclose(
         )
     lifts = tuple(Lift(*pair) for pair in zip(lift or (), lift_reason or (), strict=True))
     # (1)
-    params = Disclose(record, _partners(to), purpose, basis, justification, conversation, lifts)
+    params = Disclose(record, partners_of(to), purpose, basis, justification, conversation, lifts)
     views: list[DecisionView] = await on.desk.call("releases/prepare", params, list[DecisionView], once=True)
     prepared = [view for view in views if view.release]
     # (2)
@@ -146,7 +94,7 @@ async def disclose(
         await on.desk.call("releases/endorse", Endorsed(releases, endorsement), dict[str, str])
     denied = [view.partner for view in views if not view.release]
     document = {
-        "releases": [{**_decision(view), "state": STATES[view.effect]} for view in views],
+        "releases": [{**decision_of(view), "state": STATES[view.effect]} for view in views],
         "denied": denied,
     }
     return Answer(document, _disclosed(prepared) + denials(views), NEGATIVE if denied else DONE)
@@ -208,7 +156,7 @@ async def approve(
     views = [await on.desk.call("releases/show", Named(one), ReleaseView) for one in dict.fromkeys(releases)]
     done = {view.id: view.state for view in views if on.repeatable and view.state in APPROVED}
     if len(done) == len(views) and (first := await _answered_before(on, views)) is not None:
-        return first
+        return leaving(on, first)
     # (1)
     checked = [bound(view) for view in views if view.id not in done]
     # (2)
@@ -223,7 +171,7 @@ async def approve(
         endorsement = on.desk.endorse("approve", [one.view.statement for one in checked])
         params = Endorsed(tuple(one.view.id for one in checked), endorsement)
         outcome = await on.desk.call("releases/approve", params, Approved, once=True)
-    return _approved(outcome, checked, done)
+    return leaving(on, _approved(outcome, checked, done))
 
 
 async def _answered_before(on: Acting, views: Sequence["ReleaseView"]) -> Answer | None:
@@ -246,7 +194,7 @@ def _approved(outcome: "Approved", checked: Sequence[Bound], done: dict[str, str
     text: list[RenderableType] = [f"{release}: queued" for release in outcome.queued]
     text += [f"{release}: {state} already" for release, state in done.items()]
     for release, reasons in outcome.voided.items():
-        text += [f"{release}: VOIDED, it does not leave", *_reasons(reasons)]
+        text += [f"{release}: VOIDED, it does not leave", *reasons_of(reasons)]
     document = {
         "queued": outcome.queued,
         "voided": outcome.voided,
@@ -342,7 +290,7 @@ async def reject(
 # --- words -----------------------------------------------------------------------------------------------------------
 
 
-def _partners(to: str) -> tuple[str, ...]:
+def partners_of(to: str) -> tuple[str, ...]:
     partners = tuple(dict.fromkeys(name.strip() for name in to.split(",") if name.strip()))
     if not partners:
         raise RequestInvalid("name at least one partner", diagnostic={"field": "to"})
@@ -370,7 +318,7 @@ def _sha256(raw: bytes) -> str:
     return digest(raw)
 
 
-def _decision(view: "DecisionView") -> dict[str, Any]:
+def decision_of(view: "DecisionView") -> dict[str, Any]:
     """A decision for machines: never the payload, which only leaves through the signer."""
     return {
         "partner": view.partner,
@@ -384,18 +332,18 @@ def _decision(view: "DecisionView") -> dict[str, Any]:
     }
 
 
-def denials(views: Iterable["DecisionView"]) -> list["RenderableType"]:
+def denials(views: Iterable["DecisionView"], language: str = "en") -> list["RenderableType"]:
     text: list[RenderableType] = []
     for view in views:
         if view.effect != "PERMIT":
-            text += [f"{view.partner}: {view.effect}", *_reasons(view.reasons)]
+            text += [f"{view.partner}: {view.effect}", *reasons_of(view.reasons, language)]
     return text
 
 
-def _reasons(reasons: Iterable["Reason"]) -> list[str]:
+def reasons_of(reasons: Iterable["Reason"], language: str = "en") -> list[str]:
     from gateway.policy.explain import explain
 
-    return [f"  {explain(reason, 'en')}" for reason in reasons if reason.effect != "PERMIT"]
+    return [f"  {explain(reason, language)}" for reason in reasons if reason.effect != "PERMIT"]
 
 
 def field_table(fields: Iterable["FieldOutcome"]) -> "RenderableType":

@@ -32,6 +32,8 @@ async def import_list(
 ) -> ListAnswer:
     """Send a list part by part, and then say that it is whole, unless it could not be read to its end.
 
+    ``shrunk``: nothing is sent; a second person who holds the file says that the list imported before is whole and
+    really shrank.
     ``advance`` is told the bytes read since it was last told. Raises `RequestInvalid` for a file that cannot be read.
     """
     from gateway.service.app import list_parts
@@ -39,7 +41,7 @@ async def import_list(
 
     counts = dict.fromkeys(("new", "changed", "unchanged", "unlabelled"), 0)
     bad: list[BadLine] = []
-    done, kind, generated, whole = 0, "", None, True
+    done, entries, kind, generated, whole = 0, 0, "", None, True
     parts = list_parts(_blocks(path), wanted)
     while True:
         try:
@@ -51,17 +53,18 @@ async def import_list(
         if part is None:
             break
         kind, generated = f"{KIND}/{part.list}", part.generated
-        params = ImportChunk(kind, part.first, part.raw)
-        landed: Imported = await on.desk.call("records/import", params, Imported)
-        for name in counts:
-            counts[name] += getattr(landed, name)
-        bad += landed.bad
+        entries += part.entries
+        if not shrunk:
+            params = ImportChunk(kind, part.first, part.raw)
+            landed: Imported = await on.desk.call("records/import", params, Imported)
+            for name in counts:
+                counts[name] += getattr(landed, name)
+            bad += landed.bad
         advance(part.read - done)
         done = part.read
     document: dict[str, Any] = {"file": str(path), "list": kind.rpartition("/")[2], "generated": generated}
     if whole and generated is not None:
-        entries = counts["new"] + counts["changed"] + counts["unchanged"]
-        params_whole = ListComplete(kind, generated, entries, len(bad), shrunk)
+        params_whole = ListComplete(kind, generated, entries, shrunk)
         said: ListCompleted = await on.desk.call("records/complete", params_whole, ListCompleted)
         document |= {"gone": said.gone, "delisted": said.delisted, "matches": said.matches}
     return ListAnswer(counts, bad, document)

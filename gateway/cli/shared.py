@@ -101,6 +101,17 @@ class Answer:
     code: int = DONE
 
 
+def leaving(on: Acting, given: Answer) -> Answer:
+    """The answer of a command that lets something leave: where no gateway runs, it says that nothing does yet.
+
+    With ``--json`` that is the member ``gateway``, ``not-running``; it is absent while a gateway runs.
+    """
+    if not on.desk.alone:
+        return given
+    note = "no gateway is running: nothing is sent until `ecluse serve` runs"
+    return Answer({**given.document, "gateway": "not-running"}, [*given.text, note], given.code)
+
+
 # --- registering commands --------------------------------------------------------------------------------------------
 
 

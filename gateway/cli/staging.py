@@ -27,7 +27,7 @@ from gateway.model.agreement import (
 )
 from gateway.model.officer import Clearance, Officer, Role
 from gateway.model.party import Assurance, KeyRecord, Partner, RecipientKind
-from gateway.policy.context import Compilation, Settings
+from gateway.policy.context import Combination, Compilation, Repeats, Settings
 from gateway.service import provision
 from gateway.service.config import load_config
 from gateway.service.home import Home
@@ -45,6 +45,7 @@ MARK = ".ecluse-demo"
 BASIS = "be-2024-03-29:art28"
 PURPOSES = ("ct-prevention", "ct-investigation")
 KIND = "bdc-person/1.0"
+LISTED = "sanctions-entry"  # every version: what is compared with a list needs both
 FORMAT = "ct-exchange-json/1.0"
 
 BE, FR, FUSION = "bel.ocam", "fra.police-demo", "fra.fusion-demo"
@@ -122,7 +123,7 @@ def _officer(folder: Path, name: str, roles: tuple[Role, ...], now: datetime) ->
         roles=roles,
         keys=(public,),
         clearance=Clearance("BEL", "UNCLASSIFIED", now + timedelta(days=DEMO_DAYS)),
-        need_to_know=(KIND,),
+        need_to_know=(KIND, LISTED),
     )
     return officer, Identity(name, provision.read_officer_key(path))
 
@@ -218,7 +219,13 @@ SETTINGS = Settings(
     eu_states=("BEL", "FRA", "NLD", "DEU", "LUX", "ESP"),
     domestic_handling_codes=("H0", "H1", "H2"),
     minimum_assurance=Assurance(origin_signed=True, receipt="signed"),
-    compilation=Compilation(100_000, Ceiling("BEL", "RESTREINT")),
+    compilation=Compilation(
+        100_000,
+        Ceiling("BEL", "RESTREINT"),
+        (Combination(("addresses", "contacts", "photos"), Ceiling("BEL", "RESTREINT")),),
+    ),
+    repeats=Repeats(disclosures=20, days=30),
+    ungraded_kinds=(KIND,),
 )
 
 

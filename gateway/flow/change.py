@@ -21,6 +21,7 @@ from gateway.model.signing import Change
 from gateway.model.time import parse_rfc3339
 from gateway.policy.context import Settings
 from gateway.policy.levels import default_levels
+from gateway.wire.certified import require_certified
 from gateway.wire.endorse import VerifiedChange, verify_change
 from gateway.wire.jws import load_spki, thumbprint
 from gateway.wire.strict import canonical as canonical
@@ -35,6 +36,9 @@ ACTS: tuple[Literal["propose", "approve"], ...] = ("propose", "approve")
 
 #: Persons who must stay able to change anything. One fewer, and a home could only be narrowed, for ever.
 MIN_SECURITY_OFFICERS = len(ACTS)
+
+#: Versions that a partner's entry may go on by with two persons' word: its own versions may not all have reached us.
+MAX_VERSION_STEP = 1000
 
 #: The shipped table of ranks, read once: which of two clearances is the lower one hangs on it.
 _levels = lru_cache(maxsize=1)(default_levels)
@@ -153,7 +157,8 @@ def verify_trust_change(
     (1) the statement decodes, is for this home, and its start time has come; (2) it was made against the document in
     force, names exactly this new one, which is in its one form, and tells its signers truly whether it widens; (3)
     every endorsement over its exact bytes verifies; (4) two persons, both security officers, or one where the change
-    only narrows; (5) the proposal is by the proposer it names; (6) of an officer: `require_people`.
+    only narrows; (5) the proposal is by the proposer it names; (6) of an officer: `require_people`; (7) of a partner:
+    `require_certified`, unless the change only narrows: it brings no key, and a kill switch must always work.
     Raises `Conflict` when the state has moved on, `RoleMissing` or `SignatureInvalid` when a signature is short.
     """
     # (1)
@@ -186,7 +191,16 @@ def verify_trust_change(
     # (6)
     if isinstance(decoded, Officer):
         require_people(officers, decoded)
+    # (7)
+    if isinstance(decoded, Partner) and not narrowing:
+        require_certificates(decoded)
     return change
+
+
+def require_certificates(partner: Partner) -> None:
+    """Every certificate in an entry is one, and its key's. Raises `RequestInvalid`."""
+    for key in partner.keys:
+        require_certified(key)
 
 
 def require_people(before: Mapping[str, Officer], officer: Officer) -> None:
@@ -229,18 +243,18 @@ def _able(officers: Iterable[Officer]) -> set[str]:
 def narrows(kind: str, before: Officer | Partner | None, document: bytes) -> bool:
     """Whether a change can only release less: one person's word is enough for it (the kill switch).
 
-    Revoking an agreement, suspending an officer, taking away roles, keys, clearance or need to know, stopping a
-    partner, revoking its keys. Everything that is not plainly one of these widens; so does taking away the role of
-    operator, which forbids others, from an officer who goes on.
+    Revoking an agreement, suspending an officer, taking away roles, clearance or need to know, revoking keys, stopping
+    a partner, revoking its keys. Everything that is not plainly one of these widens; so does taking away the role of
+    operator, which forbids others, from an officer who goes on. A key stays where it stands, as revoked: taken out, it
+    could stand in another entry. A version goes on by one, an officer's at most: at the last number it would be stuck.
     """
     if kind == "agreement-revoke":
         return True
     after = decode_document(kind, document)
     if isinstance(before, Officer) and isinstance(after, Officer):
-        kept = {key.kid: key for key in before.keys}
-        keys = all(
-            key.kid in kept and key.public == kept[key.kid].public and key.revoked >= kept[key.kid].revoked
-            for key in after.keys
+        keys = [key.kid for key in after.keys] == [key.kid for key in before.keys] and all(
+            new.public == old.public and new.revoked >= old.revoked
+            for new, old in zip(after.keys, before.keys, strict=True)
         )
         same = msgspec.structs.replace(
             after,
@@ -254,6 +268,7 @@ def narrows(kind: str, before: Officer | Partner | None, document: bytes) -> boo
         operator = ("operator" in after.roles) == ("operator" in before.roles) or after.suspended
         return (
             keys
+            and 0 <= after.version - before.version <= 1
             and operator
             and set(after.roles) <= set(before.roles)
             and _lowered(before.clearance, after.clearance)
@@ -268,8 +283,24 @@ def narrows(kind: str, before: Officer | Partner | None, document: bytes) -> boo
         same_partner = msgspec.structs.replace(
             after, keys=before.keys, stopped=before.stopped, version=before.version
         )
-        return revoked == was and only_more and after.stopped >= before.stopped and same_partner == before
+        return (
+            revoked == was
+            and after.version == before.version + 1
+            and only_more
+            and after.stopped >= before.stopped
+            and same_partner == before
+        )
     return False
+
+
+def require_next_version(before: Partner | None, after: Partner) -> None:
+    """An entry in force is only followed by a newer version, and never by one that leaves no room for the next: whoever
+    brought it to the last number would have made it unstoppable. Raises `Conflict`."""
+    last = before.version if before is not None else 0
+    if after.version <= last:
+        raise Conflict("a partner entry must carry a newer version")
+    if after.version > last + MAX_VERSION_STEP:
+        raise Conflict("a partner entry skips too many versions")
 
 
 def _lowered(before: Clearance | None, after: Clearance | None) -> bool:

@@ -129,7 +129,7 @@ def _document(
             route=terms.route,
             purpose=ctx.purpose,
             legal_basis=ctx.legal_basis,
-            retention_until=(ctx.now + timedelta(days=terms.retention_days)).date().isoformat(),
+            retention_until=_retention(ctx, decision, terms.retention_days),
             onward=terms.onward,
         ),
         records=(RecordDecision(digest(canonical(ctx.record)), ctx.record.kind, decision.fields),),
@@ -145,6 +145,19 @@ def _document(
         lifts=ctx.lifts,
         reasons=decision.reasons,
     )
+
+
+def _retention(ctx: Context, decision: Decision, days: int) -> str:
+    """The last day of keeping: the agreement's, or that of a released field whose supplier announced an earlier one
+    (Regulation (EU) 2024/982 art. 51). The strictest wins, for the message as a whole."""
+    agreed = (ctx.now + timedelta(days=days)).date().isoformat()
+    leaving = frozenset(decision.released)
+    announced = [
+        entry.label.retention_until
+        for entry in ctx.record.labels
+        if entry.pointer in leaving and entry.label is not None and entry.label.retention_until is not None
+    ]
+    return min((agreed, *announced))
 
 
 class Go(msgspec.Struct, frozen=True):
@@ -217,6 +230,23 @@ def _entry_digest(partner: Partner) -> str:
     """Of the RFC 8785 bytes of an entry; equal entries have equal digests. Each recheck asks for that of the one in
     force, and an entry with its keys has some kilobytes."""
     return digest(canonical(partner))
+
+
+#: Every reason of this house beside the rules for which a release is denied or voided.
+REASONS = (
+    "format.lossless",
+    "approval.expired",
+    "partner.unchanged",
+    "partner.stopped",
+    "agreement.unchanged",
+    "policy.unchanged",
+    "record.unchanged",
+    "four-eyes",
+    "four-eyes.lift",
+    "endorsement.in-force",
+    "release.recalled",
+    "queue.skipped",
+)
 
 
 def house(rule: str) -> Reason:

@@ -16,8 +16,9 @@ def require_sendable(release: Release, ceiling: Ceiling, levels: LevelTable) -> 
     """The label of the whole message; raises `GuardRefused` when it, or any released field's, may not leave.
 
     (1) the level table is the one that was decided with; (2) the ceiling has a rank; (3) each label and (4) their join
-    has a rank that the ceiling reaches, names the recipient or its state, allows the purpose, and bears neither
-    embargo nor no-foreign. The join is the high-water mark (law 11.12.1998 art. 5), folded in wire order.
+    has a rank that the ceiling reaches, also where the recipient protects it higher, names the recipient or its state,
+    allows the purpose, and bears neither embargo nor no-foreign. The join is the high-water mark (law 11.12.1998
+    art. 5), folded in wire order.
     """
     if levels.version != release.document.levels_version:  # (1)
         raise refuse("levels-version", "the decision was made with another level table", subject="decision")
@@ -39,10 +40,11 @@ def require_sendable(release: Release, ceiling: Ceiling, levels: LevelTable) -> 
 
 def _require_one(label: SecurityLabel, release: Release, highest: int, levels: LevelTable) -> None:
     recipient = release.document.envelope.recipient
-    rank = levels.rank(label.policy, label.level)
+    nation = nation_of(recipient)
+    rank = levels.handled_at(label.policy, label.level, nation)
     if rank is None or rank > highest:
         raise refuse("above-ceiling", "a label lies above the ceiling of the channel", subject="record")
-    if not label.releasable(recipient, nation_of(recipient)):
+    if not label.releasable(recipient, nation):
         raise refuse("not-releasable", "a label does not name the recipient", subject="record")
     if label.no_foreign:
         raise refuse("no-foreign", "a label forbids any foreign recipient", subject="record")

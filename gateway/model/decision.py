@@ -61,6 +61,11 @@ class Decision(msgspec.Struct, frozen=True):
         return tuple(field.pointer for field in self.fields if field.outcome == "released")
 
     @property
+    def members(self) -> frozenset[str]:
+        """Members of the record of which a field leaves, as RFC 6901 tokens."""
+        return frozenset(pointer.split("/")[1] for pointer in self.released)
+
+    @property
     def withheld(self) -> tuple[FieldOutcome, ...]:
         """Fields that stay, each with its rule."""
         return tuple(field for field in self.fields if field.outcome == "withheld")

@@ -60,7 +60,7 @@ class LevelTable(msgspec.Struct, frozen=True):
         return self.ranks.get(policy, {}).get(level)
 
     def protected(self, policy: str, level: str, receiver: str, *, enabled: bool = False) -> int | None:
-        """The rank at which a recipient whose policy is ``receiver`` handles the level: its equivalent, or one moved up.
+        """The rank at which a recipient of the policy ``receiver`` handles the level: its equivalent, or a higher one.
 
         None where it has none, and for a row that is disabled unless ``enabled`` says that an agreement enables it.
         Within one policy, and for what is unclassified, it is the rank itself.
@@ -69,6 +69,12 @@ class LevelTable(msgspec.Struct, frozen=True):
         if not rank or policy == receiver:
             return rank
         return row.protects.get(rank) if row is not None and (row.enabled or enabled) else None
+
+    def handled_at(self, policy: str, level: str, receiver: str) -> int | None:
+        """The rank that ceilings and clearances are held against toward this recipient: the level's own, or the higher
+        one it is protected at there; None for a level without a rank. Whether it may go there is another question."""
+        rank, there = self.rank(policy, level), self.protected(policy, level, receiver, enabled=True)
+        return rank if rank is None or there is None else max(rank, there)
 
 
 class SecurityLabel(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

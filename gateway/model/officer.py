@@ -57,9 +57,12 @@ class Officer(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
             return 0
         return levels.rank(self.clearance.policy, self.clearance.level) or 0
 
-    def may_see(self, label: SecurityLabel, now: Instant, levels: LevelTable) -> bool:
-        """Whether the clearance reaches the label's level; an unknown level is seen by nobody."""
-        rank = levels.rank(label.policy, label.level)
+    def may_see(self, label: SecurityLabel, now: Instant, levels: LevelTable, *, toward: str = "") -> bool:
+        """Whether the clearance reaches the label's level; an unknown level is seen by nobody.
+
+        ``toward`` is the policy of a recipient that may protect the level higher: the clearance must reach that too.
+        """
+        rank = levels.handled_at(label.policy, label.level, toward)
         return rank is not None and rank <= self.clearance_rank(now, levels)
 
 

@@ -122,6 +122,7 @@ class ReleaseRow(Row, frozen=True):
     not_after: Instant
     priority: int = 0
     reason: str = ""  # rule id that voided it, never why in words
+    ended: Instant | None = None  # when it was voided, rejected or cancelled here
 
 
 class EndorsementRow(Row, frozen=True):
@@ -136,11 +137,32 @@ class EndorsementRow(Row, frozen=True):
 
 
 class ReservationRow(Row, frozen=True):
-    """What a partner holds, or is about to: reserved with the approval, freed when the release is voided."""
+    """What a partner holds, or is about to: reserved with the approval, freed when the release is voided.
+
+    ``members`` names members of the record kind that left, never a value.
+    """
 
     partner: str
+    subject: str  # of persons known to be one, the one they are counted as
+    release: str  # or the id of what else disclosed it
+    at: Instant
+    origin: str = "release"
+    members: tuple[str, ...] = ()
+    place: int = 0  # above that of every earlier one about this subject that reached the same hands
+
+
+class TallyRow(Row, frozen=True):
+    """How many distinct subjects some partners hold between them, over all time: the count of their reservations."""
+
+    holders: str  # organisation ids, sorted, a space between
+    subjects: int
+
+
+class SubjectLinkRow(Row, frozen=True):
+    """Two blinded subjects that are one person: holdings of either count as those of ``counted_as``."""
+
     subject: str
-    release: str
+    counted_as: str  # never itself linked
     at: Instant
 
 

@@ -19,27 +19,59 @@ from gateway.model.request import Lift, Request
 from gateway.model.time import Instant
 
 
-class Held(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What this partner holds already, reservations included, as far back as the agreement's bulk window reaches.
+class Sharer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Another partner that holds what this one holds, and what its own agreement bounds."""
 
-    That window is the law's for bulk sending (police-function law art. 44/11/13). Compilation is measured by it too,
-    and so sees nothing older, and nothing at all under an agreement without one: holdings over all time are not
-    counted in this version.
+    org: str
+    ceiling: Ceiling
+    quota: int | None = (
+        None  # records of its bulk term; None without one, or by another route than the police's
+    )
+
+
+class Held(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What this partner holds already, with all it shares with: what one of them holds all hold.
+
+    Reservations count from the approval on, whatever their origin; the release in question does not count itself.
+    Persons known to be one are one.
     """
 
-    records: int  # distinct records within the agreement's bulk window
+    records: int  # distinct subjects in the bulk window (police-function law art. 44/11/13); more, below every quota
     subject_held: bool  # this subject is one of them
+    total: int  # distinct subjects over all time
+    subject_ever: bool  # this subject is one of them
+    disclosures: int  # about this subject within the window of `Repeats`; none reserved after this release
+    members: frozenset[str]  # of records of this subject, ever disclosed
+    sharing: tuple[Sharer, ...]
 
 
-class Compilation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Beyond ``records`` records, what one partner holds is worth ``level`` as a whole (law 11.12.1998 art. 5)."""
+class Combination(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """These members of one person's records, whatever their kind, are worth ``level`` together."""
 
-    records: int
+    members: tuple[str, ...]
     level: Ceiling
 
 
+class Compilation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Beyond ``records`` records, what one partner holds is worth ``level`` as a whole (law 11.12.1998 art. 5).
+
+    ``combinations`` say the same of one person. Without any nobody has said what belongs apart, and that denies.
+    """
+
+    records: int
+    level: Ceiling
+    combinations: tuple[Combination, ...] = ()
+
+
+class Repeats(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of one subject, ``disclosures`` in ``days`` days at most; each further one needs a lift of `/repeat`."""
+
+    disclosures: int
+    days: int
+
+
 class Transfer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """On what a transfer to one state outside the EU rests (Directive (EU) 2016/680 art. 36 to 38), and where it stands."""
+    """On what a transfer to a state outside the EU rests (Directive (EU) 2016/680 art. 36-38), and where it stands."""
 
     ground: Literal["adequacy", "safeguards", "derogation"]
     reference: str  # of the decision, the instrument or the assessment; empty: nobody has documented it
@@ -69,15 +101,30 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     domestic_handling_codes: tuple[HandlingCode, ...] = ()  # what a domestic recipient gets too
     minimum_assurance: Assurance | None = None  # for personal data of any level, beside the agreement's own
     compilation: Compilation | None = None
+    repeats: Repeats | None = None
+    sharing: Mapping[
+        str, tuple[str, ...]
+    ] = {}  # name -> organisations that share; who is in none shares with none
     transfers: Mapping[str, Transfer] = {}  # ISO 3166 alpha-3 of a state outside the EU -> what holds for it
-    bdc_references: Mapping[RecipientKind, str] = {}  # legal reference for a kind of recipient art. 28 does not name
+    bdc_references: Mapping[
+        RecipientKind, str
+    ] = {}  # legal reference for a kind of recipient art. 28 does not name
     evaluation_recipients: tuple[RecipientKind, ...] = ()  # who may receive OCAM evaluations
     pap_purposes: Mapping[Pap, tuple[str, ...]] = {}  # purposes for which an item so marked may leave
     caveat_states: Mapping[Caveat, tuple[str, ...]] = {}  # alpha-3 of the states that handle it as we do
-    level_agreements: Mapping[str, str] = {}  # disabled row of the equivalence table -> series that enables it
+    level_agreements: Mapping[
+        str, str
+    ] = {}  # disabled row of the equivalence table -> series that enables it
     ungraded_kinds: tuple[str, ...] = ()  # kinds whose records may leave without source and information grade
     pnr_mask_months: int | None = None  # months after which a match is unmasked only with approval
     pnr_term_months: int | None = None  # months after which a match does not leave at all
+
+    def holders(self, partner: str) -> tuple[str, ...]:
+        """The partner and all it shares with, in order: whoever shares with one that shares is among them."""
+        found = {partner}
+        while more := {org for group in self.sharing.values() if found & {*group} for org in group} - found:
+            found |= more
+        return tuple(sorted(found))
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):

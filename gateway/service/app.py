@@ -58,13 +58,14 @@ from gateway.service.partner_api import PartnerApi
 from gateway.service.plugins import RECORD_ADAPTERS, load_adapters, record_adapters
 from gateway.service.refusals import Refusals
 from gateway.service.releases import Releases
-from gateway.service.revocation import Revocations
+from gateway.service.revocation import Revocations, keep_newest
 from gateway.service.sealing import Sealing
 from gateway.service.signer import process
 from gateway.service.signer.client import SignerClient
 from gateway.service.signer_child import SignerProcess
 from gateway.service.signer_main import kinds
 from gateway.service.tls import (
+    NewestLists,
     TlsEvidence,
     TlsFiles,
     authorities,
@@ -80,6 +81,9 @@ from gateway.wire.strict import b64url_decode
 
 log = structlog.get_logger()
 
+#: Seconds for which `serve` waits for a home that a command holds: the longest of them, an import, takes as long.
+SERVE_PATIENCE_S = 15.0
+
 #: Exit code when the store or the proof is broken (the outside contract's "audit broken").
 EXIT_AUDIT_BROKEN = 4
 
@@ -87,7 +91,7 @@ EXIT_AUDIT_BROKEN = 4
 # --- the gateway -----------------------------------------------------------------------------------------------------
 
 
-def tls_files(home: Home, role: str, crl_grace_s: float = 0) -> TlsFiles:
+def tls_files(home: Home, role: str, crl_grace_s: float = 0, newest: NewestLists | None = None) -> TlsFiles:
     """Our TLS identity of one role and the partners' authorities with their revocation lists."""
     return TlsFiles(
         certificate=home.tls / f"{role}.pem",
@@ -95,6 +99,7 @@ def tls_files(home: Home, role: str, crl_grace_s: float = 0) -> TlsFiles:
         partner_cas=tuple(sorted((home.tls / "partners").glob("*.pem"))),
         crls=tuple(sorted((home.tls / "partners").glob("*.crl"))),
         crl_grace=timedelta(seconds=crl_grace_s),
+        newest={} if newest is None else newest,
     )
 
 
@@ -112,9 +117,10 @@ class Application:
 
     def __init__(self, home: Home, loaded: LoadedConfig, *, listen: bool) -> None:
         self.home, self._loaded, self._listen = home, loaded, listen
-        self._lock = home.own()
+        self._lock = home.own(patience_s=SERVE_PATIENCE_S if listen else 0.0)
         self._signer = SignerProcess(home)
         self._to_signer = SignerClient(home.signer_socket)
+        self._newest_lists: NewestLists = {}
         self._tls = TlsWatch(lambda: self._files("server"), lambda: self._files("client"))
         self._runners: list[web.AppRunner] = []
         self._listener: TlsListener | None = None
@@ -185,6 +191,7 @@ class Application:
             partners=lambda: self.gateway.directory.partners.values(),
             authorities=lambda: authorities(self._files("server")),
             ask=lambda url, asked: ask(url, asked, self.exits.resolver),
+            keep=lambda sha256, answer: store.write(lambda tx: keep_newest(tx, sha256, answer)),
             clock=clock.now,
             blocked=self._blocked,
         )
@@ -297,7 +304,7 @@ class Application:
                 yield place.hostname or "", place.port or (80 if place.scheme == "http" else 443)
 
     def _files(self, role: str) -> TlsFiles:
-        return tls_files(self.home, role, self._loaded.config.revocation.crl_grace_s)
+        return tls_files(self.home, role, self._loaded.config.revocation.crl_grace_s, self._newest_lists)
 
     async def _blocked(self, org: str) -> None:
         """A partner's certificate lost its good standing: in neither direction does a connection outlast that."""

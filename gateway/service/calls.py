@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from gateway.flow.replay import Replayed
 from gateway.model.decision import FieldOutcome, Reason
 from gateway.model.request import Lift
 from gateway.model.time import Instant
@@ -72,17 +73,20 @@ class Imported(msgspec.Struct, frozen=True):
 
 
 class ListComplete(Params, frozen=True):
-    """A whole list was imported: which, when it was made, how many entries landed and how many did not."""
+    """A whole list was imported: which, when it says it was made, and how many entries the file holds.
+
+    What landed is counted in the store; ``entries`` can only keep anything from being marked.
+    """
 
     kind: str  # with the list: ``sanctions-entry/1.0/un``
     generated: Instant
     entries: int
-    bad: int
-    shrunk: bool = False  # the officer says that the list really lost that many
+    shrunk: bool = False  # an approver who hands over none says that the list really lost that many
 
 
 class ListCompleted(msgspec.Struct, frozen=True):
-    """Entries that the list holds no more, whether they were marked as delisted, and candidates by band."""
+    """Entries that the list holds no more, whether they were marked as delisted, and candidates by band: no band at
+    all for an officer without need to know of persons and lists."""
 
     gone: int
     delisted: int
@@ -106,7 +110,7 @@ class MatchPoint(msgspec.Struct, frozen=True):
 
 
 class MatchView(msgspec.Struct, frozen=True):
-    """A candidate for a human to judge; names are empty for an officer without need to know."""
+    """A candidate for a human to judge, of kinds that the officer needs to know."""
 
     id: str
     person: str  # handle
@@ -348,19 +352,91 @@ class EmbargoItem(msgspec.Struct, frozen=True):
 
 
 class Explain(Params, frozen=True):
-    """Explain one rule, in one language."""
+    """Explain one rule, in one language; of the policy in force, or of the version with this digest."""
 
     rule: str
     language: str = "en"
+    policy: str = ""
+
+
+class PolicyVersion(msgspec.Struct, frozen=True):
+    """A policy that is or was in force, and the version of the rule in it; 0 where it had no such rule."""
+
+    sha256: str
+    name: str
+    since: Instant
+    rule_version: int
 
 
 class Explained(msgspec.Struct, frozen=True):
-    """A rule in words, with its source."""
+    """A rule in words: its sentence, its source, and its tree as lines."""
 
     rule: str
     text: str
     source_kind: str
     article: str
+    version: int
+    scope: str
+    effect: str
+    applies: tuple[str, ...]
+    condition: tuple[str, ...]
+    facts: tuple[str, ...]
+    policy_sha256: str
+    versions: tuple[PolicyVersion, ...]
+
+
+class ExplainEntry(Params, frozen=True):
+    """Explain the decision at this position of the master log: a denial has no other name."""
+
+    position: int
+
+
+class DecidedView(msgspec.Struct, frozen=True):
+    """A decision as it was made, under the policy of then."""
+
+    id: str
+    partner: str
+    effect: str
+    policy_sha256: str
+    reasons: tuple[Reason, ...]
+    fields: tuple[FieldOutcome, ...]
+
+
+class PolicyView(msgspec.Struct, frozen=True):
+    """The documents that decide, in their one form."""
+
+    policy: bytes
+    settings: bytes
+
+
+class Before(Params, frozen=True):
+    """The document that a change of this kind and target would replace."""
+
+    kind: str
+    target: str
+
+
+class BeforeView(msgspec.Struct, frozen=True):
+    """Its bytes; empty when there is none."""
+
+    document: bytes
+
+
+class Replay(Params, frozen=True):
+    """Decisions of the master log since an instant, after a position, under these documents; none: those in force."""
+
+    since: Instant
+    after: int = -1
+    policy: bytes = b""
+    settings: bytes = b""
+    agreement: bytes = b""
+
+
+class ReplayPage(msgspec.Struct, frozen=True):
+    """What came out; ``next`` is the position to go on after, -1 at the end."""
+
+    next: int
+    replayed: Replayed
 
 
 class TraceStep(msgspec.Struct, frozen=True):

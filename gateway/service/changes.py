@@ -15,6 +15,7 @@ from gateway.flow.change import (
     digest,
     narrows,
     read_change,
+    require_certificates,
     require_change_role,
     require_people,
     verify_trust_change,
@@ -47,7 +48,7 @@ class Changes:
         """The statement to sign for this change, and the document in its one form. Nothing is stored."""
         require_change_role(officer)
         exact = _exact(kind, document)
-        self._require_people(kind, exact)
+        self._require_fit(kind, exact)
         change = Change(
             v=1,
             id=self._g.ids.uuid(),
@@ -83,7 +84,7 @@ class Changes:
             return await self._again(stored, officer, statement, now)
         if _exact(change.kind, document) != document:
             raise RequestInvalid("the document is not in its one form")
-        self._require_people(change.kind, document)
+        self._require_fit(change.kind, document)
         if change.before_sha256 != self._before_sha256(change.kind, change.target):
             raise Conflict("the change was made against a document that is no longer in force")
         row = ChangeRow(
@@ -245,11 +246,13 @@ class Changes:
         await gateway.store.write(unit)
         return moved
 
-    def _require_people(self, kind: str, document: bytes) -> None:
+    def _require_fit(self, kind: str, document: bytes) -> None:
         """Refused already here, before anybody signs what can never be applied."""
         decoded = decode_document(kind, document)
         if isinstance(decoded, Officer):
             require_people(self._g.directory.officers, decoded)
+        if isinstance(decoded, Partner) and not narrows(kind, self._before(kind, decoded.org), document):
+            require_certificates(decoded)
 
     def _narrows(self, row: ChangeRow) -> bool:
         return narrows(row.kind, self._before(row.kind, row.target), row.document)

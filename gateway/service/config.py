@@ -56,9 +56,10 @@ class Inbound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a stranger may hold, and what a partner may make us read and keep. No limit is switched off by a zero."""
 
     # places, before the handshake: an open TLS connection costs some 300 KB
-    connections: Count = 200  # all sources together: 60 MB
-    connections_per_source: Count = 100  # one address, or one IPv6 /64: the other half stays free
+    connections: Count = 240  # all sources together: 72 MB
+    connections_per_source: Count = 100  # one address, or one IPv6 /64: more than half stays free
     connections_per_partner: Count = 100  # one organisation, from whatever address
+    connections_reserved: Count = 40  # for partners that have none yet: two at their share leave these
     # time
     handshake_s: Seconds = 5.0  # an honest one takes two round trips
     idle_s: Seconds = 10.0  # from one answer, taken or not, until the next request's headers are complete
@@ -78,9 +79,12 @@ class Inbound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quarantine_items: Count = 1000  # a partner's share; above it only digest and count are kept
 
     def __post_init__(self) -> None:
-        """An allowance that no batch fits would refuse for ever what it tells a partner to send again."""
+        """An allowance that no batch fits would refuse for ever what it tells a partner to send again; and two partners
+        together must never hold what is reserved for others."""
         if self.batch_bytes > min(self.reading_bytes, self.reading_bytes_per_partner, self.window_bytes):
             raise ValueError("one batch is larger than an allowance")
+        if 2 * self.connections_per_partner + self.connections_reserved > self.connections:
+            raise ValueError("two partners could hold every place")
 
 
 class Revocation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

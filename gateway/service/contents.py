@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.flow.replay import Considered
 from gateway.model.decision import Decision
 from gateway.model.request import Lift, Request
 
@@ -85,3 +86,13 @@ class RecordBody(msgspec.Struct, frozen=True):
     """A record version: its RFC 8785 bytes."""
 
     record: bytes
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """The detail of a decision's log entry: outcome and context, so that it can be made again. ``document`` stands
+    behind a release."""
+
+    partner: str
+    decision: Decision
+    considered: Considered
+    document: bytes = b""

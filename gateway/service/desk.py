@@ -9,7 +9,6 @@ import msgspec
 
 from gateway import __version__
 from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing
-from gateway.model.decision import Reason
 from gateway.model.officer import Officer, Role
 from gateway.model.record import CanonicalRecord, fields_of
 from gateway.model.rows import (
@@ -23,7 +22,6 @@ from gateway.model.rows import (
     RecordRow,
 )
 from gateway.model.signing import ChangeKind
-from gateway.policy.explain import explain
 from gateway.ports import ReadTx, Tx
 from gateway.service import calls
 from gateway.service.changes import Changes
@@ -32,9 +30,11 @@ from gateway.service.context import Gateway
 from gateway.service.imports import Imports
 from gateway.service.lanes import Queue
 from gateway.service.lists import Lists
+from gateway.service.policies import Policies
 from gateway.service.recalls import Recalls
 from gateway.service.received import inbox_item, received, received_page
 from gateway.service.releases import Drafted, Releases, Why
+from gateway.service.replays import Replays
 from gateway.service.vault import keys_of
 from gateway.wire.ct_json import CtJson
 
@@ -68,6 +68,8 @@ class Desk:
         self._releases, self._imports, self._changes, self._queue = releases, imports, changes, queue
         self._lists = Lists(gateway, imports)
         self._recalls = Recalls(gateway)
+        self._replays = Replays(gateway)
+        self._policies = Policies(gateway, self._replays)
 
     def operations(self) -> dict[str, Operation]:
         """The closed table. An operation that is not in it does not exist."""
@@ -78,7 +80,7 @@ class Desk:
                 calls.ImportChunk, ("requester",), self.records_import, repeatable=True
             ),
             "records/complete": Operation(
-                calls.ListComplete, ("requester",), self.records_complete, repeatable=True
+                calls.ListComplete, ("requester", "approver"), self.records_complete, repeatable=True
             ),
             "records/matches": Operation(calls.FindMatches, DESK, self.records_matches),
             "records/list": Operation(calls.Page, DESK, self.records_list),
@@ -128,7 +130,11 @@ class Desk:
                 repeatable=True,
             ),
             "embargoes/list": Operation(calls.Page, (*DESK, "security-officer"), self.embargoes),
-            "policy/explain": Operation(calls.Explain, ANYBODY, self.explain),
+            "changes/before": Operation(calls.Before, (*security, "reviewer"), self._policies.before),
+            "policy/explain": Operation(calls.Explain, ANYBODY, self._policies.explain),
+            "policy/decided": Operation(calls.ExplainEntry, DESK, self._policies.decided),
+            "policy/show": Operation(calls.Empty, (*security, "reviewer"), self._policies.show),
+            "policy/replay": Operation(calls.Replay, (*security, "reviewer"), self._replays.page),
             "audit/logs": Operation(calls.Empty, (*DESK, "operator", "security-officer"), self.logs),
         }
 
@@ -149,12 +155,18 @@ class Desk:
         return await self._imports.lines(officer, params.kind, params.lines, params.first_line)
 
     async def records_complete(self, officer: Officer, params: calls.ListComplete) -> calls.ListCompleted:
-        """What the list holds no more is marked, and who may be on it is counted."""
+        """What the list holds no more is marked, and who may be on it is counted, of what the officer may compare.
+
+        The count is a read, and an entry (LED art. 25): a list of one guess would tell by it who is known here.
+        """
         gone, delisted = await self._lists.complete(officer, params)
-        return calls.ListCompleted(gone, delisted, await self._lists.bands(officer, params.kind))
+        bands, handles = await self._lists.bands(officer, params.kind)
+        if bands:
+            await self._read(officer, "", "match-counts", handles)
+        return calls.ListCompleted(gone, delisted, bands)
 
     async def records_matches(self, officer: Officer, params: calls.FindMatches) -> list[calls.MatchView]:
-        """Candidates, of what the officer's clearance reaches; the read is an entry (LED art. 25)."""
+        """Candidates, within need to know and clearance; the read is an entry (LED art. 25)."""
         found = await self._lists.matches(officer, params, _limit(params.limit))
         handles = sorted({handle for one in found for handle in (one.person, one.entry)})
         await self._read(officer, "", "matches", handles)
@@ -199,9 +211,15 @@ class Desk:
     # --- releases -----------------------------------------------------------------------------------------------
 
     async def preview(self, officer: Officer, params: calls.Disclose) -> list[calls.DecisionView]:
-        why = self._why(msgspec.structs.replace(params, justification=params.justification or "preview"))
+        """A name of the sharing groups stands for its organisations."""
+        groups = self._g.directory.settings.sharing
+        partners = tuple(dict.fromkeys(org for name in params.partners for org in groups.get(name, (name,))))
+        params = msgspec.structs.replace(
+            params, partners=partners, justification=params.justification or "preview"
+        )
+        why = self._why(params)
         await self._require_need_to_know(officer, params.record)
-        drafts = await self._releases.draft(officer, params.record, params.partners, why, keep=False)
+        drafts = await self._releases.draft(officer, params.record, partners, why, keep=False)
         return [_view(draft) for draft in drafts]
 
     async def prepare(self, officer: Officer, params: calls.Disclose) -> list[calls.DecisionView]:
@@ -391,15 +409,7 @@ class Desk:
             for row in rows
         ]
 
-    # --- policy and audit ---------------------------------------------------------------------------------------
-
-    async def explain(self, officer: Officer, params: calls.Explain) -> calls.Explained:
-        rule = next((rule for rule in self._g.directory.policy.rules if rule.id == params.rule), None)
-        if rule is None:
-            raise NotFound("there is no rule of this id in the policy in force")
-        reason = Reason(rule.id, rule.version, rule.effect, rule.source_kind, rule.article, rule.message_id)
-        text = explain(reason, params.language)
-        return calls.Explained(rule.id, text, rule.source_kind, rule.article)
+    # --- audit --------------------------------------------------------------------------------------------------
 
     async def logs(self, officer: Officer, params: calls.Empty) -> list[calls.LogStatus]:
         def read(tx: ReadTx) -> list[calls.LogStatus]:

@@ -27,12 +27,12 @@ from gateway.model.rows import (
     OutboxRow,
     ReceiptRow,
     ReleaseRow,
-    ReservationRow,
 )
 from gateway.ports import ReadTx, Tx
-from gateway.service.contents import ReceiptBody, SealBody
+from gateway.service.contents import ReceiptBody, ReleaseBody, SealBody
 from gateway.service.context import Gateway
 from gateway.service.held import held_row, keep_head
+from gateway.service.holdings import Holdings
 from gateway.service.ledger import Crossing
 from gateway.service.sealing import Sealing
 from gateway.service.slots import Slot, Slots, due_lanes, finish, hold, move, outbox_row
@@ -378,8 +378,10 @@ class Dispatcher:
                 )
             )
             tx.put(msgspec.structs.replace(release, state=step(release.state, "accept")))
-            if release.type != "recall":  # which the partner holds nothing by
-                tx.put(ReservationRow(release.partner, release.subject, release.id, now))
+            if isinstance(body, ReleaseBody):  # by a recall the partner holds nothing
+                Holdings(gateway).reserve(
+                    tx, release.partner, release.subject, release.id, now, members=body.decision.members
+                )
             tx.put(msgspec.structs.replace(lane, held=False))
             finish(tx, current)
 

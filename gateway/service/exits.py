@@ -3,7 +3,8 @@
 The table is what a reviewer reads and what a test compares with the source: a module that can write to a network, to
 another process or to a file, and has no row, fails. The doors are Python audit hooks (PEP 578). They catch what a
 library does behind our back, not hostile native code in the same process: that is what the signer's own process and
-the operating system are for (`docs/threats.md`).
+the operating system are for (`docs/threats.md`). `gateway.service.signer.confine` names what raises no event; here
+``listen`` on a socket that was never bound is one more.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ import ipaddress
 import socket
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
-from gateway.service.signer.confine import ExitClosed
+from gateway.service.signer.confine import COPIES, LOOKUPS, ExitClosed
 
 Content = Literal["sealed", "released", "content", "ids", "counts", "keys", "public"]
 
@@ -141,6 +142,11 @@ EXITS: tuple[Exit, ...] = (
     ),
 )
 
+#: Kinds of sockets a gateway has; -1 is one taken over by its descriptor. Others (AF_VSOCK, AF_PACKET, AF_BLUETOOTH)
+#: reach a hypervisor, a wire or a neighbour past every address that is checked here.
+_NETWORK = (socket.AF_INET, socket.AF_INET6)
+_FAMILIES = (socket.AF_UNIX, *_NETWORK, -1)
+
 #: A place on a network: host name or address, and port.
 Endpoint = tuple[str, int]
 
@@ -170,29 +176,59 @@ class Exits:
         for host, at in self._endpoints():
             if at == port and (_same(host, address) or address in self._found.get(host, frozenset())):
                 return
-        self.refused += 1
-        raise ExitClosed("no exit leads to this address")
+        self._refuse("no exit leads to this address")
 
     def require_name(self, name: str) -> None:
         """Raise `ExitClosed` unless a name that is looked up is an endpoint's: a lookup is a message too."""
         if _is_address(name) or any(host == name for host, _port in self._endpoints()):
             return
-        self.refused += 1
-        raise ExitClosed("no exit has this name")
+        self._refuse("no exit has this name")
 
     def close_all_others(self) -> None:
-        """From now on this process reaches nothing else; there is no way back in Python (PEP 578)."""
+        """From now on this process reaches nothing else; there is no way back in Python (PEP 578).
+
+        1. no socket but local ones and the two versions of IP;
+        2. what leaves goes to an endpoint in force, or over a local socket;
+        3. no network address is bound: the listeners are already;
+        4. names are looked up of endpoints alone, and of addresses never;
+        5. no shell, and no copy of this process; `subprocess` stays, which starts the signer.
+        """
 
         def hook(event: str, arguments: tuple[Any, ...]) -> None:
+            # (1)
+            if event == "socket.__new__" and arguments[1] not in _FAMILIES:
+                self._refuse("no exit is of this family")
+            # (2)
             if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
-                channel, address = arguments[0], arguments[1]
-                if channel.family in (socket.AF_INET, socket.AF_INET6) and isinstance(address, tuple):
-                    self.require(str(address[0]), int(address[1]))
-            elif event == "socket.getaddrinfo" and arguments[0] is not None:
-                name = arguments[0]
-                self.require_name(name.decode("ascii", "replace") if isinstance(name, bytes) else str(name))
+                self._require_to(arguments[0].family, arguments[1])
+            # (3)
+            elif event == "socket.bind" and arguments[0].family != socket.AF_UNIX:
+                self._refuse("no listener is to be here")
+            # (4)
+            elif event in LOOKUPS:
+                self._require_lookup(event, arguments[0])
+            # (5)
+            elif event in COPIES:
+                self._refuse("the gateway starts nothing but its signer")
 
         sys.addaudithook(hook)
+
+    def _require_to(self, family: int, address: object) -> None:
+        if family in _NETWORK:
+            if isinstance(address, tuple):  # None: over a connection, which was looked at when it was made
+                self.require(str(address[0]), int(address[1]))
+        elif family != socket.AF_UNIX:
+            self._refuse("no exit is of this family")
+
+    def _require_lookup(self, event: str, name: object) -> None:
+        if event not in ("socket.getaddrinfo", "socket.gethostbyname"):
+            self._refuse("no exit has a name to be asked for")
+        if name is not None:
+            self.require_name(name.decode("ascii", "replace") if isinstance(name, bytes) else str(name))
+
+    def _refuse(self, why: str) -> NoReturn:
+        self.refused += 1
+        raise ExitClosed(why)
 
 
 class _Learning(AbstractResolver):

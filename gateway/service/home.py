@@ -59,12 +59,13 @@ class Home:
         if not self.config.is_file() or not self.signer.is_dir():
             raise ConfigInvalid("there is no home here: run `ecluse init`, or name one with --home")
 
-    def own(self) -> OwnerLock:
+    def own(self, *, patience_s: float = 0.0) -> OwnerLock:
         """Become the one process that owns this home.
 
-        Raises `ConfigInvalid` while another does, `StoreUnavailable` for a home that cannot be written.
+        Raises `ConfigInvalid` while another does, after ``patience_s``; `StoreUnavailable` for a home that cannot be
+        written.
         """
-        return OwnerLock(self.path / "owner.lock")
+        return OwnerLock(self.path / "owner.lock", patience_s=patience_s)
 
 
 _descriptors: dict[Path, int] = {}

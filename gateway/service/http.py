@@ -27,12 +27,20 @@ class QuietHandler(RequestHandler):
     """A connection that tells a stranger nothing, and takes one request after another."""
 
     def data_received(self, data: bytes) -> None:
-        """A second request before the first has its answer ends the connection (RFC 9112 §9.6 lets us): nobody of ours
-        pipelines, and a thousand questions in one segment would be as many answers to a peer that never reads."""
+        """What comes in one piece behind a whole request is dropped, and the connection ends with the answer before it
+        (RFC 9112 §9.6 lets us): nobody of ours pipelines, and a thousand questions in one segment would be as many
+        answers to a peer that never reads."""
         super().data_received(data)
         if len(self._messages) > 1:
             log.warning("http.refused", status=0, error="pipelined")
-            self.force_close()
+            while len(self._messages) > 1:
+                self._messages.pop()
+            self.close()
+
+    @property
+    def ending(self) -> bool:
+        """Whether the connection ends with the answer under way."""
+        return self._close
 
     def handle_error(
         self, request: Any, status: int = 500, exc: BaseException | None = None, message: str | None = None
@@ -83,8 +91,10 @@ def partner_runner(app: web.Application, limits: Inbound) -> QuietRunner:
     )
 
 
-async def _unnamed(_request: web.Request, response: web.StreamResponse) -> None:
+async def _unnamed(request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = SERVER
+    if isinstance(request.protocol, QuietHandler) and request.protocol.ending:
+        response.headers["Connection"] = "close"
     if isinstance(response, web.HTTPException):
         response.body = None  # the library's words quote the request, an unknown Expect for one
         response.headers["Content-Length"] = "0"  # it has announced them already

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -12,6 +12,7 @@ from gateway.flow.change import canonical
 from gateway.model.officer import Officer
 from gateway.model.record import CanonicalRecord
 from gateway.model.rows import BodyRow, KeyRow, RecordRow, ReleaseRow, SubjectRow
+from gateway.policy.facts.record import CLOCK_SKEW_S
 from gateway.ports import ReadTx, RecordAdapter, Tx
 from gateway.service.calls import BadLine, Imported
 from gateway.service.contents import RecordBody
@@ -19,6 +20,9 @@ from gateway.service.context import Gateway
 
 #: Stands for "whenever" in a fingerprint.
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+#: How far ahead of our clock an extract may say that it was made: as far as a decision still finds it an age.
+MAX_SKEW = timedelta(seconds=CLOCK_SKEW_S)
 
 #: Makes the adapter of one kind: our organisation id, and the officer who hands the file over.
 AdapterFactory = Callable[[str, str], RecordAdapter]
@@ -41,7 +45,7 @@ class Imports:
 
         A kind without its version means the newest one an adapter reads; one that comes as several lists is named with
         the list (``sanctions-entry/1.0/un``), and ``first_line`` counts entries. Raises `RequestInvalid` when no
-        adapter reads it.
+        adapter reads it, and what `store` raises.
         """
         known = sorted(name for name in self._adapters if f"{name}/".startswith(f"{kind}/"))
         if not known or (known[-1] != kind and known[-1].count("/") > 1):
@@ -58,12 +62,21 @@ class Imports:
         counts = await self.store(officer, kind, records)
         return msgspec.structs.replace(counts, bad=tuple(bad))
 
-    async def store(self, officer: Officer, kind: str, records: list[CanonicalRecord]) -> Imported:
+    async def store(
+        self,
+        officer: Officer,
+        kind: str,
+        records: list[CanonicalRecord],
+        because: Mapping[str, object] | None = None,
+    ) -> Imported:
         """Store records as versions in one commit; one that adds nothing makes none.
 
         An entry of a public list that stays as it is keeps its version, and its time in the house begins anew.
+        ``because`` goes into the audit entry. Raises `RecordInvalid` when one was made in the future: none lands.
         """
         gateway, now = self._g, self._g.clock.now()
+        for record in records:
+            require_made(record.extracted_at, now)
         renewed = gateway.kinds[kind].regime == PUBLIC_LIST
         raws = [canonical(record) for record in records]
         subjects = await gateway.signer.index([record.entity_id.encode() for record in records])
@@ -106,9 +119,8 @@ class Imports:
                 )
                 tx.insert(key.row, body, SubjectRow(subject, key.id), row)
             if new or changed:
-                gateway.ledger.record(
-                    tx, now, "import", officer.id, "", {"kind": kind, "new": new, "changed": changed}
-                )
+                detail = {"kind": kind, "new": new, "changed": changed, **(because or {})}
+                gateway.ledger.record(tx, now, "import", officer.id, "", detail)
             return Imported(new, changed, unchanged, unlabelled, ())
 
         return await gateway.store.write(unit)
@@ -132,6 +144,19 @@ class Imports:
             return len(doomed)
 
         return await gateway.store.write(unit)
+
+
+def require_made(at: datetime, now: datetime) -> None:
+    """What was made later than now would keep every later extract out, since the newest counts.
+
+    Raises `RecordInvalid` beyond `MAX_SKEW`.
+    """
+    if at > now + MAX_SKEW:
+        raise RecordInvalid(
+            "the extract or list says that it was made in the future",
+            pointer="/extracted_at",
+            rule="extract.future",
+        )
 
 
 def _adds_nothing(

@@ -9,6 +9,7 @@ from gateway.errors import Conflict, NotFound
 from gateway.model.officer import Officer
 from gateway.model.rows import EndorsementRow, LaneRow, OutboxRow, RecallRow, ReceiptRow, ReleaseRow
 from gateway.model.time import rfc3339
+from gateway.policy.explain import messages
 from gateway.ports import ReadTx, Tx
 from gateway.service.calls import QueueItem, Trace, TraceStep
 from gateway.service.context import Gateway
@@ -17,6 +18,7 @@ from gateway.service.sealing import Sealing
 from gateway.service.slots import entry_bytes
 
 WAITING = ("awaiting-endorsement", "awaiting-approval")
+_OFFICERS = {"reject": "rejected by an officer", "cancel": "cancelled by an officer"}
 MOVING = ("queued", "sequenced", "sealed", "attempted", "refused")
 
 
@@ -126,9 +128,8 @@ class Queue:
         if queued is None:
             void = next(iter(tx.select(OutboxRow, {"replaces": release.message_id})), None)
             if void is not None:
-                steps.append(
-                    TraceStep("", f"number {void.seq} withdrawn by message {void.message_id}", "gateway")
-                )
+                what = f"number {void.seq} withdrawn by message {void.message_id}"
+                steps.append(TraceStep(rfc3339(release.ended) if release.ended else "", what, "gateway"))
         if queued is not None and queued.entry >= 0:
             log = self._g.ledger.of_partner(release.partner)
             entry = parse_partner_entry(entry_bytes(tx, log, queued.entry))
@@ -141,7 +142,8 @@ class Queue:
             what = f"recalled ({recall.action}) by message {recall.recall}"
             steps.append(TraceStep(rfc3339(recall.at), what, "gateway"))
         if release.reason:
-            steps.append(TraceStep("", f"{release.state}: {release.reason}"))
+            at = release.ended or (receipt.at if receipt is not None else None)
+            steps.append(TraceStep(rfc3339(at) if at else "", _end(release)))
         return Trace(
             id=release.id,
             message_id=release.message_id,
@@ -153,6 +155,14 @@ class Queue:
             steps=tuple(steps),
             receipt=queued.receipt if queued else "",
         )
+
+
+def _end(release: ReleaseRow) -> str:
+    """What ended a release, or keeps it from going on: an officer, a rule in words with its id, the partner's code."""
+    if release.reason in _OFFICERS:
+        return _OFFICERS[release.reason]
+    words = messages().get(release.reason, {}).get("en")
+    return f"{release.state}: {words} ({release.reason})" if words else f"{release.state}: {release.reason}"
 
 
 def _head(tx: ReadTx, partner: str, conversation: str) -> OutboxRow | None:

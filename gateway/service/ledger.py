@@ -20,7 +20,7 @@ from gateway.audit.entry import (
     master_entry,
     partner_entry,
 )
-from gateway.model.rows import CheckpointRow, EntryBodyRow, EntryRow, LogRow, TileRow
+from gateway.model.rows import CheckpointRow, EntryBodyRow, EntryRow, LogRow, SubjectRow, TileRow
 from gateway.model.signing import MAX_FIRST_HEAD, CheckpointRequest
 from gateway.ports import Ids, ReadTx, Tx
 from gateway.service.vault import Vault
@@ -81,11 +81,20 @@ class Ledger:
         return log.size
 
     def record(
-        self, tx: Tx, now: datetime, event: HouseEvent, actor: str, subject: str = "", detail: Any = None
+        self,
+        tx: Tx,
+        now: datetime,
+        event: HouseEvent,
+        actor: str,
+        subject: str = "",
+        detail: Any = None,
+        *,
+        about: str = "",
     ) -> None:
         """Append to the master log. The detail is stored encrypted; the entry holds a salted commitment to it.
 
-        One reserved data key is used up (`Vault.reserve`).
+        ``about`` is the blind index of the person whom the detail says something of: its key is then that person's,
+        to be destroyed with the others. One reserved data key is used up (`Vault.reserve`).
         """
         raw, salt = msgspec.msgpack.encode(detail), self._ids.blind()
         key = self._vault.fresh(now)
@@ -96,6 +105,8 @@ class Ledger:
         )
         position = self.append(tx, self.master, [entry])
         tx.insert(key.row, body, EntryBodyRow(self.master, position, body.id))
+        if about:
+            tx.insert(SubjectRow(about, key.id))
 
     def announce(self, tx: Tx, now: datetime, partner: str, crossings: Sequence[Crossing]) -> int:
         """Append what crossed to the partner's log, in this order; returns the position of the first.

@@ -1,8 +1,9 @@
 """OCSP (RFC 6960): the question, the check of the answer, and the one exchange with a responder.
 
-No nonce: responders sign their answers in advance (RFC 5019), and an old answer ends with its ``nextUpdate``; whoever
-keeps answers takes none that is older than the one it holds. The question names a certificate that partner and
-responder both know, so nothing is told that is not public between them.
+No nonce: responders sign their answers in advance (RFC 5019), and an old answer ends with its ``nextUpdate``, which
+is at most `MAX_VALIDITY` after its ``thisUpdate``; whoever keeps answers takes none older than the newest it ever had.
+The question names a certificate that partner and responder both know, so nothing is told that is not public between
+them.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from typing import Literal
 import aiohttp
 from aiohttp.abc import AbstractResolver
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from certs.profiles import check_strength
+from certs.profiles import UNREADABLE, check_strength
 from gateway.errors import GatewayError, PartnerUnreachable, UnknownPartner
 
 #: Seconds for one exchange with a responder.
@@ -34,6 +35,10 @@ MAX_ANSWER = 32 * 1024
 
 #: How far a responder's clock may be ahead of ours.
 SKEW = timedelta(minutes=5)
+
+#: Longest from ``thisUpdate`` to ``nextUpdate``: the CA/Browser Forum's bound (Baseline Requirements §4.9.10). A "good"
+#: that was valid for years would outlive any revocation after it.
+MAX_VALIDITY = timedelta(days=10)
 
 Status = Literal["good", "revoked", "unknown"]
 
@@ -55,9 +60,15 @@ class OcspAnswer:
 
 
 def question(certificate: x509.Certificate, issuer: x509.Certificate) -> bytes:
-    """The question about one certificate, DER. SHA-256 names the issuer (RFC 6960 §4.3 leaves the choice)."""
-    builder = ocsp.OCSPRequestBuilder().add_certificate(certificate, issuer, hashes.SHA256())
-    return builder.build().public_bytes(Encoding.DER)
+    """The question about one certificate, DER. SHA-256 names the issuer (RFC 6960 §4.3 leaves the choice).
+
+    Raises `UnknownPartner`, rule ``ocsp``, for certificates that nothing can be asked about.
+    """
+    try:
+        builder = ocsp.OCSPRequestBuilder().add_certificate(certificate, issuer, hashes.SHA256())
+        return builder.build().public_bytes(Encoding.DER)
+    except UNREADABLE:
+        raise _refused("the certificate cannot be asked about") from None
 
 
 def verify_answer(
@@ -68,14 +79,14 @@ def verify_answer(
     1. a successful response of one answer, in DER;
     2. about this certificate: serial number, and digests of its issuer's name and key;
     3. signed with SHA-2 by that issuer, or by a responder that this issuer delegated (§4.2.2.2);
-    4. it says when the next one is due, and does not come from the future.
+    4. it says when the next one is due, at most `MAX_VALIDITY` later, and does not come from the future.
 
     Raises `UnknownPartner`, rule ``ocsp``. Not checked: whether the next one is overdue, which the user holds against
-    its grace.
+    its grace, and whether there was a newer one, which the user remembers.
     """
     try:
         return _verified(ocsp.load_der_ocsp_response(raw), certificate, issuer, now)
-    except (ValueError, UnsupportedAlgorithm):  # the library reads each part when it is asked for
+    except UNREADABLE:  # the library reads each part when it is asked for
         raise _refused("the answer is not an OCSP response") from None
 
 
@@ -107,6 +118,8 @@ def _verified(
     due = answer.next_update_utc
     if due is None or not answer.this_update_utc < due or answer.this_update_utc > now + SKEW:
         raise _refused("the answer does not say when it was made and when the next one is due")
+    if due - answer.this_update_utc > MAX_VALIDITY:
+        raise _refused("the answer is valid for too long")
     return OcspAnswer(_STATUS[answer.certificate_status], answer.this_update_utc, due)
 
 
@@ -155,7 +168,7 @@ def _signer(response: ocsp.OCSPResponse, issuer: x509.Certificate, now: datetime
         purposes = list(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
         # (3)
         extensions.get_extension_for_class(x509.OCSPNoCheck)
-    except (InvalidSignature, ValueError, TypeError, x509.ExtensionNotFound, GatewayError):
+    except (*UNREADABLE, InvalidSignature, x509.ExtensionNotFound, GatewayError):
         raise _refused("the answer's responder was not delegated by the issuer") from None
     if not delegate.not_valid_before_utc <= now <= delegate.not_valid_after_utc:
         raise _refused("the certificate of the answer's responder is not valid now")

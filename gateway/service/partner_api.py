@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from gateway.errors import AuditBroken, GatewayError, MalformedMessage, OverQuota, PartnerFault
 from gateway.service.context import Gateway
@@ -58,6 +58,8 @@ class PartnerApi:
         entry of its own.
         """
         try:
+            if request.version != HttpVersion11:
+                raise web.HTTPBadRequest
             return await handler(request)
         except AuditBroken as broken:
             log.error("audit.broken", code=broken.code, **broken.diagnostic)
@@ -95,8 +97,8 @@ class PartnerApi:
         org = self.evidence(request.transport).organisation
         self._g.directory.partner(org)
         # (2)
-        if request.content_type != BATCH_TYPE:
-            raise MalformedMessage("a batch has one media type")
+        if request.headers.getall("Content-Type", []) != [BATCH_TYPE]:
+            raise MalformedMessage("a batch has one media type, without parameters")
         length = _announced(request)
         if length > self._g.config.inbound.batch_bytes:
             raise PartnerFault("the body is too large", code="too-large")

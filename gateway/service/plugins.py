@@ -6,8 +6,9 @@ guard included, takes no adapter from anywhere.
 
 The digest is SHA-256 over the line ``ecluse/adapter/1`` and then, for each file that the distribution's RECORD lists,
 in the order of their paths' UTF-8 bytes, the line ``<lower-case hex SHA-256 of the file>  <path>`` (two spaces; every
-line ends with a line feed). Left out are RECORD itself, what installers add (`INSTALLED`), and byte code in
-``__pycache__``, which is never executed from there once an adapter is pinned.
+line ends with a line feed). Left out are RECORD itself, what installers add (`INSTALLED`), and in ``__pycache__`` the
+byte code of files that are measured, which is never executed from there once an adapter is pinned; nothing else may
+stand there.
 
 Not measured: what the adapter itself imports from other distributions, whose lock is the deployer's.
 """
@@ -17,10 +18,11 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
+import re
 import sys
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from importlib.machinery import PathFinder
-from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution, distributions
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
@@ -41,8 +43,14 @@ INSTALLED = frozenset({"RECORD", "RECORD.jws", "RECORD.p7s", "INSTALLER", "REQUE
 #: Files one distribution may list, and bytes of one of them: an adapter is a file or a few, not a framework.
 MAX_FILES, MAX_FILE = 2000, 16 * 1024 * 1024
 
-#: What Python executes when it starts, long before anything could be measured.
-STARTUP = frozenset({"sitecustomize.py", "usercustomize.py"})
+#: What Python executes when it starts, long before anything could be measured: as module, package or extension.
+STARTUP = frozenset({"sitecustomize", "usercustomize"})
+
+#: What an import of ours or of Python's own means: no distribution may stand in its place.
+HOUSE = frozenset({"gateway", "adapters", "certs", "schemas"}) | sys.stdlib_module_names
+
+#: Byte code as CPython writes it beside its source (PEP 3147, PEP 488).
+BYTECODE = re.compile(r"([^./]+)\.cpython-[0-9]{2,4}(?:\.opt-[12])?\.pyc")
 
 #: Where Python looks for byte code from then on: below no folder, so it finds none and writes none.
 NO_BYTECODE = os.devnull
@@ -62,8 +70,9 @@ def measure(name: str) -> Measured:
     """Measure an installed distribution without importing any of it.
 
     (1) it is installed, with a RECORD; (2) RECORD lists plain files inside the import folder and nothing that Python
-    executes when it starts; (3) the folders it fills hold nothing that RECORD does not list: an unlisted file can stand
-    before a listed one when a name is looked up; (4) hash. Raises `ConfigInvalid` naming distribution and rule.
+    executes when it starts; (3) none goes by the first name of what is ours, Python's or another distribution's; (4)
+    the folders it fills hold nothing that RECORD does not list: an unlisted file can stand before a listed one when a
+    name is looked up; (5) hash. Raises `ConfigInvalid` naming distribution and rule.
     """
     return _measured(_installed(name), name)
 
@@ -148,15 +157,22 @@ def _measured(installed: Distribution, name: str) -> Measured:
     if not record:
         raise _refused(name, "record")
     # (2)
-    listed = sorted({row[0] for row in csv.reader(record.splitlines()) if row}, key=str.encode)
+    listed = _paths(record)
     if len(listed) > MAX_FILES:
         raise _refused(name, "size")
-    covered = {path: _plain(root, path, name) for path in listed if not _left_out(path)}
+    covered = {
+        path: _plain(root, path, name)
+        for path in sorted(listed, key=str.encode)
+        if not _left_out(path, listed)
+    }
     # (3)
+    if not {_first_name(path) for path in covered}.isdisjoint(HOUSE | _taken(record)):
+        raise _refused(name, "name")
+    # (4)
     unlisted = set(_standing(root, covered)) - set(covered.values())
     if unlisted:
         raise _refused(name, "unlisted")
-    # (4)
+    # (5)
     whole = hashlib.sha256(FORM)
     for path, file in covered.items():
         whole.update(f"{_sha256(file, name)}  {path}\n".encode())
@@ -167,10 +183,30 @@ def _measured(installed: Distribution, name: str) -> Measured:
     )
 
 
-def _left_out(path: str) -> bool:
-    parts = PurePosixPath(path).parts
-    metadata = len(parts) == 2 and parts[0].endswith(".dist-info") and parts[1] in INSTALLED
-    return metadata or "__pycache__" in parts
+def _paths(record: str) -> set[str]:
+    return {row[0] for row in csv.reader(record.splitlines()) if row}
+
+
+def _first_name(path: str) -> str:
+    """The outermost name that an import of this file begins with; of metadata, its folder."""
+    first = path.partition("/")[0]
+    return first if first.endswith(".dist-info") else first.partition(".")[0]
+
+
+def _taken(record: str) -> set[str]:
+    """First names of every other installed distribution, known by another RECORD than this one."""
+    found = (other.read_text("RECORD") or "" for other in distributions())
+    return {_first_name(path) for one in found if one != record for path in _paths(one)}
+
+
+def _left_out(path: str, listed: Container[str]) -> bool:
+    """An installer's note, or byte code of a file that is listed."""
+    pure = PurePosixPath(path)
+    if len(pure.parts) == 2 and pure.parts[0].endswith(".dist-info") and pure.parts[1] in INSTALLED:
+        return True
+    code = BYTECODE.fullmatch(pure.name)
+    source = str(pure.parent.parent / f"{code[1]}.py") if code else ""
+    return pure.parent.name == "__pycache__" and source in listed
 
 
 def _plain(root: Path, path: str, name: str) -> Path:
@@ -178,8 +214,10 @@ def _plain(root: Path, path: str, name: str) -> Path:
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or str(pure) != path:
         raise _refused(name, "outside")
-    if len(pure.parts) == 1 and (path in STARTUP or pure.suffix == ".pth"):
+    if _first_name(path).casefold() in STARTUP or (len(pure.parts) == 1 and pure.suffix == ".pth"):
         raise _refused(name, "start-up")
+    if "__pycache__" in pure.parts:
+        raise _refused(name, "byte-code")
     file = root / path
     if file.resolve() != file or not file.is_file():
         raise _refused(name, "missing")
@@ -187,12 +225,12 @@ def _plain(root: Path, path: str, name: str) -> Path:
 
 
 def _standing(root: Path, covered: dict[str, Path]) -> Iterator[Path]:
-    """Every file in the folders that the distribution fills, but installers' notes and byte code in its own folder."""
+    """Every file in the folders that the distribution fills, but installers' notes and byte code of what it covers."""
     for top in {path.partition("/")[0] for path in covered if "/" in path}:
         for folder, folders, files in os.walk(root / top):
-            folders[:] = [one for one in folders if one != "__pycache__"]
             here = Path(folder)
-            yield from (here / one for one in files if not _left_out(f"{top}/{one}"))
+            below = here.relative_to(root).as_posix()
+            yield from (here / one for one in files if not _left_out(f"{below}/{one}", covered))
             yield from (here / one for one in folders if (here / one).is_symlink())
 
 

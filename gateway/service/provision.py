@@ -6,18 +6,27 @@ Beside `app` the only module that picks adapters: key files are the adapter here
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import tempfile
 import tomllib
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certificate
+from cryptography.x509 import (
+    Certificate,
+    CertificateRevocationList,
+    load_der_x509_certificate,
+    load_pem_x509_certificates,
+    load_pem_x509_crl,
+)
 
 import schemas
 from adapters.keys.file import (
@@ -35,10 +44,19 @@ from certs.profiles import (
     RECEIPT_SIGNATURE,
     TLS_CLIENT,
     TLS_SERVER,
+    UNREADABLE,
     Profile,
+    check_crl,
+    check_successor,
     load_certificate,
 )
-from gateway.errors import ConfigInvalid, Conflict, StoreUnavailable
+from gateway.errors import (
+    CertificateProfileViolation,
+    ConfigInvalid,
+    Conflict,
+    RequestInvalid,
+    StoreUnavailable,
+)
 from gateway.flow.change import Founding, SignedFounding, canonical, digest, verify_founding
 from gateway.model.message import DEMANDS
 from gateway.model.officer import OfficerKey
@@ -55,6 +73,8 @@ from gateway.wire import hpke, jwe, mldsa
 from gateway.wire.hpke import KEM_SEED_BYTES, kem_public_bytes
 from gateway.wire.jws import AGREEMENT_TYP, ALG, RECEIPT_TYP, PublicKey, message_typ, spki, thumbprint
 from gateway.wire.strict import b64url, b64url_decode
+
+T = TypeVar("T")
 
 #: The policy a home starts with; changing it later is a two-person change.
 SHIPPED_POLICY = "policy/be-1.json"
@@ -307,11 +327,58 @@ def require_schema(tx: ReadTx) -> None:
         raise ConfigInvalid("the database has another schema version: migrate or restore it")
 
 
-def trust_authority(home: Home, org: str, certificate: bytes, crl: bytes) -> None:
-    """Let the TLS layer accept certificates of a partner's authority; who the partner is stays the directory's."""
-    load_pem_x509_certificate(certificate)
-    replace_file(home.tls / "partners" / f"{org}.pem", certificate)
-    replace_file(home.tls / "partners" / f"{org}.crl", crl)
+def trust_authority(
+    home: Home, org: str, certificate: bytes, crl: bytes, *, other_authority: bool = False
+) -> None:
+    """Let the TLS layer accept certificates of a partner's authority; who the partner is stays the directory's.
+
+    1. both can be read, and the list is well-made and signed by that authority
+    2. an authority with another key takes the place of the one trusted only where ``other_authority`` says so
+    3. of the same authority the list is not older than the one in place: that would revive what it revoked since
+
+    Raises `RequestInvalid`, `CertificateProfileViolation` or `Conflict`, before anything is written. Repeatable.
+    Nothing here holds against who may write the home's files; behind them stand the pins of the partner's entry.
+    """
+    # (1)
+    authorities = _read_pem(certificate, load_pem_x509_certificates, "authority")
+    checked = check_crl(_read_pem(crl, load_pem_x509_crl, "crl"), authorities)
+    trusted, listed = (home.tls / "partners" / f"{org}.{end}" for end in ("pem", "crl"))
+    # (2) what cannot be read is trusted by nobody
+    with contextlib.suppress(FileNotFoundError, RequestInvalid):
+        before = _read_pem(trusted.read_bytes(), load_pem_x509_certificates, "authority")
+        if _keys_of(before) != _keys_of(authorities) and not other_authority:
+            raise Conflict("an authority with another key is trusted for this organisation")
+    # (3)
+    with contextlib.suppress(FileNotFoundError, RequestInvalid):
+        known = _read_pem(listed.read_bytes(), load_pem_x509_crl, "crl")
+        if _is_of(known, checked.issuer):
+            check_successor(checked, known)
+    replace_file(trusted, certificate)
+    replace_file(listed, crl)
+
+
+def _read_pem(raw: bytes, read: Callable[[bytes], T], field: str) -> T:
+    try:
+        return read(raw)
+    except UNREADABLE:
+        raise RequestInvalid(
+            "the file is not what it should be, in PEM", diagnostic={"field": field}
+        ) from None
+
+
+def _keys_of(certificates: Iterable[Certificate]) -> set[bytes]:
+    return {
+        one.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) for one in certificates
+    }
+
+
+def _is_of(crl: CertificateRevocationList, issuer: Certificate) -> bool:
+    """Whether this authority issued the list in place; one of the authority before is nothing to compare with."""
+    try:
+        check_crl(crl, [issuer])
+    except CertificateProfileViolation:
+        return False
+    return True
 
 
 def own_entry(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -13,6 +13,7 @@ from gateway.audit.entry import HouseEvent
 from gateway.errors import Conflict, LocalFault, NotFound, PartnerFault, RoleMissing
 from gateway.flow.lifecycle import step
 from gateway.flow.outbound import Draft, Go, Prepared, Refused, Void, four_eyes, house, prepare, recheck
+from gateway.flow.replay import considered
 from gateway.model.decision import Decision, DecisionDocument, Reason
 from gateway.model.officer import Officer
 from gateway.model.record import CanonicalRecord
@@ -25,16 +26,17 @@ from gateway.model.rows import (
     OutboxRow,
     RecordRow,
     ReleaseRow,
-    ReservationRow,
     SubjectRow,
 )
 from gateway.model.signing import Pseudonym
-from gateway.policy.context import Context, Held
+from gateway.policy.context import Context
 from gateway.policy.rules import Policy
 from gateway.ports import ReadTx, Tx
-from gateway.service.contents import EndorsementBody, RecordBody, ReleaseBody
+from gateway.service.contents import Decided, EndorsementBody, RecordBody, ReleaseBody
 from gateway.service.context import Gateway
+from gateway.service.holdings import Holdings
 from gateway.service.vault import keys_of
+from gateway.wire.ct_json import preview_of
 from gateway.wire.endorse import Act, verify_endorsement
 
 FORMAT = "ct-exchange-json/1.0"
@@ -76,7 +78,7 @@ class Releases:
     """The desk's half of the way out."""
 
     def __init__(self, gateway: Gateway) -> None:
-        self._g = gateway
+        self._g, self._holdings = gateway, Holdings(gateway)
         self._asked: OrderedDict[str, tuple[tuple[Prepared, Context, Policy], Go | Void]] = OrderedDict()
 
     # --- reading ------------------------------------------------------------------------------------------------
@@ -133,20 +135,13 @@ class Releases:
     ) -> Context:
         """Everything the rules may ask about, as the store and directory have it inside this transaction."""
         directory, config = self._g.directory, self._g.config
-        agreement = directory.agreements.get(partner)
-        # Without a bulk term there is no window: everything the partner ever got counts.
-        bulk = agreement.terms.bulk if agreement else None
-        since = ("at", now - timedelta(days=bulk.days)) if bulk else None
-        held = tx.count(ReservationRow, {"partner": partner}, at_least=since, distinct="subject")
-        reserved = tx.select(ReservationRow, {"partner": partner, "subject": subject}, at_least=since)
-        others = [row for row in reserved if row.release != release]
         embargoes = tx.select(EmbargoRow, {"subject": subject, "lifted_at": None}, limit=1)
         return Context(
             record=record,
             subject=record,
             kind=self._g.kinds[record.kind],
             partner=directory.partner(partner),
-            agreement=agreement,
+            agreement=directory.agreements.get(partner),
             our_org=self._g.org,
             our_nation=config.organisation.nation,
             purpose=why.purpose,
@@ -156,8 +151,7 @@ class Releases:
             format=FORMAT,
             request=why.request,
             lifts=why.lifts,
-            # Without this release: a subject that it alone reserved is not held yet.
-            held=Held(records=held - bool(reserved and not others), subject_held=bool(others)),
+            held=self._holdings.held(tx, partner, subject, now, release=release),
             embargoed=bool(embargoes),
             officers=officers,
             levels=self._g.levels,
@@ -216,19 +210,16 @@ class Releases:
         def unit(tx: Tx) -> Drafted:
             ctx = self.context(tx, record, row.subject, partner, why, (officer,), now)
             prepared = prepare(ctx, gateway.directory.policy, draft, ref=ref)
-            if isinstance(prepared, Refused):
+            kept = considered(ctx, gateway.directory.policy, row.version)
+            decided = Decided(partner, prepared.decision, kept)
+            if isinstance(prepared, Refused) or not keep:
                 event: HouseEvent = "decision" if keep else "read"
-                gateway.ledger.record(
-                    tx, now, event, officer.id, row.handle, _reasons(prepared.decision, partner)
-                )
-                return Drafted(partner, prepared.decision)
-            if not keep:
-                gateway.ledger.record(
-                    tx, now, "read", officer.id, row.handle, _reasons(prepared.decision, partner)
-                )
-                return Drafted(partner, prepared.decision, payload=prepared.payload)
+                gateway.ledger.record(tx, now, event, officer.id, row.handle, decided, about=row.subject)
+                shown = b"" if isinstance(prepared, Refused) else preview_of(prepared.payload)
+                return Drafted(partner, prepared.decision, payload=shown)
             release = self._store(tx, now, officer, row, partner, why, draft, prepared)
-            gateway.ledger.record(tx, now, "release", officer.id, release.id, prepared.document)
+            decided = msgspec.structs.replace(decided, document=prepared.document)
+            gateway.ledger.record(tx, now, "release", officer.id, release.id, decided, about=row.subject)
             return Drafted(
                 partner,
                 prepared.decision,
@@ -373,7 +364,7 @@ class Releases:
             return verdict
         # (3)
         self._keep(tx, now, row, "approve", officer, jws)
-        tx.insert(ReservationRow(row.partner, row.subject, row.id, now))
+        self._holdings.reserve(tx, row.partner, row.subject, row.id, now, members=body.decision.members)
         lane = tx.get(LaneRow, row.partner, row.conversation) or LaneRow(row.partner, row.conversation)
         lane = msgspec.structs.replace(lane, position=lane.position + 1, queued=lane.queued + 1)
         tx.put(lane, msgspec.structs.replace(row, state=following))
@@ -449,9 +440,9 @@ class Releases:
 
     def void(self, tx: Tx, row: ReleaseRow, verdict: Void, actor: str, now: datetime) -> None:
         """Void a release: its quota is freed, its reason kept; nothing of it leaves."""
-        tx.delete(ReservationRow, {"release": row.id})
+        self._holdings.free(tx, row.id)
         state = step(row.state, "void")
-        tx.put(msgspec.structs.replace(row, state=state, reason=verdict.rule))
+        tx.put(msgspec.structs.replace(row, state=state, reason=verdict.rule, ended=now))
         self._g.ledger.record(tx, now, "void", actor, row.id, msgspec.to_builtins(verdict.reasons))
 
     async def end(self, officer: Officer, release: str, event: str, reason: str) -> None:
@@ -472,8 +463,8 @@ class Releases:
                 tx.put(msgspec.structs.replace(queued, state=state))
                 if lane is not None:
                     tx.put(msgspec.structs.replace(lane, queued=lane.queued - 1))
-            tx.delete(ReservationRow, {"release": row.id})
-            tx.put(msgspec.structs.replace(row, state=state, reason=event))
+            self._holdings.free(tx, row.id)
+            tx.put(msgspec.structs.replace(row, state=state, reason=event, ended=now))
             gateway.ledger.record(tx, now, "void", officer.id, row.id, {"event": event, "reason": reason})
 
         await gateway.store.write(unit)
@@ -481,8 +472,3 @@ class Releases:
     def _keep(self, tx: Tx, now: datetime, row: ReleaseRow, act: str, officer: Officer, jws: str) -> None:
         body = self._g.vault.seal(row.key, EndorsementBody(jws))
         tx.insert(body, EndorsementRow(row.id, act, officer.id, officer.person, body.id, now))
-
-
-def _reasons(decision: Decision, partner: str) -> dict[str, Any]:
-    """A decision as the master log's encrypted detail keeps it."""
-    return {"partner": partner, "decision": msgspec.to_builtins(decision)}

@@ -2,7 +2,8 @@
 
 A responder is asked at a constant cadence about every pinned certificate of the organisations it serves, whether or
 not messages flow, and never because of one: what it learns is that we are running. An answer is in memory only: after
-a restart a partner with a responder waits for its first one.
+a restart a partner with a responder waits for its first one. How new the newest word was is kept for good, so that
+nobody can repeat an older one then.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from certs.profiles import load_certificate
+from certs.profiles import UNREADABLE, load_certificate
 from gateway.errors import GatewayError, UnknownPartner
 from gateway.model.party import Partner
+from gateway.model.rows import MetaRow
+from gateway.model.time import rfc3339
+from gateway.ports import Tx
 from gateway.service.config import Revocation
 from gateway.service.ocsp import OcspAnswer, question, verify_answer
 from gateway.wire.strict import b64url_decode
@@ -31,6 +35,30 @@ Standing = Literal["current", "grace", "over"]
 
 #: One exchange with a responder: URL and question to answer; raises an `Unavailable`.
 Ask = Callable[[str, bytes], Awaitable[bytes]]
+
+#: Takes the newest word on a certificate (its SHA-256), durably, or raises `UnknownPartner`: `keep_newest` in a store.
+Keep = Callable[[str, OcspAnswer], Awaitable[None]]
+
+#: Names of the store's rows on the newest word about a certificate. They stay: some 100 bytes for each there ever was.
+_NEWEST = "ocsp/"
+
+
+def keep_newest(tx: Tx, certificate_sha256: str, answer: OcspAnswer) -> None:
+    """Store that this is the newest word, unless a newer one is stored: that raises `UnknownPartner`, rule ``ocsp``.
+
+    A signed answer can be repeated by whoever stands between (RFC 6960 §5), also after a restart. Of two of one second
+    the bad one is the newer. Repeatable.
+    """
+    name, held = f"{_NEWEST}{certificate_sha256}", _rank(answer)
+    kept = tx.get(MetaRow, name)
+    if kept is not None and kept.value > held:
+        raise UnknownPartner("the answer is older than one we had", diagnostic={"rule": "ocsp"})
+    tx.put(MetaRow(name, held))
+
+
+def _rank(answer: OcspAnswer) -> str:
+    """Sorts as the words were said: time in whole seconds, as it is signed, then good before anything else."""
+    return f"{rfc3339(answer.this_update)} {0 if answer.status == 'good' else 1}"
 
 
 def standing(due: datetime, now: datetime, grace: timedelta) -> Standing:
@@ -61,12 +89,13 @@ class Revocations:
         partners: Callable[[], Iterable[Partner]],
         authorities: Callable[[], Iterable[x509.Certificate]],
         ask: Ask,
+        keep: Keep,
         clock: Callable[[], datetime],
         blocked: Callable[[str], Awaitable[None]],
     ) -> None:
         """``blocked`` is told an organisation whose certificate has lost its good standing: it ends connections."""
         self._settings, self._partners, self._authorities = settings, partners, authorities
-        self._ask, self._clock, self._blocked = ask, clock, blocked
+        self._ask, self._keep, self._clock, self._blocked = ask, keep, clock, blocked
         self._answers: dict[str, OcspAnswer] = {}  # by SHA-256 of the certificate
         self._good: set[str] = set()  # certificates in good standing after the last round
 
@@ -127,32 +156,40 @@ class Revocations:
         return True
 
     async def _question(self, one: Watched) -> None:
-        """Replace the answer about one certificate by a newer one; any failure leaves the one there is to age."""
+        """Replace the answer about one certificate by a newer one; any failure leaves the one there is to age.
+
+        1. who issued the certificate; 2. ask, and check the answer; 3. never back to an older one, and the newer one is
+        kept before it counts.
+        """
         try:
-            issuer = self._issuer(one.certificate)
+            issuer = self._issuer(one.certificate)  # (1)
+            # (2)
             raw = await self._ask(self._settings.responders[one.org], question(one.certificate, issuer))
             answer = verify_answer(raw, one.certificate, issuer, now=self._clock())
+            if answer != self._answers.get(one.sha256):
+                await self._keep(one.sha256, answer)  # (3)
+                self._answers[one.sha256] = answer
         except GatewayError as failure:
             log.warning("ocsp.unanswered", partner=one.org, code=failure.code, detail=failure.detail)
-            return
-        held = self._answers.get(one.sha256)
-        # A signed answer can be repeated by whoever stands between: never back to an older one.
-        if held is None or held.this_update <= answer.this_update:
-            self._answers[one.sha256] = answer
 
     def _watched(self) -> Iterable[Watched]:
+        """Certificates to ask about. One that cannot be read is left out, and so never in good standing."""
         for partner in self._partners():
             if partner.org not in self._settings.responders or partner.stopped:
                 continue
             for key in (*partner.keys_for("tls-client"), *partner.keys_for("tls-server")):
-                if key.certificate:
+                if not key.certificate:
+                    continue
+                try:
                     yield Watched(partner.org, load_certificate(b64url_decode(key.certificate)))
+                except GatewayError as fault:
+                    log.error("ocsp.certificate", partner=partner.org, code=fault.code, detail=fault.detail)
 
     def _issuer(self, certificate: x509.Certificate) -> x509.Certificate:
         for authority in self._authorities():
             try:
                 certificate.verify_directly_issued_by(authority)
-            except (ValueError, TypeError, InvalidSignature):
+            except (*UNREADABLE, InvalidSignature):
                 continue
             return authority
         raise UnknownPartner("no authority we trust issued the certificate", diagnostic={"rule": "ocsp"})

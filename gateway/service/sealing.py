@@ -90,10 +90,10 @@ class Sealing:
         """Why a message may not go on, as of this transaction; None when it may, and for protocol messages."""
         if slot.release is None or slot.body is None:
             return None
-        if isinstance(slot.body, RecallBody):
-            return self._recalls.recheck(tx, slot.release, slot.body, now)
         if recalled_by_us(tx, slot.row.partner, slot.row.message_id):
             return Void((house("release.recalled"),))
+        if isinstance(slot.body, RecallBody):
+            return self._recalls.recheck(tx, slot.release, slot.body, now)
         endorsed = self._releases.endorsed(tx, slot.release, slot.body, now)
         if isinstance(endorsed, Void):
             return endorsed

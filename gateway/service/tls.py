@@ -17,25 +17,31 @@ import ssl
 import sys
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from certs.profiles import (
     TLS_CLIENT,
     TLS_SERVER,
+    UNREADABLE,
+    CheckedCrl,
     Profile,
     check_crl,
     check_profile,
     check_strength,
+    check_successor,
     load_certificate,
 )
-from gateway.errors import CertificateProfileViolation, ConfigInvalid, UnknownPartner
+from gateway.errors import CertificateProfileViolation, ConfigInvalid, LocalFault, UnknownPartner
 from gateway.service.revocation import Standing, standing
+
+log = structlog.get_logger()
 
 #: The two TLS 1.3 suites on offer, in our order (RFC 8446 §B.4). AES-128 is left out.
 SUITES = ("TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
@@ -68,6 +74,10 @@ _NO_CHECK_TIME = 0x200000
 _REEXECUTED = "ECLUSE_OPENSSL_CONF"
 
 
+#: The newest list met of each issuer (SHA-256 of its SPKI), since the process began.
+NewestLists = dict[str, x509.CertificateRevocationList]
+
+
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
     """Where one TLS identity lives, all PEM. No partner authority means no partner."""
@@ -77,6 +87,8 @@ class TlsFiles:
     partner_cas: tuple[Path, ...]  # authorities of partners alone, never the system's
     crls: tuple[Path, ...]  # one revocation list a file, for every authority above
     crl_grace: timedelta = timedelta()  # after nextUpdate, while an issuer's list still counts
+    # shared by all who load these files, or their successors
+    newest: NewestLists = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +202,8 @@ def install_small_buffers() -> None:
 def server_context(files: TlsFiles) -> ssl.SSLContext:
     """The partner listener's context: a client certificate is demanded from partners' authorities alone.
 
-    Raises `CertificateProfileViolation` (our certificate, an authority or a revocation list) or `ConfigInvalid`.
+    Raises `CertificateProfileViolation` (our certificate or an authority) or `ConfigInvalid`. A revocation list that
+    cannot be used is left out and logged: without a list an issuer is blocked, and no other is.
     """
     context = _context(ssl.PROTOCOL_TLS_SERVER, files, TLS_SERVER)
     # No ticket, hence no resumption: each connection shows its certificate to today's revocation lists.
@@ -203,12 +216,12 @@ def client_context(files: TlsFiles) -> ssl.SSLContext:
     return _context(ssl.PROTOCOL_TLS_CLIENT, files, TLS_CLIENT)
 
 
-def reload(context: ssl.SSLContext, files: TlsFiles) -> None:
+def reload(context: ssl.SSLContext, files: TlsFiles) -> ssl.SSLContext:
     """Let a listening context take new certificate, key, authorities and revocation lists from the next handshake.
 
     A context can only gain authorities, never lose one, so a whole new one takes over each connection as it
     begins. All or nothing: on error, raised as by `server_context`, the old one stays. Open connections keep what
-    they proved; `TlsListener.drop` ends them. For clients make a new `client_context`.
+    they proved; `TlsListener.drop` ends them. For clients make a new `client_context`. Returns the new one.
     """
     fresh = server_context(files)
 
@@ -219,6 +232,23 @@ def reload(context: ssl.SSLContext, files: TlsFiles) -> None:
     context.sni_callback = take_over
     # A connection has its flags from the context it began with, and everything else from the one that takes over.
     context.verify_flags = fresh.verify_flags
+    return fresh
+
+
+def restrict(context: ssl.SSLContext, files: TlsFiles) -> None:
+    """Let a context in use, which the files cannot replace, refuse more: what newer lists revoke, and what is overdue.
+
+    1. every list that can be used, by the authorities that the context trusts already, counts beside the older ones:
+       OpenSSL takes the newest of an issuer;
+    2. no grace any more: the context may hold lists beyond theirs, and OpenSSL looks away from time only as a whole.
+
+    Repeatable. Nothing is given back before a context is made anew.
+    """
+    # (1)
+    trusted = [x509.load_der_x509_certificate(one) for one in context.get_ca_certs(binary_form=True)]
+    _take_lists(context, files, trusted)
+    # (2)
+    context.verify_flags &= ~ssl.VerifyFlags(_NO_CHECK_TIME)
 
 
 def _context(protocol: int, files: TlsFiles, profile: Profile) -> ssl.SSLContext:
@@ -242,22 +272,57 @@ def _context(protocol: int, files: TlsFiles, profile: Profile) -> ssl.SSLContext
     trusted = authorities(files)
     for authority in trusted:
         check_strength(authority, anchor=authority.subject == authority.issuer)
-        context.load_verify_locations(cadata=authority.public_bytes(Encoding.DER))
-    # (5) a list beyond its grace is left out, which blocks its issuer alone. One in its grace counts as the current
-    # ones do; OpenSSL can look away from time only as a whole, so `peer_evidence` sees to certificates
-    now = datetime.now(UTC)
-    lists = [check_crl(_crl(path), trusted).crl for path in files.crls]
-    stand = [_standing(crl, now, files.crl_grace) for crl in lists]
-    if "grace" in stand:
+        try:
+            context.load_verify_locations(cadata=authority.public_bytes(Encoding.DER))
+        except ssl.SSLError:
+            raise ConfigInvalid("a partner authority cannot be loaded") from None
+    # (5) one in its grace counts as the current ones do; OpenSSL can look away from time only as a whole, so
+    # `peer_evidence` sees to certificates
+    if "grace" in _take_lists(context, files, trusted):
         context.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
-    lists = [crl for crl, how in zip(lists, stand, strict=True) if how != "over"]
-    # from a copy: the loader takes any certificate beside the list for an authority, and lists come from outside
-    for crl in lists:
+    return context
+
+
+def _take_lists(
+    context: ssl.SSLContext, files: TlsFiles, trusted: Collection[x509.Certificate]
+) -> set[Standing]:
+    """Load every list that can be used; how these stand. Any other is left out, which blocks its issuer alone: one
+    partner's broken list must neither stop us nor keep another's from counting."""
+    now, taken = datetime.now(UTC), set[Standing]()
+    for path in files.crls:
+        try:
+            crl = _newest(files, check_crl(_crl(path), trusted))
+            how = _standing(crl, now, files.crl_grace)
+            if how == "over":
+                raise ConfigInvalid("a revocation list is beyond its grace, or not yet valid")
+            _load_list(context, crl)
+        except LocalFault as fault:
+            log.error("tls.list-left-out", partner=path.stem, code=fault.code, detail=fault.detail)
+        else:
+            taken.add(how)
+    return taken
+
+
+def _newest(files: TlsFiles, checked: CheckedCrl) -> x509.CertificateRevocationList:
+    """This list, or the one of its issuer that counted before when that is newer: an older one revives nothing."""
+    issuer = _spki_sha256(checked.issuer)
+    try:
+        known = files.newest.get(issuer)
+        files.newest[issuer] = checked.crl if known is None else check_successor(checked, known).crl
+    except CertificateProfileViolation as older:
+        log.warning("tls.older-list", code=older.code, detail=older.detail)
+    return files.newest[issuer]
+
+
+def _load_list(context: ssl.SSLContext, crl: x509.CertificateRevocationList) -> None:
+    """From a copy: the loader takes any certificate beside the list for an authority, and lists come from outside."""
+    try:
         with tempfile.NamedTemporaryFile() as copy:
             copy.write(crl.public_bytes(Encoding.PEM))
             copy.flush()
             context.load_verify_locations(copy.name)
-    return context
+    except OSError:  # `ssl.SSLError` is one
+        raise ConfigInvalid("a revocation list cannot be loaded") from None
 
 
 def _standing(crl: x509.CertificateRevocationList, now: datetime, grace: timedelta) -> Standing:
@@ -274,7 +339,7 @@ def crl_standings(files: TlsFiles) -> tuple[Standing, ...]:
     for path in files.crls:
         try:
             found.append(_standing(_crl(path), now, files.crl_grace))
-        except ConfigInvalid:
+        except (ConfigInvalid, *UNREADABLE):
             found.append("over")
     return tuple(found)
 
@@ -294,14 +359,14 @@ def authorities(files: TlsFiles) -> list[x509.Certificate]:
 def _authorities(path: Path) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(_read(path))
-    except ValueError:
+    except UNREADABLE:
         raise ConfigInvalid("a file of partner authorities is not PEM certificates") from None
 
 
 def _crl(path: Path) -> x509.CertificateRevocationList:
     try:
         return x509.load_pem_x509_crl(_read(path))
-    except ValueError:
+    except UNREADABLE:
         raise ConfigInvalid("a revocation list is not PEM") from None
 
 

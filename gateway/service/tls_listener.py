@@ -3,7 +3,7 @@
 An idle TLS connection costs about 300 KB in asyncio, so connections are counted before the handshake, not after
 it. Whoever stalls gives way to whoever comes: with every place taken, the oldest unfinished handshake of the source
 that has most of them is ended, so that slow strangers cannot keep partners out. One source and one partner may hold
-only a share of the places, so that neither can keep out another.
+only a share of the places, and the last places are for partners that have none, so that none can keep out another.
 """
 
 import asyncio
@@ -14,9 +14,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Literal, cast
 
+import structlog
+
 from gateway.errors import GatewayError, UnknownPartner
 from gateway.service.config import Inbound
 from gateway.service.tls import TlsEvidence, install_alert_patch, install_small_buffers, peer_evidence
+
+log = structlog.get_logger()
 
 SHUTDOWN_TIMEOUT = 2.0  # seconds for the peer's close_notify
 BACKLOG = 1024  # connections the kernel holds while the loop is busy: beyond it a partner tries again after a second
@@ -181,7 +185,10 @@ class TlsListener:
 
         1. our own check of certificate and chain;
         2. the directory knows the organisation and pins this key;
-        3. the organisation holds less than its share: after (2), so that nobody can use up another's.
+        3. the organisation holds less than its share: after (2), so that nobody can use up another's;
+        4. it has none yet, or the places that are not reserved have not run out.
+
+        A fault of ours in (1) or (2) refuses too, and is logged: no certificate may end more than its own connection.
         """
         reason: Refusal = "certificate-profile"
         try:
@@ -191,8 +198,14 @@ class TlsListener:
         except GatewayError as refused:
             self._refuse(transport, source, RULES.get(str(refused.diagnostic.get("rule")), reason))
             return None
+        except Exception as fault:
+            log.error("tls.check-failed", error=type(fault).__name__)
+            self._refuse(transport, source, reason)
+            return None
         held = sum(e.organisation == evidence.organisation for e in self._open.values())
-        if held >= self._limits.connections_per_partner:  # (3)
+        unreserved = self._limits.connections - self._limits.connections_reserved
+        # (3) (4)
+        if held >= self._limits.connections_per_partner or (held and len(self._open) >= unreserved):
             self._refuse(transport, source, "partner-full")
             return None
         self._open[transport], self._sources[transport] = evidence, source

@@ -34,6 +34,9 @@ from gateway.model.time import parse_rfc3339
 from gateway.wire.strict import parse_json
 
 FORMAT = "ct-exchange-json/1.0"
+
+#: What stands in place of the mode in bytes that are only shown. It is no mode: every reader refuses it.
+PREVIEW = "preview"
 _MAX_RULE_CHARS = 120  # of a schema path in a diagnostic
 #: Bytes of a payload above which no broken rule is looked up. Saying no costs nothing, but saying why makes the library
 #: copy what it quotes, many times over: 3 MB of members cost 9 s and 1.8 GB.
@@ -191,6 +194,12 @@ def _encode(message: ExchangeMessage) -> bytes:
         return msgspec.json.encode(tree)
     except (UnicodeEncodeError, TypeError):  # a lone surrogate, or a value that JSON does not have
         raise RecordInvalid("the released content has no JSON form", rule="encoding") from None
+
+
+def preview_of(payload: bytes) -> bytes:
+    """The payload as it is shown to those who only look: with `PREVIEW` for its mode, and so refused by this reader, by
+    the guard and by every partner, whoever signs it."""
+    return msgspec.json.encode(msgspec.json.decode(payload, type=dict[str, Any]) | {"mode": PREVIEW})
 
 
 def _ordered(part: RecordPart) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -16,6 +16,7 @@ import typer.main
 from gateway import errors
 from gateway.cli import app, inbox, shared
 from gateway.cli.shared import Answer, exit_code, one_line, visible
+from gateway.model.signing import ChangeKind
 from tests.cli.conftest import Run
 
 ACTING = [
@@ -66,6 +67,13 @@ def test_every_command_says_what_it_does_and_answers_in_json() -> None:
     }
     assert silent == {("signer",)}
     assert {words for words, command in commands.items() if command.hidden} == {("signer",)}
+
+
+def test_proposing_names_every_kind_of_change() -> None:
+    """`change propose --help` says each kind that the gateway knows."""
+    command = every_command(typer.main.get_command(app))["change", "propose"]
+    (kind,) = (parameter for parameter in command.params if parameter.name == "kind")
+    assert kind.help == ", ".join(get_args(ChangeKind))
 
 
 @pytest.mark.parametrize("words", ACTING)

@@ -114,6 +114,9 @@ class Sides:
             self.printed["CHANGE"] = found["id"]
         if words[0] == "disclose":
             self.printed["RELEASE"] = found["releases"][0]["release"]
+            self.printed["MESSAGE"] = found["releases"][0]["message_id"]
+        if words[0] == "recall":
+            self.printed["RECALL"] = found["release"]
         if words[0] == "trace":
             return bool(found["state"] == "delivered")
         return True

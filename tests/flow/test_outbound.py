@@ -47,6 +47,22 @@ def test_preparing_is_repeatable() -> None:
     assert prepared(world()) == prepared(world())
 
 
+@pytest.mark.parametrize(
+    ("pointer", "until", "last"),
+    [
+        ("/threat", None, "2027-11-21"),
+        ("/threat", "2026-12-31", "2026-12-31"),
+        ("/threat", "2028-01-01", "2027-11-21"),
+        ("/health", "2026-12-31", "2027-11-21"),
+    ],
+)
+def test_the_earliest_end_of_retention_is_the_message_s(pointer: str, until: str | None, last: str) -> None:
+    """The agreement's days, or a released field's earlier end; what stays here leaves no trace in it."""
+    made = prepared(world({f"labels.{pointer}.label.retention_until": until}))
+    document = msgspec.json.decode(made.document, type=DecisionDocument)
+    assert document.handling.retention_until == last
+
+
 def test_nothing_changed_may_go_on() -> None:
     """The baseline over the same state."""
     assert recheck(prepared(world()), world(), POLICY, now=NOW) == Go()

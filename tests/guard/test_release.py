@@ -12,7 +12,7 @@ import rfc8785
 from gateway.errors import GuardRefused
 from gateway.guard import GuardVerdict, RefusalRule
 from gateway.model.agreement import Ceiling
-from gateway.model.label import SecurityLabel
+from gateway.model.label import ReceivingRow, SecurityLabel
 from gateway.model.request import Lift
 from tests.guard.worlds import (
     FIRST_RELEASED,
@@ -62,6 +62,9 @@ def unlabel(world: World) -> None:
     world.labels[0]["/sex"] = None
 
 
+#: Toward France, RESTREINT is protected as SECRET here.
+MOVED_UP = replace(LEVELS, receiving={"FRA": ReceivingRow(True, {1: 3})})
+
 #: name, what is wrong behind the bytes, the rule that refuses it
 BEHIND_THE_BYTES: list[tuple[str, Callable[[World], None], RefusalRule]] = [
     ("class X field released", release(0, "/health"), "class"),
@@ -77,6 +80,7 @@ BEHIND_THE_BYTES: list[tuple[str, Callable[[World], None], RefusalRule]] = [
     ("level above the ceiling", labelled(level="SECRET"), "above-ceiling"),
     ("level above the ceiling, other policy", labelled(policy="FRA", level="SECRET"), "above-ceiling"),
     ("ceiling below a released label", bend(ceiling=Ceiling("BEL", "UNCLASSIFIED")), "above-ceiling"),
+    ("level the recipient protects above the ceiling", bend(levels=MOVED_UP), "above-ceiling"),
     ("ceiling without a rank", bend(ceiling=Ceiling("BEL", "TOP")), "level-unknown"),
     ("releasable to nobody", labelled(releasable_to=()), "not-releasable"),
     ("releasable to others", labelled(releasable_to=("BEL", "NLD", "fra.other")), "not-releasable"),

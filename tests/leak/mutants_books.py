@@ -29,8 +29,8 @@ Releases, Intake = releases.Releases, intake.Intake
 
 def denial_in_the_partners_log(into: Plant) -> None:
     def make(original: Any) -> Any:
-        def record(self: Any, tx: Any, now: Any, event: str, *rest: Any) -> None:
-            original(self, tx, now, event, *rest)
+        def record(self: Any, tx: Any, now: Any, event: str, *rest: Any, **more: Any) -> None:
+            original(self, tx, now, event, *rest, **more)
             if event == "decision":
                 self.append(
                     tx, self.of_partner(FR), [msgspec.json.encode({"at": str(now), "event": "denied"})]

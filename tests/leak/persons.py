@@ -200,6 +200,7 @@ KEEPS_BACK: tuple[Callable[[], dict[str, Any]], ...] = (
     lambda: _entry(tlp="RED"),
     lambda: _entry(purpose=["oversight"]),
     lambda: _entry(retention_until="2026-11-01"),
+    lambda: _entry(handling_code=["H3"]),
     lambda: _entry("bel.vsse", originators=["bel.vsse"], originator_control=True, handling_code=["H1", "H2"]),
     lambda: _entry("nld.service-demo", originators=["nld.service-demo"]),
 )
@@ -208,7 +209,6 @@ KEEPS_BACK: tuple[Callable[[], dict[str, Any]], ...] = (
 LETS_OUT: tuple[Callable[[], dict[str, Any]], ...] = (
     lambda: _entry(tlp="GREEN"),
     lambda: _entry(handling_code=["H1", "H2"]),
-    lambda: _entry(handling_code=["H3"]),  # a review under the regimes of the police
     lambda: _entry(releasable_to=["BEL", FR]),
     lambda: _entry(purpose=["ct-prevention", "oversight"]),
     lambda: _entry("bel.vsse", (FR,), originators=["bel.vsse"], originator_control=True),

@@ -2,9 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
-from gateway.model.label import LevelTable, SecurityLabel
+from gateway.model.label import LevelTable, ReceivingRow, SecurityLabel
 from gateway.model.officer import Clearance, Officer, OfficerKey
 
 NOW = datetime(2026, 11, 21, 21, tzinfo=UTC)
@@ -49,3 +50,13 @@ def test_only_a_standing_key_of_a_standing_officer_is_found() -> None:
     assert officer().key("k2") is None
     assert officer().key("k3") is None
     assert officer(suspended=True).key("k1") is None
+
+
+def test_a_clearance_must_reach_what_the_recipient_protects_it_as() -> None:
+    """Toward a recipient that handles RESTREINT as rank 3, rank 1 does not reach it; toward any other it does."""
+    levels = msgspec.structs.replace(LEVELS, receiving={"FRA": ReceivingRow(True, {1: 3})})
+    label, until = SecurityLabel("BEL", "RESTREINT"), NOW + timedelta(days=1)
+    low, high = officer(Clearance("BEL", "RESTREINT", until)), officer(Clearance("BEL", "SECRET", until))
+    assert not low.may_see(label, NOW, levels, toward="FRA")
+    assert low.may_see(label, NOW, levels, toward="NLD")
+    assert high.may_see(label, NOW, levels, toward="FRA")

@@ -44,7 +44,7 @@ def test_the_baseline_is_permitted_with_its_class_b_c_and_x_withheld() -> None:
         "/links/0": "link.target-held",
         "/national_number": "class.C",
         "/financial": "financial.route",
-        "/special": "class.C",
+        "/special": "special.justified",
         "/health": "class.X",
         "/validation": "class.X",
         "/status": "class.X",
@@ -134,7 +134,7 @@ def test_deny_overrides_review_and_review_overrides_permit() -> None:
     assert review.obligations == ()
     assert decide(POLICY, world({**changes, "release.embargoed": True})).effect == "DENY"
     required = decide(
-        POLICY, world({"agreement.terms.regime": "SPOC", "labels.*.label.handling_code": ["H3"]})
+        POLICY, world({"agreement.terms.regime": "SPOC", "labels.*.label.handling_code": ["H2"]})
     )
     assert required.effect == "REVIEW"
 

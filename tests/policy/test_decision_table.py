@@ -1,7 +1,8 @@
 """The decision table: each rule as the sole reason of a denial, and next to it the case that is just permitted.
 
 `decision_table.json` is written to be read by a lawyer. A row says which rule speaks, when (``set``, ``remove`` and
-``approver`` change the permitted baseline), and what is different in the near miss (``but``, ``near``). With
+``approver`` change the permitted baseline, ``fusion`` makes the partner a fusion centre, ``of`` takes a record of
+another kind), and what is different in the near miss (``but``, ``near``; ``near_of`` where it is of another kind). With
 ``withheld`` the rule keeps one field back; without it the rule denies the release. ``error`` names the fact whose
 absence denied.
 """
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from gateway.policy.decide import decide
-from tests.policy.worlds import FUSION_CENTRE, NOTE, NOTE_WORLD, POLICY, approver, policy_without, world
+from tests.policy.worlds import FUSION_CENTRE, KIND, OTHERS, POLICY, approver, policy_without, world, world_of
 
 TABLE: list[dict[str, Any]] = json.loads(Path(__file__).with_name("decision_table.json").read_text("utf-8"))
 ROWS = [pytest.param(row, id=f"{row['rule']}: {row['when']}") for row in TABLE]
@@ -24,17 +25,18 @@ BY_SILENCE = {"release.permit", "class.A"}
 
 def spoken(row: dict[str, Any]) -> Any:
     """The row's world."""
-    changes = dict(row.get("set", {}))
-    if row.get("fusion"):
-        changes |= FUSION_CENTRE
-    return world(_with_approver(changes, row.get("approver")), row.get("remove", ()))
+    return _world(row, row.get("of"), row.get("set", {}), row.get("approver"), row.get("remove", ()))
 
 
 def near_miss(row: dict[str, Any]) -> Any:
-    """The world of the row's near miss; with ``near_note`` the record is one outside the common database."""
-    if row.get("near_note"):
-        return world({**NOTE_WORLD, **row["near"]}, of=NOTE)
-    return world(_with_approver(dict(row["near"]), row.get("near_approver")))
+    """The world of the row's near miss."""
+    of = row.get("near_of", row.get("of"))
+    return _world({"fusion": row.get("near_fusion")}, of, row["near"], row.get("near_approver"))
+
+
+def _world(row: dict[str, Any], of: str | None, changes: dict[str, Any], patch: Any, remove: Any = ()) -> Any:
+    start = (world_of(of) if of else {}) | (FUSION_CENTRE if row.get("fusion") else {})
+    return world(_with_approver({**start, **changes}, patch), remove, of=OTHERS[of][0] if of else KIND)
 
 
 def _with_approver(changes: dict[str, Any], patch: dict[str, Any] | None) -> dict[str, Any]:
@@ -77,6 +79,7 @@ HELD_TWICE = {
     "there is no agreement at all",
     "neither names a legal basis, and fields of every class would be due",
     "the kind does not know the field",
+    "the transfer rests on a derogation that nobody recorded",
 }
 
 

@@ -54,12 +54,17 @@ RELEASE_RESTRICTIONS: tuple[dict[str, Any], ...] = (
     {"settings.freshness_s": 60},
     {"settings.bdc_recipients": {}},
     {"settings.compilation": None},
+    {"settings.eu_states": ["BEL"]},
+    {"settings.ungraded_kinds": []},
     {"partner.stopped": True},
     {"partner.assurance.origin_signed": False},
     {"officers.0.clearance": None},
     {"officers.0.clearance.level": "RESTREINT"},
     {"officers.0.need_to_know": []},
     {"held.records": 1000},
+    {"held.total": 1000},
+    {"held.disclosures": 3},
+    {"settings.repeats": None},
     {"request": None},
     {"lifts": []},
     {"content.threat.date": "2020-01-01"},
@@ -77,6 +82,12 @@ FIELD_RESTRICTIONS: tuple[tuple[str, Any], ...] = (
     ("label.purpose", []),
     ("label.retention_until", "2026-01-01"),
     ("label.tlp", "RED"),
+    ("label.pap", "RED"),
+    ("label.legal_basis", []),
+    ("label.person", ["victim"]),
+    ("label.person", ["minor"]),
+    ("label.caveat", ["DIFFUSION RESTREINTE"]),
+    ("label.handling_code", ["H3"]),
     ("label.originators", ["nld.aivd-demo"]),
     ("originator", "nld.aivd-demo"),
     ("originator", ""),
@@ -135,6 +146,43 @@ def test_a_lower_ceiling_never_releases_more(changes: dict[str, Any], ceiling: s
     """Lower one ceiling step by step: what leaves only shrinks."""
     worlds = [leaving(world({**changes, ceiling: level})) for level in LEVELS_UP[:5]]
     assert all(low <= high for low, high in itertools.pairwise(worlds))
+
+
+HELD_MEMBERS = ("addresses", "contacts", "documents", "names", "special", "threat")
+SHARER = {"org": "deu.police-demo", "ceiling": {"policy": "BEL", "level": "RESTREINT"}, "quota": 40}
+
+holdings = st.fixed_dictionaries(
+    {
+        "held.records": st.integers(0, 60),
+        "held.total": st.integers(90, 110),
+        "held.disclosures": st.integers(0, 4),
+        "held.members": st.lists(st.sampled_from(HELD_MEMBERS), unique=True),
+        "held.sharing": st.sampled_from([[], [SHARER], [{**SHARER, "quota": 10}]]),
+    }
+)
+more_held = st.fixed_dictionaries(
+    {
+        "held.records": st.integers(0, 5),
+        "held.total": st.integers(0, 5),
+        "held.disclosures": st.integers(0, 2),
+    }
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(starting_points(), holdings, more_held, st.sets(st.sampled_from(HELD_MEMBERS)), st.booleans())
+def test_more_held_never_releases_more(
+    changes: dict[str, Any],
+    held: dict[str, Any],
+    more: dict[str, Any],
+    members: set[str],
+    shared: bool,
+) -> None:
+    """More records, subjects, disclosures or members held, or one more to share with: what leaves only shrinks."""
+    after = {name: held[name] + count for name, count in more.items()}
+    after["held.members"] = sorted({*held["held.members"], *members})
+    after["held.sharing"] = held["held.sharing"] + ([{**SHARER, "org": "nld.police-demo"}] if shared else [])
+    assert leaving(world({**changes, **after})) <= measured(world({**changes, **held}))
 
 
 @functools.cache

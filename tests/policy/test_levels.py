@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import PolicyInvalid
-from gateway.policy.levels import load_levels
+from gateway.policy.levels import load_levels, with_equivalence
 from tests.conftest import REFERENCE
 from tests.policy.worlds import LEVELS
 
@@ -15,6 +15,13 @@ from tests.policy.worlds import LEVELS
 def document() -> dict[str, Any]:
     shipped: dict[str, Any] = json.loads(
         files("schemas").joinpath("levels/2026-11-21.json").read_text("utf-8")
+    )
+    return shipped
+
+
+def equivalence() -> dict[str, Any]:
+    shipped: dict[str, Any] = json.loads(
+        files("schemas").joinpath("levels/equivalence-2026-11-22.json").read_text("utf-8")
     )
     return shipped
 
@@ -68,7 +75,9 @@ def test_the_version_is_bound_to_the_ranks() -> None:
     table = load_levels(json.dumps(changed).encode())
     assert LEVELS.version.startswith("2026-11-21+")
     assert table.version != LEVELS.version
-    assert load_levels(json.dumps(document(), indent=3).encode()).version == LEVELS.version
+    again = load_levels(json.dumps(document(), indent=3).encode())
+    assert again.version == LEVELS.version.partition(";")[0]
+    assert with_equivalence(again, json.dumps(equivalence(), indent=3).encode()) == LEVELS
 
 
 def _flawed(**changes: Any) -> bytes:
@@ -117,4 +126,119 @@ def test_the_table_agrees_with_the_reference() -> None:
                 checked += 1
             if not any(words):
                 assert row["rank"] not in LEVELS.ranks[policy].values()
+    assert checked > 35
+
+
+@pytest.mark.parametrize(
+    ("policy", "level", "receiver", "rank"),
+    [
+        ("BEL", "VERTROUWELIJK", "NLD", 2),
+        ("NLD", "Dep. VERTROUWELIJK", "BEL", 1),
+        ("BEL", "RESTREINT", "NLD", 1),
+        ("BEL", "RESTREINT", "FRA", None),
+        ("BEL", "CONFIDENTIEL", "FRA", 3),
+        ("EU", "CONFIDENTIEL UE/EU CONFIDENTIAL", "FRA", 3),
+        ("ESP", "RESERVADO", "DEU", 3),
+        ("ESP", "SECRETO", "BEL", 4),
+        ("BEL", "BEPERKT", "GBR", None),
+        ("BEL", "VERTROUWELIJK", "GBR", 3),
+        ("BEL", "RESTREINT", "USA", None),
+        ("BEL", "CONFIDENTIEL", "USA", 2),
+        ("BEL", "SECRET", "CAN", None),
+        ("BEL", "SECRET", "MAR", None),
+        ("BEL", "SECRET", "CHE", None),
+        ("BEL", "UNCLASSIFIED", "CHE", 0),
+        ("BEL", "DIFFUSION RESTREINTE", "FRA", None),
+    ],
+)
+def test_the_recipient_protects_it_as(policy: str, level: str, receiver: str, rank: int | None) -> None:
+    """Equivalent, moved up, or none; a state without a row, or with a disabled one, has none."""
+    assert LEVELS.protected(policy, level, receiver) == rank
+
+
+def test_nothing_is_ever_moved_down() -> None:
+    """Every pair, toward every recipient, enabled or not: no lower rank than its own."""
+    pairs = [(policy, level) for policy, row in LEVELS.ranks.items() for level in row]
+    for policy, level in pairs:
+        own = LEVELS.rank(policy, level)
+        for receiver in LEVELS.receiving:
+            there = LEVELS.protected(policy, level, receiver, enabled=True)
+            assert there is None or (own is not None and there >= own)
+
+
+def test_each_policy_of_the_level_table_receives() -> None:
+    """Every policy has an enabled row; the rows beside them are disabled."""
+    enabled = {policy for policy, row in LEVELS.receiving.items() if row.enabled}
+    assert enabled == set(LEVELS.ranks)
+    assert set(LEVELS.receiving) - enabled == {"CAN", "AUS", "JPN", "MAR"}
+
+
+def test_the_version_is_bound_to_the_equivalences() -> None:
+    """Another equivalence is another version, and every decision names the version."""
+    changed = equivalence()
+    changed["receiving"]["FRA"]["cells"]["2"] = {"none": "invented", "source": "M"}
+    levels = load_levels(json.dumps(document()).encode())
+    other = with_equivalence(levels, json.dumps(changed).encode())
+    assert other.version != LEVELS.version
+    assert other.protected("BEL", "CONFIDENTIEL", "FRA") is None
+
+
+def _cell(policy: str, rank: str, **cell: Any) -> bytes:
+    changed = equivalence()
+    changed["receiving"][policy]["cells"][rank] = {"source": "M", **cell}
+    return json.dumps(changed).encode()
+
+
+def _rows(**changes: Any) -> bytes:
+    changed = equivalence()
+    return json.dumps({**changed, **changes}).encode()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(_rows(receiving={}), id="empty"),
+        pytest.param(_rows(receiving={"FRA": {"enabled": True, "cells": {}}}), id="a row without cells"),
+        pytest.param(_rows(more=1), id="an unknown member"),
+        pytest.param(_cell("FRA", "2"), id="a cell that says nothing"),
+        pytest.param(_cell("FRA", "2", up="SECRET", none="x"), id="a cell that says two things"),
+        pytest.param(_cell("FRA", "2", up="SECRET", source="hearsay"), id="unlisted source"),
+        pytest.param(_cell("FRA", "4", up="SECRET"), id="moved down"),
+        pytest.param(_cell("FRA", "3", up="SECRET"), id="moved nowhere"),
+        pytest.param(_cell("FRA", "2", up="RESERVADO"), id="moved to another policy's level"),
+        pytest.param(_cell("FRA", "2", levels=["SECRET"]), id="an equivalent of another rank"),
+        pytest.param(_cell("FRA", "3", levels=["GEHEIM"]), id="an equivalent of another policy"),
+        pytest.param(_cell("CAN", "1", up="SECRET"), id="a row without levels moves up"),
+        pytest.param(_cell("FRA", "5", none="x"), id="a fifth rank"),
+        pytest.param(
+            json.dumps(equivalence()).replace('"enabled": false', '"enabled": true').encode(),
+            id="enabled without levels",
+        ),
+    ],
+)
+def test_a_flawed_equivalence_is_refused(raw: bytes) -> None:
+    """No cell is guessed: a flaw is a `PolicyInvalid` at load."""
+    with pytest.raises(PolicyInvalid):
+        with_equivalence(load_levels(json.dumps(document()).encode()), raw)
+
+
+def test_the_equivalences_agree_with_the_reference() -> None:
+    """A level that the reference names is an equivalent here; one it leaves out is none, or moved up as it says."""
+    path = REFERENCE / "classification" / "equivalence.json"
+    if not path.exists():
+        pytest.skip("the reference equivalence table is not beside this checkout")
+    checked = 0
+    for row in json.loads(path.read_text("utf-8"))["levels"]:
+        for policy, read in equivalence()["receiving"].items():
+            if row["rank"] == 0 or policy not in row:
+                continue
+            cell, theirs = read["cells"][str(row["rank"])], row[policy]
+            if isinstance(theirs, str):
+                named = [theirs]
+            else:
+                named = [theirs[key] for key in ("fr", "nl", "value") if theirs.get(key)]
+            assert cell.get("levels", []) == named
+            if not named and "SECRET" in theirs["handling"]:
+                assert cell.get("up", "") == ("SECRET" if "as SECRET" in theirs["handling"] else "")
+            checked += 1
     assert checked > 35

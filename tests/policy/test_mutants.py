@@ -5,7 +5,6 @@ changed, a guard removed) and in its effect. A mutant that decides every row of 
 a rule that nobody has pinned down.
 """
 
-import copy
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +16,7 @@ from gateway.errors import PolicyInvalid
 from gateway.model.decision import Decision
 from gateway.policy.context import Context
 from gateway.policy.decide import decide
-from gateway.policy.rules import Policy, load_policy
+from gateway.policy.rules import CompiledRule, Policy, load_policy
 from tests.policy.test_decision_table import BY_SILENCE, TABLE, near_miss, spoken
 from tests.policy.worlds import KIND, POLICY, policy_document, world
 
@@ -78,12 +77,19 @@ EVERY_WORLD = [pair for pairs in WORLDS.values() for pair in pairs]
 
 def mutated(place: int, mutant: dict[str, Any]) -> Policy | None:
     """The policy with this rule in that place; None when it does not even load."""
-    document = copy.deepcopy(DOCUMENT)
-    document["rules"][place] = mutant
     try:
-        return load_policy(json.dumps(document).encode())
+        alone = load_policy(json.dumps({**DOCUMENT, "rules": [mutant]}).encode())
     except PolicyInvalid:
         return None
+    (rule,) = alone.release_rules or alone.field_rules
+    former = DOCUMENT["rules"][place]["id"]
+
+    def exchanged(rules: tuple[CompiledRule, ...]) -> tuple[CompiledRule, ...]:
+        return tuple(rule if each.rule.id == former else each for each in rules)
+
+    return msgspec.structs.replace(
+        POLICY, release_rules=exchanged(POLICY.release_rules), field_rules=exchanged(POLICY.field_rules)
+    )
 
 
 def survives(policy: Policy, rule: str) -> bool:

@@ -22,7 +22,7 @@ from gateway.model.officer import Officer
 from gateway.model.party import Partner
 from gateway.model.record import CanonicalRecord, FieldLabel, fields_of
 from gateway.model.request import Lift, Request
-from gateway.policy.context import Context, Held, Settings
+from gateway.policy.context import Context, Derogation, Held, Settings
 from gateway.policy.decide import decide
 from gateway.policy.levels import default_levels
 from gateway.policy.rules import Policy, default_policy, load_policy
@@ -168,10 +168,19 @@ def baseline() -> dict[str, Any]:
                 "judicial_authorisation": "",
                 "embargoed": False,
             },
-            "held": {"records": 0, "subject_held": False},
+            "held": {
+                "records": 0,
+                "subject_held": False,
+                "total": 0,
+                "subject_ever": False,
+                "disclosures": 0,
+                "members": [],
+                "sharing": [],
+            },
             "officers": [_officer("be-requester", "requester")],
             "lifts": [],
             "request": None,
+            "derogation": None,
             "settings": {
                 "freshness_s": 86400,
                 "evaluation_months": 6,
@@ -189,7 +198,26 @@ def baseline() -> dict[str, Any]:
                 "eu_states": ["BEL", "DEU", "ESP", "FRA", "LUX", "NLD"],
                 "domestic_handling_codes": ["H0"],
                 "minimum_assurance": {"origin_signed": True, "receipt": "fetched"},
-                "compilation": {"records": 100, "level": {"policy": "BEL", "level": "CONFIDENTIEL"}},
+                "compilation": {
+                    "records": 100,
+                    "level": {"policy": "BEL", "level": "CONFIDENTIEL"},
+                    "combinations": [
+                        {
+                            "members": ["documents", "threat"],
+                            "level": {"policy": "BEL", "level": "CONFIDENTIEL"},
+                        }
+                    ],
+                },
+                "repeats": {"disclosures": 3, "days": 30},
+                "transfers": {},
+                "bdc_references": {},
+                "evaluation_recipients": ["fusion"],
+                "pap_purposes": {"GREEN": ["ct-prevention"]},
+                "caveat_states": {},
+                "level_agreements": {},
+                "ungraded_kinds": [KIND.name],
+                "pnr_mask_months": 6,
+                "pnr_term_months": 60,
             },
         }
     )
@@ -204,29 +232,92 @@ FUSION_CENTRE: dict[str, Any] = {
     "agreement.terms.route": "other",
 }
 
+
+def invented(
+    name: str, regime: str, properties: dict[str, Any] | None = None, *, person: str | None = "suspect"
+) -> RecordKind:
+    """A kind with a text and birth dates, of a regime, about ``person``."""
+    return load_kind(
+        {
+            "x-kind": f"{name}/1.0",
+            "x-regime": regime,
+            "x-interconnection": "allowed",
+            "x-required-to-send": ["text"],
+            "x-person": person,
+            "properties": {
+                "text": {"x-class": "A", "x-statement": "fact"},
+                "birth": {"type": "array", "x-class": "A", "x-statement": "fact"},
+                **(properties or {}),
+            },
+        }
+    )
+
+
+def _a(**marks: Any) -> dict[str, Any]:
+    return {"x-class": "A", "x-statement": "fact", **marks}
+
+
 #: A kind outside the common database, for what the BDC rules leave alone.
-NOTE: RecordKind = load_kind(
+NOTE: RecordKind = invented(
+    "note",
+    "general",
     {
-        "x-kind": "note/1.0",
-        "x-regime": "other",
-        "x-interconnection": "allowed",
-        "x-required-to-send": ["text"],
-        "properties": {
-            "text": {"x-class": "A"},
-            "birth": {"type": "array", "x-class": "A"},
-            "status": {"x-class": "X"},
-            "pre_inquiry": {"x-class": "X"},
-        },
-    }
+        "status": {"x-class": "X", "x-statement": "fact"},
+        "pre_inquiry": {"x-class": "X", "x-statement": "fact"},
+        "belief": _a(**{"x-special": True}),
+        "unmarked": {"x-class": "A"},
+        "holder": _a(**{"x-category": "core-data"}),
+        "source_grade": _a(),
+        "info_grade": _a(),
+    },
 )
 
-#: What turns the baseline into a note's world; goes with ``of=NOTE``.
-NOTE_WORLD: dict[str, Any] = {
-    "content": {"text": "invented", "birth": [{"date": "1990", "precision": "year"}]},
-    "record.kind": NOTE.name,
-    "agreement.terms.kinds": [NOTE.name],
-    "officers.0.need_to_know": ["note"],
+LOCI = ("VWA", "TH01", "D21S11", "FGA", "D8S1179", "D3S1358")
+
+#: Kinds of every regime, and the content of a record that is permitted; ``of`` names one of them.
+OTHERS: dict[str, tuple[RecordKind, dict[str, Any]]] = {
+    "note": (NOTE, {}),
+    "unsaid": (invented("unsaid", "general", person=None), {}),
+    "nobody": (invented("nobody", "general", person="none"), {}),
+    "unspoken": (invented("unspoken", "of-another-policy"), {}),
+    "local-signal": (invented("local-signal", "local-signal"), {}),
+    "sis-proposal": (invented("sis-proposal", "internal-proposal"), {}),
+    "embargo": (invented("embargo", "judicial-input"), {}),
+    "evaluation": (invented("threat-evaluation", "ocam-evaluation"), {}),
+    "support": (invented("support-report", "support-report"), {}),
+    "sanctions": (
+        invented("sanctions", "public-list", {"listing": _a(), "subject": _a()}),
+        {"listing": {"list": "un", "state": "listed"}, "subject": "person"},
+    ),
+    "dna": (
+        invented(
+            "dna-profile",
+            "dna",
+            {"profile": _a(), "match": _a(), "holder": _a(**{"x-category": "core-data"})},
+        ),
+        {"profile": {"type": "reference", "loci": {locus: ["15", "16"] for locus in LOCI}}},
+    ),
+    "pnr": (
+        invented("travel-match", "pnr", {"match": _a()}),
+        {"match": {"received": "2026-06-01", "reviewed_by": "be-requester"}},
+    ),
 }
+
+
+def world_of(name: str) -> dict[str, Any]:
+    """What turns the baseline into the world of one of `OTHERS`; goes with ``of=OTHERS[name][0]``."""
+    kind, content = OTHERS[name]
+    return {
+        "content": {"text": "invented", "birth": [{"date": "1990", "precision": "year"}], **content},
+        "record.kind": kind.name,
+        "agreement.terms.kinds": [kind.name],
+        "officers.0.need_to_know": [kind.name],
+        "settings.ungraded_kinds": [kind.name],
+    }
+
+
+#: What turns the baseline into a note's world; goes with ``of=NOTE``.
+NOTE_WORLD: dict[str, Any] = world_of("note")
 
 
 def world(
@@ -259,6 +350,7 @@ def world(
         officers=_as(data["officers"], tuple[Officer, ...]),
         lifts=_as(data["lifts"], tuple[Lift, ...]),
         request=_as(data["request"], Request | None),
+        derogation=_as(data["derogation"], Derogation | None),
         settings=_as(data["settings"], Settings),
         levels=LEVELS,
         now=now,

@@ -68,7 +68,11 @@ HOSTILE: dict[str, tuple[str, bytes, str]] = {
     "a row without end": ("be", be_list(FIRST.replace("Zz Un", "Z" * MAX_LINE_BYTES)), "line.size"),
     **{
         f"formula {sign!r}": ("be", be_list(FIRST.replace("Zz Un", f"{sign}1+1")), "csv.formula")
-        for sign in ("=", "+", "-", "@", "\t")
+        for sign in (
+            "=", "+", "-", "@", "\t",
+            " =", "\u00a0 @", "\u200e=", "\u061c-", "\ufeff@", " \u200f +",  # what is kept is trimmed
+            "\uff1d", "\uff0b", "\uff0d", "\uff20", "\ufe66", "\u200e\uff1d", "=\u0338",  # other widths and forms
+        )
     },
 }  # fmt: skip
 

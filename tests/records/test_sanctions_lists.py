@@ -8,7 +8,8 @@ import jsonschema_rs
 import pytest
 
 import schemas
-from adapters.records.sanctions.entry import country, script_of
+from adapters.records.sanctions.entry import ListName, country, script_of
+from adapters.records.sanctions.fsf import NAMESPACE
 from adapters.records.sanctions.reader import READERS, SanctionsList
 from gateway.errors import RecordInvalid, RequestInvalid
 from gateway.model.kind import load_kind
@@ -37,7 +38,6 @@ class TestUnitedNations(RecordAdapterContract):
     good = UN
     spoiled = (
         spoil(UN, "<DATAID>9000002<", f"<DATAID>{MARKER}<", 2, "", "entry.number"),
-        spoil(UN, ">2026-01-02<", f">{MARKER}<", 1, "/listing/listed_on", "pattern"),
         spoil(UN, "<YEAR>1991<", f"<YEAR>{MARKER}<", 2, "/birth/*/date", "date.precision"),
         spoil(UN, "<FROM_YEAR>1986<", f"<X>{MARKER}</X><FROM_YEAR>1999<", 1, "/birth/*/until", "date.order"),
         spoil(UN, "Zz Trading", MARKER * 101, 3, "/names/*/text", "maxLength"),
@@ -273,3 +273,63 @@ def test_a_row_nobody_can_read_spoils_what_it_may_belong_to() -> None:
         "csv.cells",
         "BE-3",
     ]
+
+
+DAYS = {
+    "2001-01-25": "2001-01-25",
+    "2001-01-25-05:00": "2001-01-25",
+    "2001-01-25Z": "2001-01-25",
+    "2001-01-25T23:30:00+14:00": "2001-01-25",
+    "2001-02-29": "",
+    "25/01/2001": "",
+    "1801-01-25": "",
+    "Zzubiquist": "",
+}
+
+
+@pytest.mark.parametrize("text", DAYS)
+@pytest.mark.parametrize("name", ["un", "eu", "be"])
+def test_nobody_falls_off_a_list_for_the_day_of_listing(name: ListName, text: str) -> None:
+    """A day of listing or publication with a zone keeps its calendar date; what is no day is a remark, and the entry
+    stays, in every shape of the lists."""
+    person = 'classificationCode="P"'
+    raw = {
+        "un": un_list([un_entry(1, extra=f"<LISTED_ON>{text}</LISTED_ON>")]),
+        "eu": (
+            f'<export xmlns="{NAMESPACE}" generationDate="2026-11-21T00:00:00Z"><sanctionEntity logicalId="1" '
+            f'euReferenceNumber="EU.1" designationDate="{text}"><subjectType {person}/>'
+            f'<regulation programme="TAQA" numberTitle="1/2026" publicationDate="{text}"/>'
+            '<nameAlias wholeName="ZZEMO EXEMPLE" strong="true"/></sanctionEntity></export>'
+        ).encode(),
+        "be": be_list(
+            be_row(
+                Entity_LogicalId=1,
+                Entity_EU_ReferenceNumber="EU.1",
+                NameAlias_WholeName="ZZEMO EXEMPLE",
+                Entity_DesignationDate=text,
+                Entity_Regulation_PublicationDate=text,
+                Entity_Regulation_NumberTitle="1/2026",
+            )
+        ),
+    }[name]
+    (record,) = SanctionsList(name, "bel.ocam", "bel.ocam.officer-1").read(raw)
+    assert isinstance(record, CanonicalRecord)
+    assert record.content["listing"].get("listed_on", "") == DAYS[text]
+    assert [one.get("published", "") for one in record.content.get("regulations", [])] in ([], [DAYS[text]])
+    said = [one["text"] for one in record.content.get("remarks", [])]
+    assert said == ([] if DAYS[text] else [f"listed or published: {text}"])
+
+
+@pytest.mark.parametrize("zone", ["", "Z", "-05:00", "T00:00:00"])
+def test_a_birth_date_has_no_zone(zone: str) -> None:
+    """A day of birth that a list writes with a zone is the calendar date that stands there."""
+    raw = UN.replace(b"<YEAR>1991</YEAR>", f"<DATE>1991-02-03{zone}</DATE>".encode())
+    assert raw != UN
+    records = [*SanctionsList("un", "bel.ocam", "bel.ocam.officer-1").read(raw)]
+    dates = [
+        birth["date"]
+        for one in records
+        if isinstance(one, CanonicalRecord)
+        for birth in one.content.get("birth", [])
+    ]
+    assert "1991-02-03" in dates

@@ -15,7 +15,7 @@ from gateway.flow.change import ACTS, Founding, SignedFounding, canonical, diges
 from gateway.model.agreement import AgreementTerms, Bulk, Ceiling, ProtocolFields, SignedAgreement
 from gateway.model.officer import Clearance, Officer
 from gateway.model.party import Assurance, KeyRecord, Partner
-from gateway.policy.context import Compilation, Settings
+from gateway.policy.context import Combination, Compilation, Repeats, Settings
 from gateway.service import calls, provision
 from gateway.service.config import Config, load_config
 from gateway.service.home import Home
@@ -213,7 +213,13 @@ SETTINGS = Settings(
     domestic_handling_codes=("H0", "H1", "H2"),
     channel_ceiling=Ceiling("BEL", "UNCLASSIFIED"),
     bdc_recipients={"police": "police"},
-    compilation=Compilation(1000, Ceiling("BEL", "RESTREINT")),
+    compilation=Compilation(
+        1000,
+        Ceiling("BEL", "RESTREINT"),
+        (Combination(("addresses", "contacts", "photos"), Ceiling("BEL", "RESTREINT")),),
+    ),
+    repeats=Repeats(disclosures=1000, days=30),
+    ungraded_kinds=(KIND,),
     minimum_assurance=Assurance(origin_signed=True, receipt="signed"),
 )
 

@@ -103,6 +103,20 @@ async def test_a_change_overtaken_is_refused(world: World) -> None:
     assert "requester" not in be.gateway.directory.officers[officer.id].roles
 
 
+async def test_a_partners_certificate_is_read_before_anybody_signs(world: World) -> None:
+    """An entry with text that is no certificate, or another key's, is refused as a draft already."""
+    be = world.be
+    partner, before = be.gateway.directory.partners[FR], be.rows(ChangeRow)
+    first, *others = (key for key in partner.keys if key.certificate)
+    for certificate in ("AAAA", "***", others[0].certificate):
+        broken = msgspec.structs.replace(first, certificate=certificate)
+        keys = tuple(broken if key == first else key for key in partner.keys)
+        document = canonical(msgspec.structs.replace(partner, keys=keys, version=2))
+        with pytest.raises(RequestInvalid):
+            await be.call(FIRST, "changes/draft", calls.DraftChange("partner", FR, document))
+    assert be.rows(ChangeRow) == before
+
+
 def _narrower(world: World) -> dict[str, tuple[str, str, bytes]]:
     directory = world.be.gateway.directory
     officer, partner = directory.officers["be-approver"], directory.partners[FR]

@@ -8,7 +8,7 @@ import io
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -21,58 +21,14 @@ from hypothesis import strategies as st
 from adapters.records.synthetic import extract, variation_of
 from gateway.errors import SignerUnavailable
 from gateway.flow.change import canonical
-from gateway.model.officer import Role
 from gateway.model.rows import BodyRow, IdempotencyRow, KeyRow, LogRow, NonceRow, RecordRow, ReleaseRow
 from gateway.service import calls
 from gateway.service.answers import ANSWER_KEPT, Answers, new_claim
 from gateway.service.desk_api import MAX_CALL, DeskApi
 from gateway.wire.endorse import sign_call
 from gateway.wire.strict import b64url
+from tests.service.allowed import ALLOWED, ROLES
 from tests.service.world import BASIS, BE, CLEAN, FR, KIND, PURPOSE, World
-
-ROLES: tuple[Role, ...] = get_args(Role)
-
-#: Who may do what: the whole table, as a compliance officer would read it.
-ALLOWED: dict[str, set[str]] = {
-    "status": set(ROLES),
-    "records/import": {"requester"},
-    "records/list": {"requester", "approver", "reviewer", "inbox"},
-    "records/show": {"requester", "approver", "reviewer", "inbox"},
-    "records/purge": {"requester", "security-officer"},
-    "records/complete": {"requester"},
-    "records/matches": {"requester", "approver", "reviewer", "inbox"},
-    "releases/preview": {"requester", "approver", "reviewer", "inbox"},
-    "releases/prepare": {"requester"},
-    "releases/endorse": {"requester"},
-    "releases/show": {"requester", "approver", "reviewer", "inbox"},
-    "releases/approve": {"approver"},
-    "releases/reject": {"approver"},
-    "releases/cancel": {"requester", "approver"},
-    "recalls/prepare": {"requester", "approver"},
-    "recalls/endorse": {"requester", "approver"},
-    "queue/list": {"requester", "approver", "reviewer", "inbox", "operator"},
-    "queue/hold": {"approver", "operator"},
-    "queue/resend": {"approver", "operator"},
-    "queue/skip": {"approver"},
-    "inbox/list": {"requester", "approver", "reviewer", "inbox"},
-    "inbox/show": {"requester", "approver", "reviewer", "inbox"},
-    "inbox/recall": {"inbox"},
-    "inbox/quarantine": {"requester", "approver", "reviewer", "inbox"},
-    "messages/trace": {"requester", "approver", "reviewer", "inbox", "operator"},
-    "officers/list": {"security-officer", "reviewer"},
-    "partners/list": set(ROLES),
-    "agreements/list": set(ROLES),
-    "changes/draft": {"security-officer"},
-    "changes/propose": {"security-officer"},
-    "changes/approve": {"security-officer"},
-    "changes/reject": {"security-officer"},
-    "changes/list": {"security-officer", "reviewer"},
-    "changes/show": {"security-officer", "reviewer"},
-    "embargoes/add": {"requester", "approver", "security-officer"},
-    "embargoes/list": {"requester", "approver", "reviewer", "inbox", "security-officer"},
-    "policy/explain": set(ROLES),
-    "audit/logs": {"requester", "approver", "reviewer", "inbox", "operator", "security-officer"},
-}
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -287,6 +243,11 @@ WRONG_PARAMS: list[tuple[str, str, dict[str, Any]]] = [
     ("be-only-security-officer", "changes/show", {"id": "x"}),
     ("be-only-reviewer", "policy/explain", {"rule": "no.such.rule"}),
     ("be-only-reviewer", "policy/explain", {"rule": "embargo", "language": "tlh"}),
+    ("be-only-reviewer", "policy/explain", {"rule": "embargo", "policy": "0" * 64}),
+    ("be-only-reviewer", "policy/decided", {"position": 0}),
+    ("be-only-reviewer", "policy/replay", {"since": "yesterday"}),
+    ("be-only-reviewer", "policy/replay", {"since": "2026-11-21T00:00:00Z", "policy": "e30="}),
+    ("be-only-reviewer", "policy/replay", {"since": "2026-11-21T00:00:00Z", "settings": "e30=", "agreement": "e30="}),
     ("be-only-inbox", "inbox/show", {"id": "x"}),
     ("be-only-reviewer", "records/list", {"limit": 501}),
     ("be-only-reviewer", "records/list", {"limit": 0}),

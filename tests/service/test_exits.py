@@ -135,3 +135,72 @@ def test_a_signer_has_no_network_and_starts_nothing() -> None:
         """
     )
     assert out.split("\n")[:-1] == [*["ExitClosed"] * 6, "local x", "loop"]
+
+
+def test_a_closed_process_finds_no_other_way() -> None:
+    """Lookups by older calls and in reverse, another family, also of a socket that was there before, a bound address,
+    a shell, a copy: each is refused and counted. What is an endpoint's may be looked up, and `subprocess` works."""
+    out = _run(
+        """
+        import os, socket, subprocess, sys
+        from gateway.service.exits import Exits
+        server = socket.create_server(("127.0.0.1", 0))
+        foreign = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) if hasattr(socket, "AF_VSOCK") else None
+        doors = Exits(lambda: [server.getsockname()[:2], ("localhost", 443)])
+        doors.close_all_others()
+        socket.gethostbyname("localhost")
+        for attempt in (
+            lambda: socket.gethostbyname("canary.example"),
+            lambda: socket.gethostbyname_ex("canary.example"),
+            lambda: socket.gethostbyaddr("192.0.2.1"),
+            lambda: socket.getnameinfo(("192.0.2.1", 80), 0),
+            lambda: socket.getfqdn("192.0.2.1") and 1 / 0,
+            lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW),
+            lambda: socket.socket().bind(("127.0.0.1", 0)),
+            lambda: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).bind(("::", 0)),
+            lambda: (foreign.connect((2, 1)) if foreign else doors._refuse("")),
+            lambda: os.system("true"),
+            lambda: os.fork(),
+            lambda: os.forkpty(),
+        ):
+            try:
+                attempt()
+                print("LEFT")
+            except (OSError, ZeroDivisionError) as error:
+                print(type(error).__name__)
+        print(doors.refused)
+        with socket.create_connection(server.getsockname()[:2]) as own, server.accept()[0] as theirs:
+            own.sendall(b"x")
+            print("own", theirs.recv(1).decode())
+        local = socket.socket(socket.AF_UNIX)
+        local.bind("")
+        print("local", subprocess.run(["true"]).returncode)
+        """
+    )
+    # getfqdn takes a refused lookup for a name that is not known, and returns the address
+    refused = ["ExitClosed"] * 4 + ["ZeroDivisionError"] + ["ExitClosed"] * 7
+    assert out.split("\n")[:-1] == [*refused, "12", "own x", "local 0"]
+
+
+def test_a_signer_looks_up_nothing_by_any_call() -> None:
+    """Older lookups, reverse ones, and a program behind a terminal of its own."""
+    out = _run(
+        """
+        import os, socket
+        from gateway.service.signer.confine import close_exits
+        close_exits()
+        for attempt in (
+            lambda: socket.gethostbyname("localhost"),
+            lambda: socket.gethostbyname_ex("localhost"),
+            lambda: socket.gethostbyaddr("127.0.0.1"),
+            lambda: socket.getnameinfo(("127.0.0.1", 80), 0),
+            lambda: os.forkpty(),
+        ):
+            try:
+                attempt()
+                print("LEFT")
+            except OSError as error:
+                print(type(error).__name__)
+        """
+    )
+    assert out.split("\n")[:-1] == ["ExitClosed"] * 5

@@ -122,6 +122,19 @@ def folder_linked(made: Distribution) -> None:
     (made.root / "zz_adapter" / "more").symlink_to(elsewhere)
 
 
+def cache_linked(made: Distribution) -> None:
+    elsewhere = made.root.parent / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "helper.py").write_text("")
+    (made.root / "zz_adapter" / "__pycache__").symlink_to(elsewhere)
+
+
+def another_s(made: Distribution) -> None:
+    """It lists a file of a second distribution in the same folder."""
+    second = Distribution(made.root, name="zz-other").install({"zz_other.py": ""})
+    made.listed(f"{second.info.name}/entry_points.txt,,")
+
+
 def listing(path: str, text: str = "") -> Callable[[Distribution], None]:
     def tamper(made: Distribution) -> None:
         rewritten(path, text)(made)
@@ -165,6 +178,24 @@ TAMPERED: dict[str, tuple[str, Callable[[Distribution], None]]] = {
     "a path spelled twice": ("outside", lambda made: made.listed("zz_adapter/./reader.py,,")),
     "a .pth file": ("start-up", listing("zz_adapter.pth", "import zz_adapter")),
     "a sitecustomize": ("start-up", listing("sitecustomize.py")),
+    "a sitecustomize as a package": ("start-up", listing("sitecustomize/__init__.py")),
+    "a sitecustomize below": ("start-up", listing("sitecustomize/deep/more.py")),
+    "a usercustomize as an extension": ("start-up", listing("usercustomize.cpython-311-x86_64-linux-gnu.so")),
+    "a sitecustomize as byte code": ("start-up", listing("SiteCustomize.pyc")),
+    "code in __pycache__": ("unlisted", rewritten("zz_adapter/__pycache__/helper.py", "")),
+    "code in __pycache__, listed": ("byte-code", listing("zz_adapter/__pycache__/helper.py")),
+    "a package in __pycache__": ("unlisted", rewritten("zz_adapter/__pycache__/more/__init__.py", "")),
+    "byte code of no source": ("unlisted", rewritten("zz_adapter/__pycache__/helper.cpython-311.pyc", "")),
+    "byte code too deep": ("unlisted", rewritten("zz_adapter/__pycache__/more/reader.cpython-311.pyc", "")),
+    "byte code that imports find": ("unlisted", rewritten("zz_adapter/__pycache__/reader.pyc", "")),
+    "an extension in __pycache__": ("unlisted", rewritten("zz_adapter/__pycache__/reader.cpython-311.so", "")),
+    "a link for __pycache__": ("unlisted", cache_linked),
+    "a package of ours": ("name", listing("gateway/more.py")),
+    "a module of ours": ("name", listing("schemas.py")),
+    "a module of Python's": ("name", listing("json.py")),
+    "a package of a library": ("name", listing("msgspec/more.py")),
+    "an extension before a library": ("name", listing("cryptography.cpython-311-x86_64-linux-gnu.so")),
+    "another's metadata": ("name", another_s),
     "no metadata": ("installed", renamed),
     "a package of that name before it": ("module", shadowed),
 }  # fmt: skip

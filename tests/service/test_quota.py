@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -162,9 +163,18 @@ class Side:
             then(writer)
         try:
             async with asyncio.timeout(10):
-                return await reader.read()
+                return await _until_closed(reader)
         finally:
             writer.transport.abort()
+
+
+async def _until_closed(reader: asyncio.StreamReader) -> bytes:
+    """All that came. Who writes on while the other end closes may find a reset behind the answer."""
+    came = b""
+    with contextlib.suppress(ConnectionResetError):
+        while some := await reader.read(65_536):
+            came += some
+    return came
 
 
 @asynccontextmanager
@@ -220,12 +230,19 @@ async def test_a_partner_over_its_quota_is_told_before_it_sends(world: World) ->
         (post(5).replace(b"Content-Length: 5\r\n", b""), b"411"),
         (post(5, b"", "X: " + "a" * 9000), b"400"),
         (post(5, b"", *["X: a"] * 70), b"400"),
+        (post(5, b"12345").replace(b"sealed-batch", b"sealed-batch; charset=utf-8"), b"400"),
+        (post(5, b"12345", "Content-Type: application/vnd.ecluse.sealed-batch"), b"400"),
+        *(
+            (post(5, b"12345").replace(b"HTTP/1.1", b"HTTP/" + one), b"400")
+            for one in (b"1.0", b"0.9", b"2.0")
+        ),
     ],
 )
 async def test_what_headers_announce_is_enough_to_refuse(
     world: World, request_: bytes, status: bytes
 ) -> None:
-    """Each is answered before a body comes, and nothing of it reaches the intake."""
+    """Each is answered before a body comes, and nothing of it reaches the intake: another version of HTTP, a media type
+    with a parameter or said twice."""
     async with serving(world, small()) as side:
         answer = await side.send(request_)
     assert answer.split(b" ")[1] == status
@@ -278,10 +295,14 @@ async def test_headers_that_trickle(world: World) -> None:
 
 
 async def test_nobody_pipelines(world: World) -> None:
-    """Two questions in one segment end the connection; one after the other on the same connection is what we do."""
+    """Of two requests in one segment the first has its answer and the connection ends; one after the other on the same
+    connection is what we do."""
     question = b"GET /exchange/v1/messages/a/receipt HTTP/1.1\r\nHost: gw\r\n\r\n"
     async with serving(world, Inbound()) as side:
-        assert await side.send(question * 2) == b""
+        for first in (question, post(7, b"nothing").replace(b"Connection: close\r\n", b"")):
+            answer = await side.send(first + question)
+            assert answer.startswith(b"HTTP/1.1 4")
+            assert (answer.count(b"HTTP/1.1 "), answer.count(b"Connection: close")) == (1, 1)
         reader, writer = await asyncio.open_connection("127.0.0.1", side.port)
         for _ in range(2):
             writer.write(question)

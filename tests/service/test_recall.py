@@ -173,6 +173,17 @@ async def test_what_has_only_its_number_is_withdrawn(world: World, state: str) -
     assert [row.type for row in world.fr.received()] == ["void"]
 
 
+async def test_a_recall_that_has_only_its_number_is_withdrawn(world: World) -> None:
+    """The same of a recall: the officer thought better of it, and a `void` goes in its lane."""
+    (sent,) = await delivered(world, CLEAN[0])
+    view = await recall(world.be, sent.message_id)
+    await world.be.sealing.sequence(FR, await world.be.dispatcher._slots.heads(FR))
+    assert (await prepare(world.be, view.message_id)).reasons[0].rule == "recall.stopped"
+    await world.be.send()
+    assert world.be.release(view).state == "withdrawn"
+    assert (await inbox(world, sent.message_id)).recall is None
+
+
 async def test_an_attempted_message_does_not_leave_again(world: World) -> None:
     """The answer to the first try was lost. The recalled message is looked up at the partner instead of sent again;
     where it never came, a `void` takes its number, and the recall is remembered."""

@@ -132,10 +132,10 @@ async def test_a_record_that_changed_voids_what_was_decided_on_the_old_one(world
     same content again, in a newer extract, changes nothing."""
     be = world.be
     view = await be.request(CLEAN[0])
-    await load(world, lines(person(2, NOW + timedelta(hours=1))))
+    await load(world, lines(person(2, NOW + timedelta(minutes=1))))
     if when == "sending":
         await be.approve(view)
-    await load(world, lines(person(2, NOW + timedelta(hours=2), sex="X")))
+    await load(world, lines(person(2, NOW + timedelta(minutes=2), sex="X")))
     if when == "approval":
         assert [reason.rule for reason in (await be.approve(view)).voided[view.release]] == [
             "record.unchanged"

@@ -120,6 +120,8 @@ def http_attacks() -> Iterator[Attack]:
         ("expects the unknown", "417", post(b"12345", b"Expect: zzemo\r\n")),
         ("another media type", "400:malformed", post(b"12345", kind=b"Content-Type: text/plain\r\n")),
         ("no media type", "400:malformed", post(b"12345", kind=b"")),
+        ("a media type with a parameter", "400:malformed", post(b"12345", kind=BATCH[:-2] + b"; q=1\r\n")),
+        ("two media types", "400", post(b"12345", BATCH)),
         ("20,000 headers", "400", post(b"", b"X: a\r\n" * 20_000)),
         ("65 headers", "400", post(b"", b"X: a\r\n" * 65)),
         ("a header of 9 KB", "400", post(b"", b"X: " + b"a" * 9000 + b"\r\n")),
@@ -149,13 +151,16 @@ def http_attacks() -> Iterator[Attack]:
         ),
         ("the preface of HTTP/2", "400", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
         ("HTTP 9.9", "400", bare(line=b"POST " + PATH + b" HTTP/9.9")),
+        ("HTTP 1.0", "400", post(b"12345").replace(b"HTTP/1.1", b"HTTP/1.0")),
+        ("HTTP 0.9", "400", post(b"12345").replace(b"HTTP/1.1", b"HTTP/0.9")),
         ("no HTTP at all", "400", b"\x16\x03\x01\x02\x00" * 1000 + b"\r\n\r\n"),
         (
             "an upgrade",
             "411:length-required|400",
             bare(b"Upgrade: websocket\r\n", b"Connection: Upgrade\r\n", body=b"a" * 100_000),
         ),
-        ("1,000 questions at once", "0", QUESTION * 1000),
+        ("1,000 questions at once", "404", QUESTION * 1000),
+        ("a batch, and a question behind it", "400:malformed", post(b"12345") + QUESTION),
     ):
         yield Attack(name, lambda _t, raw=raw: raw, frozenset(expect.split("|")))  # type: ignore[misc]
     for name, raw in (

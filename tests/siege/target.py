@@ -233,7 +233,8 @@ def _hostile_tls(stage: Stage) -> KeyRecord:
     certificates = (authority / "ca.pem").read_bytes(), (authority / "crl.pem").read_bytes()
     provision.trust_authority(stage.be, HOSTILE, *certificates)
     der = x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
-    return msgspec.structs.replace(_record("tls-client", key), certificate=b64url(der))
+    x5t = b64url(hashlib.sha256(der).digest())
+    return msgspec.structs.replace(_record("tls-client", key), certificate=b64url(der), x5t=x5t)
 
 
 def _record(use: KeyUse, key: ec.EllipticCurvePrivateKey) -> KeyRecord:

@@ -15,8 +15,8 @@ from gateway.model.signing import RecallEvidence
 from gateway.wire.strict import b64url
 from tests.policy.worlds import NOW, OURS, POLICE
 from tests.signer.attempts import (
+    CLASSIFIED,
     LIFT,
-    RESTREINT,
     Rows,
     after_record,
     agreed,
@@ -160,7 +160,9 @@ RECORD: Rows = {
         "decided anew, value": lambda: batch(record=put("content.sex", "F")),
         "decided anew, entity": lambda: batch(record=put("entity_id", "BDC-000009")),
         "decided anew, label raised": lambda: batch(record=put("labels.0.label.level", "RESTREINT")),
-        "decided anew, label above the ceiling": lambda: batch(record=put("labels.0.label.level", "SECRET")),
+        "decided anew, label above the ceiling": lambda: batch(
+            record=put("labels.0.label.level", "TRES SECRET")
+        ),
         "decided anew, released to nobody": lambda: batch(record=put("labels.0.label.releasable_to", [])),
         "decided anew, unlabelled": lambda: batch(record=put("labels.0.label", None)),
         "decided anew, no label entry": lambda: batch(record=put("labels", [])),
@@ -306,10 +308,10 @@ ENDORSEMENTS: Rows = {
         "operator approves": lambda: two("be-requester", "be-operator"),
         "operator requests": lambda: two("be-operator", "be-approver"),
         "clearance expired": lambda: batch(
-            release(RESTREINT), signed=(("be-requester", "request"), ("be-expired", "approve"))
+            release(CLASSIFIED), signed=(("be-requester", "request"), ("be-expired", "approve"))
         ),
         "no clearance": lambda: batch(
-            release(RESTREINT), signed=(("be-requester", "request"), ("be-uncleared", "approve"))
+            release(CLASSIFIED), signed=(("be-requester", "request"), ("be-uncleared", "approve"))
         ),
         "lift without a lift approver": lambda: batch(
             release(LIFT), signed=(("be-requester", "request"), ("be-both", "approve"))
@@ -356,7 +358,7 @@ SINCE: Rows = {
             batch(), "be-requester", need_to_know=("other", "bdc")
         ),
         "requester's clearance gone": lambda: with_officer(
-            batch(release(RESTREINT)), "be-requester", clearance=None
+            batch(release(CLASSIFIED)), "be-requester", clearance=None
         ),
         "both turn out to be one person": lambda: with_officer(
             batch(), "be-approver", person="person-be-requester"
@@ -392,7 +394,7 @@ SINCE: Rows = {
         "encryption key revoked": lambda: encryption_key(revoked=True),
     },
     "guard-refused": {
-        "agreement with a lower ceiling": lambda: under(RESTREINT, ceiling=Ceiling("BEL", "UNCLASSIFIED")),
+        "agreement with a lower ceiling": lambda: under(CLASSIFIED, ceiling=Ceiling("BEL", "UNCLASSIFIED")),
         "agreement with an unknown ceiling": lambda: agreed(ceiling=Ceiling("BEL", "HIGH")),
     },
 }
@@ -401,7 +403,7 @@ SINCE: Rows = {
 GUARDED: Rows = {
     "guard-refused": {
         "label level lowered": lambda: batch(
-            release(RESTREINT), payload=lambda raw: raw.replace(b'"RESTREINT"', b'"UNCLASSIFIED"')
+            release(CLASSIFIED), payload=lambda raw: raw.replace(b'"SECRET"', b'"UNCLASSIFIED"')
         ),
         "label released to more": lambda: label_part("label.releasable_to", ["BEL", "DEU", "FRA"]),
         "label of a part released to more": lambda: label_part(

@@ -42,7 +42,7 @@ Attempt = SealBatch | tuple[SealBatch, Disk]
 Rows = dict[str, dict[str, Callable[[], Attempt]]]  # by code, by name
 
 LIFT: dict[str, Any] = {"lifts": [{"pointer": "/national_number", "reason": "invented: identity check"}]}
-RESTREINT: dict[str, Any] = {"labels.*.label.level": "RESTREINT"}
+CLASSIFIED: dict[str, Any] = {"labels.*.label.level": "SECRET"}
 
 
 def stated(**members: Any) -> SealBatch:

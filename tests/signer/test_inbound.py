@@ -24,7 +24,7 @@ from gateway.wire.agreement import verify_agreement
 from gateway.wire.ct_json import CtJson
 from gateway.wire.seal import SealEvidence, verify_seal
 from tests.policy.worlds import LEVELS, NOW, OURS, POLICE
-from tests.signer.attempts import RESTREINT
+from tests.signer.attempts import CLASSIFIED
 from tests.signer.world import (
     NEIGHBOUR,
     OTHER_ID,
@@ -67,7 +67,7 @@ def honest() -> tuple[ExchangeMessage, SealEvidence]:
 
 @cache
 def classified() -> ExchangeMessage:
-    return sealed(batch(release(RESTREINT)))[0]
+    return sealed(batch(release(CLASSIFIED)))[0]
 
 
 @cache
@@ -130,8 +130,8 @@ def test_the_honest_message_is_admitted() -> None:
 
 
 def test_a_classified_message_is_admitted_up_to_the_ceiling() -> None:
-    """RESTREINT under an agreement up to RESTREINT, so that the refusal under a lower one has its opposite."""
-    message, evidence = sealed(batch(release(RESTREINT)))
+    """SECRET under an agreement up to SECRET, so that the refusal under a lower one has its opposite."""
+    message, evidence = sealed(batch(release(CLASSIFIED)))
     assert admitted(message, evidence).message == message
 
 
@@ -193,7 +193,7 @@ REFUSED: dict[str, dict[str, Callable[[], AdmittedMessage]]] = {
         "a purpose not agreed": lambda: admitted(handling(purpose="tourism")),
         "no purpose agreed": lambda: admitted(under=terms(purposes=())),
         "no handling": lambda: admitted(msgspec.structs.replace(honest()[0], handling=None)),
-        "above the ceiling": lambda: admitted(whole(level="SECRET")),
+        "above the ceiling": lambda: admitted(whole(level="TRES SECRET")),
         "above a lower ceiling": lambda: admitted(
             classified(), under=terms(ceiling=Ceiling("BEL", "UNCLASSIFIED"))
         ),

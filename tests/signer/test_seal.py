@@ -23,7 +23,7 @@ from gateway.model.signing import SealBatch
 from gateway.wire.seal import verify_seal
 from tests.policy.worlds import NOW, OURS, POLICE
 from tests.signer.alterations import IAT, NOT_AFTER, TABLE
-from tests.signer.attempts import LIFT, RESTREINT
+from tests.signer.attempts import CLASSIFIED, LIFT
 from tests.signer.world import (
     CONVERSATION,
     LOG_VKEY,
@@ -113,8 +113,8 @@ def test_a_lifted_field_leaves_with_a_lift_approver() -> None:
 
 
 def test_a_classified_release_leaves_with_two_cleared_officers() -> None:
-    """The honest RESTREINT release, so that the refusals for lack of clearance below have their opposite."""
-    assert refusal(batch(release(RESTREINT))) == ""
+    """The honest classified release, so that the refusals for lack of clearance below have their opposite."""
+    assert refusal(batch(release(CLASSIFIED))) == ""
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from gateway.policy.context import Settings
 from gateway.service.signer.trust import Trust, TrustFile
 from gateway.wire.endorse import sign_change
 from gateway.wire.jws import thumbprint
-from tests.policy.worlds import NOW, OURS, POLICE, POLICY, world
+from tests.policy.worlds import NOW, OURS, POLICE, POLICY
 from tests.signer.world import (
     KEYS,
     Disk,
@@ -34,6 +34,7 @@ from tests.signer.world import (
     signed_agreement,
     trust,
     trusted,
+    world,
 )
 
 Act = Literal["propose", "approve"]
@@ -219,6 +220,12 @@ REFUSED: Rows = {
         "revoked key revived by one": lambda: made(
             "officer", "be-revoked", *changed("be-revoked", keys=person("be-revoked").keys), by=ONE
         ),
+        "key taken out by one": lambda: made(
+            "officer", "be-revoked", *changed("be-revoked", keys=()), by=ONE
+        ),
+        "partner stopped at the last version by one": lambda: made(
+            "partner", POLICE, partner(version=2**53 - 1, stopped=True), partner(), by=ONE
+        ),
         "thresholds by one": lambda: made(
             "settings", "release", canonical(Settings()), world().settings, by=ONE
         ),
@@ -264,6 +271,15 @@ REFUSED: Rows = {
         "after swapped": lambda: restated(after_sha256="0" * 64),
         "start swapped": lambda: restated(not_before="2027-01-01T00:00:00Z"),
         "partner of the same version": lambda: made("partner", POLICE, partner(name="x"), partner()),
+        "partner at the last version there is": lambda: made(
+            "partner", POLICE, partner(name="x", version=2**53 - 1), partner()
+        ),
+        "new partner at the last version there is": lambda: made(
+            "partner", "fra.newer", partner(org="fra.newer", version=2**53 - 1)
+        ),
+        "partner that skips too many versions": lambda: made(
+            "partner", POLICE, partner(name="x", version=1002), partner()
+        ),
         "partner of an older version": lambda: made(
             "partner", POLICE, partner(name="x", version=0), partner()
         ),
@@ -330,17 +346,15 @@ def test_refused(code: str, name: str) -> None:
 
 # --- the kill switch -------------------------------------------------------------------------------------------------
 
+
+def revoked(keys: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(msgspec.structs.replace(key, revoked=True) for key in keys)
+
+
 NARROWING: dict[str, Callable[[], TrustChange]] = {
     "stop a partner": lambda: made("partner", POLICE, partner(version=2, stopped=True), partner(), by=ONE),
     "revoke a partner's keys": lambda: made(
-        "partner",
-        POLICE,
-        partner(
-            version=2,
-            keys=tuple(msgspec.structs.replace(key, revoked=True) for key in partner().keys),
-        ),
-        partner(),
-        by=ONE,
+        "partner", POLICE, partner(version=2, keys=revoked(partner().keys)), partner(), by=ONE
     ),
     "revoke an agreement": lambda: made(
         "agreement-revoke",
@@ -355,7 +369,9 @@ NARROWING: dict[str, Callable[[], TrustChange]] = {
     "take a role away": lambda: made(
         "officer", "be-approver", *changed("be-approver", roles=("inbox",)[:0]), by=ONE
     ),
-    "take a key away": lambda: made("officer", "be-approver", *changed("be-approver", keys=()), by=ONE),
+    "revoke a key": lambda: made(
+        "officer", "be-approver", *changed("be-approver", keys=revoked(people()["be-approver"].keys)), by=ONE
+    ),
 }
 
 

@@ -37,6 +37,7 @@ from gateway.model.signing import (
     SealRequest,
 )
 from gateway.model.time import rfc3339
+from gateway.policy.context import Context
 from gateway.service.signer.authority import Authority
 from gateway.service.signer.keys import SignerKeys
 from gateway.service.signer.trust import Trust, TrustedAgreement, TrustFile
@@ -49,7 +50,8 @@ from gateway.wire.jws import AGREEMENT_TYP, spki, thumbprint
 from gateway.wire.strict import b64url, b64url_decode
 from tests.audit.logs import MemoryLog
 from tests.audit.logs import entry as other_entry
-from tests.policy.worlds import KIND, LEVELS, NOW, OURS, POLICE, POLICY, world
+from tests.policy.worlds import KIND, LEVELS, NOW, OURS, POLICE, POLICY
+from tests.policy.worlds import world as common_world
 from tests.wire.parties import (
     CERTIFICATE,
     JWE_KEY,
@@ -89,6 +91,7 @@ KEYS = {
 LOG_KEY = Ed25519PrivateKey.generate()
 LOG_VKEY = VerifierKey.of(log_key_name(OURS), LOG_KEY.public_key())
 SECRET = Clearance("BEL", "SECRET", NOW + timedelta(days=365))
+HIGHEST = msgspec.structs.replace(SECRET, level="TRES SECRET")
 
 
 def person(name: str, *roles: Role, clearance: Clearance | None = SECRET, **changes: Any) -> Officer:
@@ -102,8 +105,8 @@ def people() -> dict[str, Officer]:
     revoked = person("be-revoked", "approver")
     keys = tuple(msgspec.structs.replace(key, revoked=True) for key in revoked.keys)
     found = (
-        person("be-requester", "requester"),
-        person("be-approver", "approver", "lift-approver"),
+        person("be-requester", "requester", clearance=HIGHEST),
+        person("be-approver", "approver", "lift-approver", clearance=HIGHEST),
         person("be-second-key", "requester", "approver", person="person-be-requester"),
         person("be-both", "requester", "approver"),
         person("be-operator", "requester", "approver", "operator"),
@@ -161,6 +164,12 @@ def signer_keys() -> SignerKeys:
             jwe_record(),
         ),
     )
+
+
+def world(changes: dict[str, Any] | None = None) -> Context:
+    """The permitted world, with ceilings that a level which has an equivalent at the partner can reach."""
+    ceilings = {f"{name}.level": "SECRET" for name in ("settings.channel_ceiling", "agreement.terms.ceiling")}
+    return common_world({**ceilings, **(changes or {})})
 
 
 def partner(**changes: Any) -> Partner:

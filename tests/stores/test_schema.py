@@ -39,6 +39,8 @@ PRIMARY_KEYS: dict[type[rows.Row], str] = {
     rows.ReleaseRow: "id",
     rows.EndorsementRow: "release act",
     rows.ReservationRow: "partner subject release",
+    rows.TallyRow: "holders",
+    rows.SubjectLinkRow: "subject",
     rows.LaneRow: "partner conversation",
     rows.OutboxRow: "partner conversation position",
     rows.RecallRow: "direction partner message_id",

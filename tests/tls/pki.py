@@ -259,6 +259,29 @@ def national_pki(folder: Path, authorities: int, *, weak: bool = False) -> TlsFi
     )
 
 
+def version_4(pki: Pki) -> bytes:
+    """A client's certificate of version 4, which no standard knows, properly signed: its DER, and as ``version-4``."""
+    whole = pki.good("tls-client", name="version-4")
+    tbs = whole.tbs_certificate_bytes
+    at = tbs.index(bytes.fromhex("a003020102")) + 4
+    tbs = tbs[:at] + b"\x03" + tbs[at + 1 :]
+    rest = whole.public_bytes(Encoding.DER)[4 + len(tbs) :]
+    algorithm = rest[: 2 + rest[1]]
+    signature = b"\0" + pki.key.sign(tbs, ec.ECDSA(hashes.SHA384()))
+    der = _tlv(0x30, tbs + algorithm + _tlv(0x03, signature))
+    (pki.folder / "version-4.pem").write_text(ssl.DER_cert_to_PEM_cert(der))
+    return der
+
+
+def _tlv(tag: int, content: bytes) -> bytes:
+    """One DER element (X.690 §8.1), of up to 65535 octets."""
+    size = len(content)
+    if size < 128:
+        return bytes([tag, size]) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([tag, 0x80 + len(length)]) + length + content
+
+
 def write_identity(folder: Path, name: str, certificate: x509.Certificate, key: Key) -> None:
     """Certificate and unencrypted key, PEM, as ``name.pem`` and ``name.key``."""
     (folder / f"{name}.pem").write_bytes(certificate.public_bytes(Encoding.PEM))

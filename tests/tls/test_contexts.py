@@ -230,8 +230,9 @@ def test_a_revocation_list_brings_no_authority(pki: Pki, other: Pki, tmp_path: P
             handshake(server, client_context(other.files("tls-client", pki)))
 
 
-def test_bad_files(pki: Pki, other: Pki, tmp_path: Path) -> None:
-    """Each file that is absent, garbage or in the wrong place is a fault of ours with a code, and no prompt."""
+def test_bad_files(pki: Pki, tmp_path: Path) -> None:
+    """Each file that is absent, garbage or in the wrong place is a fault of ours with a code, and no prompt; lists
+    are their issuers' affair (`test_revocation_lists`)."""
     good = pki.files("tls-server")
     garbage = tmp_path / "garbage.pem"
     garbage.write_bytes(b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n")
@@ -251,9 +252,6 @@ def test_bad_files(pki: Pki, other: Pki, tmp_path: Path) -> None:
         (replace(good, key=locked), ConfigInvalid),
         (replace(good, partner_cas=(absent,)), ConfigInvalid),
         (replace(good, partner_cas=(garbage,)), ConfigInvalid),
-        (replace(good, crls=(absent,)), ConfigInvalid),
-        (replace(good, crls=(garbage,)), ConfigInvalid),
-        (replace(good, crls=(other.crl,)), CertificateProfileViolation),
     ]
     for files, error in faults:
         with pytest.raises(error):

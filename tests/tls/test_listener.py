@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+import msgspec
 import pytest
 from aiohttp import ClientSession, TCPConnector, web
+from structlog.testing import capture_logs
 
 from gateway.errors import UnknownPartner
 from gateway.service.config import Inbound
@@ -23,7 +25,7 @@ from gateway.service.tls import (
 )
 from gateway.service.tls_listener import TlsListener, _source, start_tls_server
 from gateway.service.tls_probe import client_hello
-from tests.tls.pki import PROFILE_FLAWS, Pki, unchecked_client
+from tests.tls.pki import PROFILE_FLAWS, Pki, unchecked_client, version_4
 
 pytestmark = pytest.mark.integration
 
@@ -70,6 +72,16 @@ async def serving(
         listener.close()
         await listener.wait_closed()
         await server.shutdown(1)
+
+
+def places(connections: int, connections_per_partner: int = 1, **others: int) -> Inbound:
+    """Limits with so many places, of which one is for a partner that has none."""
+    return Inbound(
+        connections=connections,
+        connections_per_partner=connections_per_partner,
+        connections_reserved=1,
+        **others,
+    )
 
 
 async def end_of(reader: asyncio.StreamReader) -> bytes:
@@ -180,7 +192,7 @@ async def test_a_refused_certificate_is_told_why(pki: Pki, other: Pki) -> None:
 
 async def test_a_slow_stranger_gives_way(pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
     """With every place taken by strangers who say nothing, a partner still gets through, and nothing is logged."""
-    async with serving(pki, limits=Inbound(connections=3)) as world:
+    async with serving(pki, limits=places(3)) as world:
         strangers = [await asyncio.open_connection("127.0.0.1", world.port) for _ in range(3)]
         await asyncio.sleep(0.05)
         reader, writer = await world.connect(client_context(pki.files("tls-client")))
@@ -197,17 +209,21 @@ async def test_a_slow_stranger_gives_way(pki: Pki, caplog: pytest.LogCaptureFixt
 
 async def test_no_place_is_left(pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
     """Partners at work are never ended for a newcomer: it is refused, before any handshake, without a log line."""
-    async with serving(pki, limits=Inbound(connections=2)) as world:
-        context = client_context(pki.files("tls-client"))
-        partners = [await world.connect(context) for _ in range(2)]
-        await until(lambda: world.listener.open_connections == 2)
+    organisations = ("fra.police-demo", "bel.ocam", "deu.example")
+    for org in organisations:
+        pki.good("tls-client", org=org, name=org)
+    async with serving(pki, limits=places(3)) as world:
+        contexts = [client_context(pki.files(org)) for org in organisations]
+        partners = [await world.connect(context) for context in contexts]
+        await until(lambda: world.listener.open_connections == 3)
+        context = contexts[0]
         with pytest.raises(ConnectionError):
             await world.connect(context)
         assert world.refusals == ["127.0.0.1 full"]
         partners[0][1].write(b"GET / HTTP/1.0\r\n\r\n")
         assert b"fra.police-demo" in await end_of(partners[0][0])
         # The place is free again.
-        await until(lambda: world.listener.open_connections == 1)
+        await until(lambda: world.listener.open_connections == 2)
         partners.append(await world.connect(context))
         for _, writer in partners:
             writer.close()
@@ -228,6 +244,69 @@ async def test_one_partner_has_a_share(pki: Pki) -> None:
         assert b"bel.ocam" in await end_of(another[0])
         for _, writer in (first, second, another):
             writer.close()
+
+
+async def test_two_partners_leave_a_place_for_a_third(pki: Pki) -> None:
+    """Two at their share, and a third still gets through; it has one connection of the last places, and no second."""
+    third = "deu.example"
+    for org in ("bel.ocam", third):
+        pki.good("tls-client", org=org, name=org)
+    async with serving(pki, limits=places(5, 2)) as world:
+        greedy = [client_context(pki.files(name)) for name in ("tls-client", "bel.ocam")]
+        held = [await world.connect(context) for context in greedy for _ in range(3)]
+        await until(lambda: world.listener.open_connections == 4 and len(world.refusals) == 2)
+        assert world.refusals == ["127.0.0.1 partner-full"] * 2
+        first = await world.connect(client_context(pki.files(third)))
+        await until(lambda: world.listener.open_connections == 5)
+        assert not first[0].at_eof()
+        held.append(first)
+        held[0][1].close()
+        await until(lambda: world.listener.open_connections == 4)
+        second = await world.connect(client_context(pki.files(third)))
+        assert await end_of(second[0]) == b""
+        assert world.refusals == ["127.0.0.1 partner-full"] * 3
+        for _, writer in (*held, second):
+            writer.close()
+
+
+@pytest.mark.parametrize(("connections", "share", "reserved"), [(200, 100, 1), (240, 100, 41), (2, 1, 1)])
+def test_two_shares_and_the_reserve_fit(connections: int, share: int, reserved: int) -> None:
+    """A configuration under which two partners could hold what is reserved is none; one place less, and it is."""
+    limits = {"connections_per_partner": share, "connections_reserved": reserved}
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"connections": connections, **limits}, Inbound)
+    msgspec.convert({"connections": 2 * share + reserved, **limits}, Inbound)
+
+
+async def test_a_certificate_of_a_version_nobody_knows(pki: Pki) -> None:
+    """OpenSSL admits a certificate of version 4, and no parser of ours reads it: it is counted, and its connection
+    ends; the next partner is served."""
+    version_4(pki)
+    async with serving(pki) as world:
+        reader, _ = await world.connect(unchecked_client(pki.files("version-4")))
+        assert await end_of(reader) == b""
+        assert world.refusals == ["127.0.0.1 certificate-profile"]
+        assert world.listener.open_connections == 0
+        _, writer = await world.connect(client_context(pki.files("tls-client")))
+        await until(lambda: world.listener.open_connections == 1)
+        writer.close()
+
+
+async def test_a_fault_of_ours_admits_nobody(pki: Pki) -> None:
+    """Whatever the check raises, the connection is counted and ended, and the log has the class of the error alone."""
+
+    def broken(_evidence: TlsEvidence) -> object:
+        raise ZeroDivisionError("Zzemo")
+
+    with capture_logs() as said:
+        async with serving(pki, pinned=broken) as world:
+            reader, _ = await world.connect(client_context(pki.files("tls-client")))
+            assert await end_of(reader) == b""
+            assert world.refusals == ["127.0.0.1 partner"]
+            assert world.listener.open_connections == 0
+    assert [{**one} for one in said] == [
+        {"event": "tls.check-failed", "error": "ZeroDivisionError", "log_level": "error"}
+    ]
 
 
 async def test_stopping_a_partner_ends_its_connections(pki: Pki) -> None:
@@ -253,13 +332,13 @@ async def test_stopping_a_partner_ends_its_connections(pki: Pki) -> None:
 
 
 async def test_a_flood(pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
-    """Thirty strangers at once for one place: the newest holds it, and every other socket is closed again."""
-    async with serving(pki, limits=Inbound(connections=1)) as world:
+    """Thirty strangers at once for three places: the newest hold them, and every other socket is closed again."""
+    async with serving(pki, limits=places(3)) as world:
         flood = [socket.create_connection(("127.0.0.1", world.port)) for _ in range(30)]  # none accepted yet
-        await until(lambda: len(world.refusals) == 29)
+        await until(lambda: len(world.refusals) == 27)
         partner = await world.connect(client_context(pki.files("tls-client")))
         await until(lambda: world.listener.open_connections == 1)
-        assert world.refusals == ["127.0.0.1 full"] * 30
+        assert world.refusals == ["127.0.0.1 full"] * 28
         partner[1].close()
         for stranger in flood:
             stranger.close()
@@ -311,7 +390,7 @@ def test_the_alert_patch_is_installed_once() -> None:
 
 async def test_one_source_has_a_share(pki: Pki) -> None:
     """A source at its share takes the place of its own oldest handshake, or of nobody: other sources keep theirs."""
-    limits = Inbound(connections=10, connections_per_source=2)
+    limits = places(10, connections_per_source=2)
     async with serving(pki, limits=limits) as world:
         slow = [await raw_connection(world.port, "127.0.0.2") for _ in range(4)]
         await until(lambda: len(world.refusals) == 2)
@@ -338,7 +417,7 @@ async def test_a_source_whose_share_is_at_work(pki: Pki) -> None:
 
 async def test_with_every_place_taken_whoever_stalls_most_gives_way(pki: Pki) -> None:
     """Three stalled from one source and one from another: the crowd's oldest ends, not the oldest of all."""
-    async with serving(pki, limits=Inbound(connections=4)) as world:
+    async with serving(pki, limits=places(4)) as world:
         single = await raw_connection(world.port, "127.0.0.3")
         crowd = [await raw_connection(world.port, "127.0.0.2") for _ in range(3)]
         await asyncio.sleep(0.05)

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -18,14 +19,16 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from structlog.testing import capture_logs
 
+from adapters.stores.sql import SqliteStore
 from gateway.errors import ConfigInvalid, PartnerUnreachable, UnknownPartner
 from gateway.model.party import Assurance, KeyRecord, Partner
+from gateway.ports import Tx
 from gateway.service import ocsp as ours
 from gateway.service.config import Revocation
 from gateway.service.ocsp import ask, question, verify_answer
-from gateway.service.revocation import Revocations, standing
+from gateway.service.revocation import Revocations, keep_newest, standing
 from gateway.wire.strict import b64url
-from tests.tls.pki import Pki
+from tests.tls.pki import Pki, version_4
 from tests.tls.responder import Delegate, Responder
 
 ORG = "fra.police-demo"
@@ -58,6 +61,8 @@ def test_an_authentic_answer(own: Pki, delegate: Delegate | None, by_key: bool) 
     for status, word in (("GOOD", "good"), ("REVOKED", "revoked"), ("UNKNOWN", "unknown")):
         responder = Responder(own, delegate, status=ocsp.OCSPCertStatus[status], by_key=by_key)
         assert checked(own, responder).status == word
+    at_most = Responder(own, this_update=timedelta(), next_update=ours.MAX_VALIDITY)
+    assert checked(own, at_most).status == "good"
 
 
 FLAWS: dict[str, Callable[[Pki, Pki], Responder]] = {
@@ -80,6 +85,7 @@ FLAWS: dict[str, Callable[[Pki, Pki], Responder]] = {
     "about another certificate": lambda pki, _: Responder(pki, about=pki.good("tls-client", name="second")),
     "no next update": lambda pki, _: Responder(pki, next_update=None),
     "from the future": lambda pki, _: Responder(pki, this_update=timedelta(minutes=30)),
+    "valid for years": lambda pki, _: Responder(pki, next_update=ours.MAX_VALIDITY),
     "SHA-224": lambda pki, _: Responder(pki, digest=hashes.SHA224()),
 }
 
@@ -110,6 +116,7 @@ class Watch:
     """`Revocations` with a clock of its own and one partner that has a responder, over loopback HTTP."""
 
     def __init__(self, pki: Pki, url: str, **settings: float) -> None:
+        self.file = pki.folder / "store.sqlite"
         self.now = datetime.now(UTC)
         self.blocked: list[str] = []
         self.partner = partner(pki)
@@ -119,12 +126,16 @@ class Watch:
             partners=lambda: [self.partner],
             authorities=lambda: [pki.certificate],
             ask=ask,
+            keep=self._keep,
             clock=lambda: self.now,
             blocked=self._block,
         )
 
     async def _block(self, org: str) -> None:
         self.blocked.append(org)
+
+    async def _keep(self, sha256: str, answer: ours.OcspAnswer) -> None:
+        await write(self.file, lambda tx: keep_newest(tx, sha256, answer))
 
     def refusal(self) -> object:
         """The rule that refuses the partner's certificate now, or None."""
@@ -133,6 +144,15 @@ class Watch:
         except UnknownPartner as refused:
             return refused.diagnostic["rule"]
         return None
+
+
+async def write(file: Path, unit: Callable[[Tx], None]) -> None:
+    """One unit of work in a store that is opened for it, as if by one start of the gateway after another."""
+    store = SqliteStore.open(file, fatal=pytest.fail)
+    try:
+        await store.write(unit)
+    finally:
+        store.close()
 
 
 def partner(pki: Pki) -> Partner:
@@ -175,6 +195,54 @@ async def test_revoked_ends_the_partners_connections(own: Pki) -> None:
         assert watch.refusal() == "revoked"
         responder.this_update = timedelta()
         await watch.revocations.round()
+        assert watch.refusal() is None
+
+
+@pytest.mark.parametrize("status", ["GOOD", "REVOKED"])
+async def test_an_old_answer_after_a_restart(own: Pki, status: str) -> None:
+    """Revoked (or good again) before the restart; after it somebody repeats an older "good" that is still in its time:
+    it is not taken, however often the gateway starts; the newest is, again, and a newer one."""
+    responder = Responder(own, status=ocsp.OCSPCertStatus[status])
+    async with responder.serving() as url:
+        watch = Watch(own, url)
+        await watch.revocations.round()
+        responder.status, responder.this_update = ocsp.OCSPCertStatus.GOOD, timedelta(minutes=-10)
+        for _ in range(2):
+            watch = Watch(own, url)
+            await watch.revocations.round()
+            assert watch.refusal() == "revocation-unknown"
+        responder.this_update = timedelta()
+        watch = Watch(own, url)
+        await watch.revocations.round()
+        assert watch.refusal() is None
+
+
+async def test_of_two_answers_of_one_second_the_bad_one_stays(own: Pki) -> None:
+    """Good and revoked carry the same time: whichever comes last, it is revoked."""
+    at = datetime(2026, 11, 21, tzinfo=UTC)
+    good = ours.OcspAnswer("good", at, at + timedelta(hours=1))
+    revoked = ours.OcspAnswer("revoked", at, at + timedelta(hours=1))
+    file = own.folder / "store.sqlite"
+    for answer in (good, good, revoked, revoked):
+        await write(file, partial(keep_newest, certificate_sha256="00", answer=answer))
+    with pytest.raises(UnknownPartner):
+        await write(file, partial(keep_newest, certificate_sha256="00", answer=good))
+    await write(file, partial(keep_newest, certificate_sha256="01", answer=good))
+
+
+@pytest.mark.parametrize("flaw", ["AAAA", "***", "version 4", "AA=="])
+async def test_one_malformed_certificate_is_one_partners_affair(own: Pki, other: Pki, flaw: str) -> None:
+    """Text that is no certificate in one entry: that key is never in good standing, the others are asked about."""
+    bad = b64url(version_4(other)) if flaw == "version 4" else flaw
+    responder = Responder(own)
+    async with responder.serving() as url:
+        watch = Watch(own, url)
+        (key,) = watch.partner.keys
+        broken = msgspec.structs.replace(key, kid="broken", certificate=bad)
+        watch.partner = msgspec.structs.replace(watch.partner, keys=(broken, key))
+        with capture_logs() as said:
+            await watch.revocations.round()
+        assert [one["event"] for one in said] == ["ocsp.certificate"]
         assert watch.refusal() is None
 
 

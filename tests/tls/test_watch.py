@@ -66,17 +66,18 @@ def test_a_new_file_counts(own: Pki, other: Pki) -> None:
 
 
 def test_an_unreadable_file_changes_nothing(own: Pki) -> None:
-    """The old contexts serve on, in both directions; it is said once; mended, the files are taken."""
+    """Our own certificate: the old contexts serve on, in both directions; it is said once; mended, it is taken."""
     watched = Watched(own)
-    before, good = watched.watch.client(), own.crl.read_bytes()
-    own.crl.write_bytes(b"half a li")
+    file = watched.server_files.certificate
+    before, good = watched.watch.client(), file.read_bytes()
+    file.write_bytes(b"half a certif")
     with capture_logs() as said:
         assert not watched.watch.refresh(watched.context)
         assert not watched.watch.refresh(watched.context)
-    assert [(one["event"], one["code"]) for one in said] == [("tls.not-reloaded", "config-invalid")]
+    assert [(one["event"], one["code"]) for one in said] == [("tls.not-reloaded", "certificate-profile")]
     assert watched.watch.client() is before
     handshake(watched.context, before)
-    own.crl.write_bytes(good)
+    file.write_bytes(good)
     assert watched.watch.refresh(watched.context)
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.errors import MalformedMessage, SchemaViolation
+from gateway.errors import MalformedMessage, PartnerFault, SchemaViolation
 from gateway.wire.ct_json import CtJson
-from gateway.wire.strict import MAX_DEPTH, MAX_JSON_BYTES, MAX_VALUES, parse_json
+from gateway.wire.strict import MAX_CONTAINERS, MAX_DEPTH, MAX_JSON_BYTES, MAX_VALUES, parse_json
 
 MIB = 1024 * 1024
 
@@ -52,10 +53,40 @@ def test_values_are_counted_outside_strings(raw: bytes, holds: bool) -> None:
     assert refused.value.diagnostic == {"limit": MAX_VALUES}
 
 
+@pytest.mark.parametrize("item", [b"{}", b'{"a":0}', b"[0]", b'{"part":"/records/0"}', b'["[\\"[\\\\"]'])
+def test_containers_are_counted(item: bytes) -> None:
+    """Objects and arrays cost a reader a hundred times their bytes: at the limit they are read, one more refuses, and
+    brackets in strings are none."""
+    most = [item] * (MAX_CONTAINERS - 1)  # the array around them is one
+    assert parse_json(b"[" + b",".join(most) + b"]") == [json.loads(item)] * len(most)
+    with pytest.raises(MalformedMessage) as refused:
+        parse_json(b"[" + b",".join([*most, item]) + b"]")
+    assert refused.value.diagnostic == {"limit": MAX_CONTAINERS}
+
+
+@pytest.mark.parametrize(
+    "item", [b'{"part":"/records/0"}', b"[[[[[[[[[[0]]]]]]]]]]", b'","', b'{"a":{"b":{"c":0}}}']
+)
+def test_memory_of_a_refusal(item: bytes) -> None:
+    """The most of these that the counts of bytes and commas let through cost less than 16 MiB to refuse, or to read."""
+    raw = b'{"labels":[' + b",".join([item] * 99_000) + b"]}"
+    assert len(raw) <= MAX_JSON_BYTES
+    with pytest.raises(SchemaViolation):  # what is made once is made
+        CtJson().parse(b"{}")
+    tracemalloc.start()
+    try:
+        with pytest.raises(PartnerFault):
+            CtJson().parse(raw)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 16 * MIB
+
+
 @settings(max_examples=200)
 @given(st.binary(max_size=200).map(lambda raw: b'{"a":"' + raw + b'"}'))
 def test_the_look_ahead_refuses_nothing_that_is_json(raw: bytes) -> None:
-    """Law: counting with a pattern never refuses a small text for size or depth that the parser would read."""
+    """Law: counting ahead never refuses a small text for size or depth that the parser would read."""
     try:
         expected = json.loads(raw)
     except (ValueError, RecursionError):
@@ -64,7 +95,7 @@ def test_the_look_ahead_refuses_nothing_that_is_json(raw: bytes) -> None:
         found = parse_json(raw, floats=True)
     except MalformedMessage as refused:
         found, limits = expected, refused.diagnostic
-        assert limits not in ({"limit": MAX_VALUES}, {"limit": MAX_DEPTH})
+        assert limits not in ({"limit": MAX_VALUES}, {"limit": MAX_DEPTH}, {"limit": MAX_CONTAINERS})
     assert found == expected
 
 
@@ -73,7 +104,7 @@ def test_the_look_ahead_refuses_nothing_that_is_json(raw: bytes) -> None:
     "raw",
     [
         b"{" + b",".join(b'"%d":0' % n for n in range(99_000)) + b"}",
-        b'{"labels":[' + b",".join([b'{"part":"/records/0"}'] * 99_000) + b"]}",
+        b'{"labels":[' + b",".join([b'{"part":"/records/0"}'] * 30_000) + b"]}",
     ],
 )
 def test_a_large_refusal_is_not_explained(raw: bytes) -> None:

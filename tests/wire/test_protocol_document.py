@@ -276,6 +276,8 @@ def test_limits() -> None:
         "answer a sender reads": exchange.MAX_ANSWER,
         "terms of an agreement": agreement.MAX_TERMS_BYTES,
         "nesting of JSON": strict.MAX_DEPTH,
+        "objects and arrays of a JSON text": strict.MAX_CONTAINERS,
+        "values of a JSON text": strict.MAX_VALUES,
         "integer": strict.MAX_INTEGER,
         "payload": strict.MAX_JSON_BYTES,
         "clock skew": MAX_SKEW_S,

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
@@ -35,6 +35,10 @@ _SCRIPTS = {
 }  # fmt: skip
 
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
+#: A day as XML Schema writes it, of a date or of the beginning of a dateTime, with or without a zone.
+_DAY = re.compile(r"(\d{4}-\d{2}-\d{2})(?:T[0-9:.]*)?(?:Z|[+-]\d{2}:\d{2})?", re.ASCII)
+_CENTURIES = ("19", "20")  # in which a list may say that something was listed, as the kind's schema has it
+_MAX_UNDATED = 100  # characters that are kept of what should be a date
 _STAMP = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})?", re.ASCII)
 
 
@@ -104,10 +108,32 @@ def partial(year: str, month: str = "", day: str = "") -> dict[str, Any] | None:
         return None
     parts = [year] + ([month.zfill(2)] if month else []) + ([day.zfill(2)] if month and day else [])
     precision: Literal["year", "month", "day"] = ("year", "month", "day")[len(parts) - 1]
-    date = "-".join(parts)
-    if PartialDate(date, precision).bounds() is None:
+    written = "-".join(parts)
+    if PartialDate(written, precision).bounds() is None:
         raise bad("/birth/*/date", "date.precision", "a date is not what its precision says")
-    return {"date": date, "precision": precision}
+    return {"date": written, "precision": precision}
+
+
+def unzoned(text: str) -> str:
+    """The calendar date of an XML Schema date or dateTime, as it stands there; what is neither stays as it is."""
+    found = _DAY.fullmatch(text)
+    return found[1] if found else text
+
+
+def listed_day(text: str) -> str:
+    """The day on which something was listed or published, without its zone; empty for what is no such day."""
+    day = unzoned(text)
+    try:
+        return date.fromisoformat(day).isoformat() if day.startswith(_CENTURIES) and len(day) == 10 else ""
+    except ValueError:
+        return ""
+
+
+def undated(*texts: str) -> Iterator[dict[str, Any]]:
+    """Remarks that keep what `listed_day` could not read: nobody falls off a list for the day of listing."""
+    for text in dict.fromkeys(texts):
+        if text and not listed_day(text):
+            yield {"of": "entry", "text": f"listed or published: {text[:_MAX_UNDATED]}"}
 
 
 def generated(text: str) -> datetime:

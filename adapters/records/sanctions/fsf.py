@@ -15,9 +15,12 @@ from adapters.records.sanctions.entry import (
     country,
     filled,
     inner,
+    listed_day,
     partial,
     plain,
     script_of,
+    undated,
+    unzoned,
 )
 
 ROOT = "export"
@@ -40,13 +43,15 @@ def entry(element: _Element, name: ListName) -> Entry:
     reference, united = _at(element, "euReferenceNumber"), _at(element, "unitedNationId")
     programmes = [_at(found, "programme") for found in regulations]
     published = sorted(_at(found, "publicationDate") for found in regulations)
+    designated = _at(element, "designationDate")
     return Entry(
         _at(element, "logicalId"),
         {
             "listing": filled(
                 list=name,
                 state="listed",
-                listed_on=_at(element, "designationDate") or next((day for day in published if day), ""),
+                listed_on=listed_day(designated)
+                or next((day for day in map(listed_day, published) if day), ""),
             )
             | {"programmes": [*dict.fromkeys(programme for programme in programmes if programme)]},
             "subject": _SUBJECTS[subject.upper()],
@@ -66,7 +71,7 @@ def entry(element: _Element, name: ListName) -> Entry:
             "documents": [*_documents(element)],
             "addresses": [*_places(element, "address")],
             "regulations": [*_regulations(regulations)],
-            "remarks": [*_remarks(element, aliases)],
+            "remarks": [*_remarks(element, aliases), *undated(designated, *published)],
         },
     )
 
@@ -95,7 +100,7 @@ def _births(element: _Element) -> Iterator[dict[str, Any]]:
         if _calendar(birth) != "GREGORIAN":
             continue
         first, last = _at(birth, "yearRangeFrom"), _at(birth, "yearRangeTo")
-        date = _at(birth, "birthdate").split("-")
+        date = unzoned(_at(birth, "birthdate")).split("-")
         whole = partial(*date[:3]) if len(date) == 3 else None
         found = whole or partial(
             _at(birth, "year"), _at(birth, "monthOfYear") or _at(birth, "month"), _at(birth, "dayOfMonth")
@@ -143,7 +148,8 @@ def _regulations(regulations: list[_Element]) -> Iterator[dict[str, Any]]:
     for regulation in regulations:
         if title := _at(regulation, "numberTitle"):
             yield {"title": title} | filled(
-                programme=_at(regulation, "programme"), published=_at(regulation, "publicationDate")
+                programme=_at(regulation, "programme"),
+                published=listed_day(_at(regulation, "publicationDate")),
             )
 
 

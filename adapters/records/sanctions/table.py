@@ -9,11 +9,24 @@ from __future__ import annotations
 
 import csv
 import re
+import unicodedata
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from adapters.records.sanctions.entry import Entry, bad, country, filled, generated, partial, plain, script_of
+from adapters.records.sanctions.entry import (
+    Entry,
+    bad,
+    country,
+    filled,
+    generated,
+    listed_day,
+    partial,
+    plain,
+    script_of,
+    undated,
+    unzoned,
+)
 from gateway.errors import RecordInvalid
 
 #: The one header row, in this order; separator ``;``.
@@ -39,7 +52,9 @@ _SUBJECTS = {"P": "person", "PERSON": "person", "E": "entity", "ENTERPRISE": "en
 _DOCUMENTS = {"passport": "passport", "id": "identity-card"}
 _DAY_FIRST = re.compile(r"(\d{2})/(\d{2})/(\d{4})", re.ASCII)
 
-#: What a spreadsheet would run: nothing here does, but what we keep may be shown there one day.
+#: What a spreadsheet would run: nothing here does, but what we keep may be shown there one day. A table has no need of
+#: it. The XML lists are not asked: a remark may begin so, and an entry that is refused is a listed person who is not
+#: found. Nothing here writes tables; what does must quote such texts, whichever list they came from.
 _FORMULA = re.compile(r"[=@+\t]|-\S")
 
 
@@ -94,10 +109,14 @@ def row(line: bytes) -> Row:
     named = dict(zip(COLUMNS, cells, strict=False))
     if len(cells) != len(COLUMNS):
         return Row(named, bad("", "csv.cells", "a row has more or fewer cells than the header row"))
-    for cell in cells:
-        if _FORMULA.match(cell):
-            return Row(named, bad("", "csv.formula", "a cell starts as a formula does"))
+    if any(_FORMULA.match(form) for cell in cells for form in _forms(cell)):
+        return Row(named, bad("", "csv.formula", "a cell starts as a formula does"))
     return Row(named)
+
+
+def _forms(cell: str) -> tuple[str, str, str]:
+    """A cell as it came, as it is kept, and as a program may take it: a full-width sign for the plain one."""
+    return cell, plain(cell), plain(unicodedata.normalize("NFKC", cell))
 
 
 def _split(line: bytes) -> list[str] | None:
@@ -142,6 +161,7 @@ def entry(rows: list[Row]) -> Entry:
     subject = _SUBJECTS.get(first["Entity_SubjectType"].upper())
     if subject is None:
         raise bad("/subject", "enum")
+    dates = [plain(first[f"Entity_{of}"]) for of in ("DesignationDate", "Regulation_PublicationDate")]
     references = (("be", "Entity_EU_ReferenceNumber"), ("un", "Entity_UnitedNationId"))
     return Entry(
         first["Entity_LogicalId"],
@@ -149,7 +169,7 @@ def entry(rows: list[Row]) -> Entry:
             "listing": filled(
                 list="be",
                 state="listed",
-                listed_on=first["Entity_DesignationDate"] or first["Entity_Regulation_PublicationDate"],
+                listed_on=next((day for day in map(listed_day, dates) if day), ""),
             )
             | {"programmes": _distinct(_cell(one, "Entity_Regulation_Programme") for one in rows)},
             "subject": subject,
@@ -168,7 +188,7 @@ def entry(rows: list[Row]) -> Entry:
             "documents": _distinct(found for one in rows if (found := _document(one))),
             "addresses": _distinct(found for one in rows if (found := _address(one))),
             "regulations": _distinct(found for one in rows if (found := _regulation(one))),
-            "remarks": _distinct(found for one in rows for found in _remarks(one)),
+            "remarks": [*_distinct(found for one in rows for found in _remarks(one)), *undated(*dates)],
         },
     )
 
@@ -183,7 +203,7 @@ def _name(one: Row) -> dict[str, Any]:
 
 
 def _birth(one: Row) -> dict[str, Any]:
-    date = _cell(one, "BirthDate_BirthDate").split("-")
+    date = unzoned(_cell(one, "BirthDate_BirthDate")).split("-")
     parts = date if len(date) == 3 else [_cell(one, f"BirthDate_{part}") for part in ("Year", "Month", "Day")]
     return partial(*parts) or {}
 
@@ -210,7 +230,7 @@ def _address(one: Row) -> dict[str, Any]:
 def _regulation(one: Row) -> dict[str, Any]:
     title = _cell(one, "Entity_Regulation_NumberTitle")
     programme = _cell(one, "Entity_Regulation_Programme")
-    published = _cell(one, "Entity_Regulation_PublicationDate")
+    published = listed_day(_cell(one, "Entity_Regulation_PublicationDate"))
     return {"title": title} | filled(programme=programme, published=published) if title else {}
 
 

@@ -7,7 +7,18 @@ from typing import Any
 
 from lxml.etree import _Element
 
-from adapters.records.sanctions.entry import Entry, bad, country, filled, inner, partial, script_of
+from adapters.records.sanctions.entry import (
+    Entry,
+    bad,
+    country,
+    filled,
+    inner,
+    listed_day,
+    partial,
+    script_of,
+    undated,
+    unzoned,
+)
 
 ROOT = "CONSOLIDATED_LIST"
 PERSON = (ROOT, "INDIVIDUALS", "INDIVIDUAL")
@@ -25,7 +36,7 @@ def entry(element: _Element) -> Entry:
     return Entry(
         _text(element, "DATAID"),
         {
-            "listing": filled(list="un", state="listed", listed_on=_day(_text(element, "LISTED_ON")))
+            "listing": filled(list="un", state="listed", listed_on=listed_day(_text(element, "LISTED_ON")))
             | {"programmes": _values(element, "UN_LIST_TYPE")},
             "subject": "person" if person else "entity",
             "references": [{"of": "un", "number": number} for number in _values(element, "REFERENCE_NUMBER")],
@@ -42,6 +53,7 @@ def entry(element: _Element) -> Entry:
                 *({"of": "entry", "text": text} for text in _values(element, "COMMENTS1")),
                 *_remarks(element, "INDIVIDUAL_DATE_OF_BIRTH/NOTE", "birth"),
                 *_remarks(element, "INDIVIDUAL_DOCUMENT/NOTE", "document"),
+                *undated(_text(element, "LISTED_ON")),
             ],
         },
     )
@@ -66,7 +78,7 @@ def _births(element: _Element) -> Iterator[dict[str, Any]]:
     for birth in element.iterfind("INDIVIDUAL_DATE_OF_BIRTH"):
         sort = _text(birth, "TYPE_OF_DATE").upper()
         first, last = _text(birth, "FROM_YEAR"), _text(birth, "TO_YEAR")
-        date = _text(birth, "DATE").partition("T")[0].split("-")
+        date = unzoned(_text(birth, "DATE")).split("-")
         found = partial(*date[:3]) or partial(_text(birth, "YEAR"), _text(birth, "MONTH")) or partial(first)
         if found is None:
             continue
@@ -115,10 +127,6 @@ def _places(element: _Element, tag: str) -> Iterator[dict[str, Any]]:
 def _remarks(element: _Element, path: str, of: str) -> Iterator[dict[str, Any]]:
     for text in _values(element, path):
         yield {"of": of, "text": text}
-
-
-def _day(text: str) -> str:
-    return text.partition("T")[0]
 
 
 def _text(element: _Element, path: str) -> str:

@@ -26,12 +26,6 @@ def kind_graded(ctx: Context) -> bool:
     return any(ctx.kind.spec(f"/{name}") is not None for name in SCALE)
 
 
-@fact("record.grades", frozenset)
-def record_grades(ctx: Context) -> frozenset[str]:
-    """Which grades the record bears, read in full."""
-    return frozenset(name for name in SCALE if name in ctx.subject.content)
-
-
 @fact("settings.ungraded_kinds", frozenset)
 def settings_ungraded_kinds(ctx: Context) -> frozenset[str]:
     return frozenset(ctx.settings.ungraded_kinds)
@@ -40,7 +34,8 @@ def settings_ungraded_kinds(ctx: Context) -> frozenset[str]:
 @field_fact("field.off_scale", bool)
 def field_off_scale(ctx: Context, field: LabelledField) -> bool:
     """Whether a grade in the field, at any depth, is not one of the 4x4 scale."""
-    return any(not _on_scale(name, value) for name, value in _grades(field.pointer.split("/")[1], field.value))
+    member = field.pointer.split("/")[1]
+    return any(not _on_scale(name, value) for name, value in _grades(member, field.value))
 
 
 def _on_scale(name: str, value: Any) -> bool:

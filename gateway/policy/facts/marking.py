@@ -3,7 +3,7 @@
 from gateway.model.label import nation_of, of_a_state
 from gateway.model.record import LabelledField
 from gateway.policy.context import Context
-from gateway.policy.facts.declare import fact, field_fact, rank_of, terms_of
+from gateway.policy.facts.declare import fact, field_fact, terms_of
 from gateway.policy.facts.field import others_of
 
 
@@ -25,8 +25,8 @@ def field_equivalent(ctx: Context, field: LabelledField) -> int | None:
 @field_fact("field.protected_as", int, of_mark=True)
 def field_protected_as(ctx: Context, field: LabelledField) -> int | None:
     """The rank that ceilings and clearances are held against: the field's own, or that of its equivalent if higher."""
-    rank = rank_of(ctx, field.label)
-    return None if rank is None else max(rank, _equivalent(ctx, field) or rank)
+    label = field.label
+    return ctx.levels.handled_at(label.policy, label.level, ctx.partner.nation) if label else None
 
 
 @field_fact("field.level_as_sent", bool, of_mark=True)

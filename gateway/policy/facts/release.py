@@ -6,6 +6,9 @@ from gateway.policy.facts.declare import fact, rank_of
 #: The pointer a lift names to let a minor's record leave: the person, not a field.
 PERSON = "/person"
 
+#: The pointer a lift names to disclose about a subject once more than configured.
+REPEAT = "/repeat"
+
 
 @fact("our.org", str)
 def our_org(ctx: Context) -> str:
@@ -43,27 +46,59 @@ def release_judicial_authorisation(ctx: Context) -> str:
     return ctx.judicial_authorisation.strip()
 
 
-def _records_after(ctx: Context) -> int:
+@fact("held.records_after", int)
+def held_records_after(ctx: Context) -> int:
+    """Distinct records held in the bulk window with this one; a subject held already is not new."""
     return ctx.held.records + (not ctx.held.subject_held)
 
 
-@fact("held.records_after", int)
-def held_records_after(ctx: Context) -> int:
-    """Distinct records the partner would hold in the bulk window with this one; a subject held already is not new."""
-    return _records_after(ctx)
+@fact("held.disclosures_after", int)
+def held_disclosures_after(ctx: Context) -> int:
+    """Disclosures about this subject within the configured window, this one among them."""
+    return ctx.held.disclosures + 1
+
+
+@fact("held.combination_level", int)
+def held_combination_level(ctx: Context) -> int | None:
+    """Rank of the highest combination that would be held of this subject with what leaves now; 0 without one.
+
+    None while none is configured, and before the field rules have said what leaves. Judged on what leaves: where one
+    member less leaves, the combination may not be reached, and the rest may go.
+    """
+    limit = ctx.settings.compilation
+    if limit is None or not limit.combinations or ctx.members is None:
+        return None
+    after = ctx.held.members | ctx.members
+    worth = [rank_of(ctx, each.level) for each in limit.combinations if after.issuperset(each.members)]
+    return max((0, *(_required(rank) for rank in worth)))
+
+
+@fact("held.sharing_ceiling", int)
+def held_sharing_ceiling(ctx: Context) -> int | None:
+    """The lowest agreed ceiling of those the partner shares with; None when it shares with nobody."""
+    return min((_required(rank_of(ctx, each.ceiling)) for each in ctx.held.sharing), default=None)
+
+
+@fact("held.sharing_quota", int)
+def held_sharing_quota(ctx: Context) -> int | None:
+    """The lowest quota of those the partner shares with; None when none of them has one."""
+    return min((each.quota for each in ctx.held.sharing if each.quota is not None), default=None)
 
 
 @fact("compilation.level", int)
 def compilation_level(ctx: Context) -> int | None:
-    """Rank of what the partner would hold as a whole: 0 up to the threshold, then the configured level's.
-
-    Counted within the agreement's bulk window, as `Held` is: what left before it is not seen. Art. 5 of the law of
-    11.12.1998 knows no window; holdings over all time are not counted in this version.
-    """
+    """Rank of what would be held as a whole, over all time: 0 up to the threshold, then the configured level's."""
     limit = ctx.settings.compilation
     if limit is None:
         return None
-    return rank_of(ctx, limit.level) if _records_after(ctx) > limit.records else 0
+    after = ctx.held.total + (not ctx.held.subject_ever)
+    return rank_of(ctx, limit.level) if after > limit.records else 0
+
+
+def _required(rank: int | None) -> int:
+    if rank is None:
+        raise LookupError("a level without a rank")
+    return rank
 
 
 @fact("channel.ceiling", int)
@@ -96,6 +131,12 @@ def request_partner(ctx: Context) -> str | None:
 @fact("request.purpose", str)
 def request_purpose(ctx: Context) -> str | None:
     return ctx.request.purpose if ctx.request else None
+
+
+@fact("lifts.repeat", bool)
+def lifts_repeat(ctx: Context) -> bool:
+    """Whether a lift names the repetition."""
+    return any(lift.pointer == REPEAT for lift in ctx.lifts)
 
 
 @fact("fields.permitted", int)
@@ -160,6 +201,12 @@ def settings_evaluation_months(ctx: Context) -> int | None:
 @fact("settings.pre_inquiry_months", int)
 def settings_pre_inquiry_months(ctx: Context) -> int | None:
     return ctx.settings.pre_inquiry_months
+
+
+@fact("settings.repeats", int)
+def settings_repeats(ctx: Context) -> int | None:
+    """Disclosures about one subject within the configured window."""
+    return ctx.settings.repeats.disclosures if ctx.settings.repeats else None
 
 
 @fact("settings.min_age", int)

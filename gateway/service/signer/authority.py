@@ -45,7 +45,7 @@ from gateway.guard import guard, guard_protocol
 from gateway.model.agreement import AgreementState
 from gateway.model.decision import DecisionDocument, Statement
 from gateway.model.kind import RecordKind
-from gateway.model.label import LevelTable, SecurityLabel
+from gateway.model.label import LevelTable, SecurityLabel, nation_of
 from gateway.model.message import DEMANDS
 from gateway.model.party import Partner
 from gateway.model.record import CanonicalRecord
@@ -361,6 +361,7 @@ class Authority:
         records: Sequence[CanonicalRecord],
     ) -> None:
         labels, kinds = _labels(records, decision), {record.kind for record in records}
+        nation = nation_of(decision.partner)
         officers = self.trust.trust.officers
         acts: tuple[Literal["request", "approve"], ...] = ("request", "approve")
         acts = acts[: max(count, 1)]
@@ -379,7 +380,7 @@ class Authority:
             officer = officers[endorsement.officer]
             if role not in officer.roles or "operator" in officer.roles:
                 raise RoleMissing(f"an officer does not hold the role {role}")
-            if not all(officer.may_see(label, now, self._levels) for label in labels):
+            if not all(officer.may_see(label, now, self._levels, toward=nation) for label in labels):
                 raise RoleMissing("an officer's clearance does not reach the label")
             if not all(officer.needs_to_know(kind) for kind in kinds):
                 raise RoleMissing("an officer has no need to know records of this kind")

@@ -1,7 +1,9 @@
 """The signer's doors, closed by a Python audit hook (PEP 578) before it reads a key.
 
-A hook catches what a library does behind our back. It is no wall against hostile native code in the same process: the
-operating system is (`docs/threats.md`).
+A hook catches what a library does behind our back, where the interpreter raises an event. It does not see
+``_posixsubprocess.fork_exec``, which raises none and with which `multiprocessing` starts programs; a socket that
+another process hands over; or native code. It is no wall against hostile code in the same process: the operating
+system is (`docs/threats.md`). No limit of processes (RLIMIT_NPROC) is set: it counts a whole user's, and binds no root.
 """
 
 from __future__ import annotations
@@ -15,8 +17,14 @@ class ExitClosed(OSError):
     """Something tried to leave by a way that is not in the table of exits: a connection that failed, to its caller."""
 
 
-#: What a process that speaks to one local socket never does, as PEP 578 names it: start another program.
-_PROGRAMS = frozenset({"subprocess.Popen", "os.exec", "os.posix_spawn", "os.spawn", "os.system", "os.fork"})
+#: Copy this process, or turn it into another program, as PEP 578 names it.
+COPIES = frozenset({"os.exec", "os.spawn", "os.system", "os.fork", "os.forkpty"})
+#: What a process that speaks to one local socket never does: start another program.
+_PROGRAMS = COPIES | {"subprocess.Popen", "os.posix_spawn"}
+#: Look up a name, or the name of an address: each asks a name server something.
+LOOKUPS = frozenset(
+    {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.getnameinfo"}
+)
 
 
 def close_exits() -> None:
@@ -28,7 +36,7 @@ def close_exits() -> None:
             -1,
         ):  # -1: taken over by descriptor
             raise ExitClosed("the signer opens no network socket")
-        if event == "socket.getaddrinfo" or event in _PROGRAMS:
+        if event in LOOKUPS or event in _PROGRAMS:
             raise ExitClosed("the signer looks up nothing and starts nothing")
 
     sys.addaudithook(hook)

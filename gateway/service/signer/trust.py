@@ -21,6 +21,7 @@ from gateway.flow.change import (
     digest,
     narrows,
     read_change,
+    require_next_version,
     verify_founding,
     verify_trust_change,
 )
@@ -207,9 +208,7 @@ class TrustFile:
             return msgspec.structs.replace(trust, officers={**trust.officers, target: decoded})
         if isinstance(decoded, Partner):
             require_target(decoded.org, target)
-            before = trust.partners.get(target)
-            if before is not None and decoded.version <= before.version:
-                raise Conflict("a partner entry must carry a newer version")
+            require_next_version(trust.partners.get(target), decoded)
             return msgspec.structs.replace(trust, partners={**trust.partners, target: decoded})
         if isinstance(decoded, SignedAgreement):
             return self._apply_agreement(kind, target, decoded, now=now)

@@ -1,0 +1,1 @@
+"""Partners in other languages, written from docs/partner-protocol.md alone, against a real gateway."""

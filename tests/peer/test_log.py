@@ -1,0 +1,106 @@
+"""The gateway's log about the peer, held against the heads that the peer collected from seals and receipts."""
+
+from __future__ import annotations
+
+import uuid
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.peer.checkpoint import (
+    Head,
+    NoHead,
+    inclusion_proof,
+    leaf_hash,
+    origin_of,
+    root_of,
+    verify_consistency,
+    verify_inclusion,
+)
+from tests.peer.peer import Peer
+from tests.peer.spelling import parse_canonical
+from tests.peer.world import World, until
+
+pytestmark = pytest.mark.integration
+
+
+def heads(peer: Peer) -> list[Head]:
+    """Heads of the gateway's log that this peer accepted, by size."""
+    rows = peer.store.rows(
+        "select origin, size, root, note from heads where origin = ? order by size",
+        origin_of(peer.partner.org, peer.org),
+    )
+    return [Head(*row) for row in rows]
+
+
+def test_every_head_is_of_the_one_log(world: World, tmp_path: Path) -> None:
+    """Heads out of seals and receipts are consistent with the exported log, and there are no two histories."""
+    peer = world.peers["jwe-hybrid"]
+    for _ in range(3):
+        peer.sender.send([peer.sender.queue(peer.sender.envelope("ping", str(uuid.uuid4())))])
+    view = world.disclose(peer)
+    until(lambda: world.trace(view).state == "delivered")
+    entries = world.export_log(peer, tmp_path)
+    leaves = [leaf_hash(entry) for entry in entries]
+    known = heads(peer)
+    assert len(known) >= 2
+    for older, newer in pairwise(known):
+        verify_consistency(older, newer, leaves)
+    assert peer.store.two_histories() == []
+    _holds_what_crossed(peer, entries)
+    _includes(known[-1], leaves)
+
+
+def _holds_what_crossed(peer: Peer, entries: list[bytes]) -> None:
+    """One entry for each message accepted and each receipt, in both directions, and none besides."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for entry in entries:
+        tree = parse_canonical(entry)
+        ids = found.setdefault((tree["dir"], tree["event"]), set())
+        assert tree["id"] not in ids
+        ids.add(tree["id"])
+    ours = [parse_canonical(entry) for (entry,) in peer.store.rows("select entry from log")]
+    assert found == {
+        ("in", "message"): {
+            id_ for (id_,) in peer.store.rows("select id from outbox where state = 'accepted'")
+        },
+        ("out", "message"): {id_ for (id_,) in peer.store.rows("select id from inbox")},
+        ("in", "receipt"): {
+            tree["id"] for tree in ours if (tree["dir"], tree["event"]) == ("out", "receipt")
+        },
+        ("out", "receipt"): {
+            tree["id"] for tree in ours if (tree["dir"], tree["event"]) == ("in", "receipt")
+        },
+    }
+
+
+def _includes(head: Head, leaves: list[bytes]) -> None:
+    """Each entry is at its place in the head, and at no other."""
+    covered = leaves[: head.size]
+    for index, leaf in enumerate(covered):
+        verify_inclusion(leaf, index, head, inclusion_proof(covered, index))
+        with pytest.raises(NoHead):
+            verify_inclusion(leaf, (index + 1) % head.size, head, inclusion_proof(covered, index))
+
+
+@pytest.mark.parametrize("size", range(1, 18))
+def test_inclusion_in_every_small_tree(size: int) -> None:
+    """For every leaf of every tree up to 17, the proof leads to the root, and a changed one does not."""
+    leaves = [leaf_hash(bytes((number,))) for number in range(size)]
+    head = Head("log", size, root_of(leaves), "")
+    for index, leaf in enumerate(leaves):
+        proof = inclusion_proof(leaves, index)
+        verify_inclusion(leaf, index, head, proof)
+        for bad in (proof[:-1] if proof else [leaf], [*proof, leaf], [bytes(32), *proof[1:]]):
+            with pytest.raises(NoHead):
+                verify_inclusion(leaf, index, head, bad)
+
+
+def test_another_history_is_not_consistent() -> None:
+    """A log in which one early entry was exchanged is not consistent with an older head."""
+    leaves = [leaf_hash(bytes((number,))) for number in range(5)]
+    changed = [leaf_hash(b"changed"), *leaves[1:]]
+    older, newer = Head("log", 3, root_of(leaves[:3]), ""), Head("log", 5, root_of(changed), "")
+    with pytest.raises(NoHead):
+        verify_consistency(older, newer, changed)

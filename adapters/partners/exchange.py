@@ -23,8 +23,8 @@ MAX_ANSWER = 256 * 1024
 #: Connections to one partner: batches go one after another, a receipt may be fetched beside one.
 CONNECTIONS = 2
 
-#: Seconds an idle connection is kept: well below the ten for which partners keep theirs, so that no request leaves on one
-#: that is just being closed and costs an attempt. It is not sent again here: each attempt is encrypted anew.
+#: Seconds an idle connection is kept: well below the ten for which partners keep theirs, so that no request leaves on
+#: one that is just being closed and costs an attempt. It is not sent again here: each attempt is encrypted anew.
 IDLE_S = 4
 
 #: Tries of one idempotent GET within a call. Batches are never retried here: the lane's row keeps that back-off.

@@ -33,6 +33,14 @@ SILENT: dict[str, int] = {
     "embargoed-late": 7, "changed-late": 7,
 }  # fmt: skip
 
+#: Those that held a place of the quota for a while. At the limit of a quota that place is another's loss, and the
+#: partner gets one message less: a quota cannot be kept otherwise (docs/threats.md), so where one is tight these are
+#: not drawn.
+HELD_A_PLACE = frozenset({"cancelled", "embargoed-late", "changed-late"})
+
+#: A quota of so few records may be reached within an episode.
+TIGHT = 64
+
 #: What becomes of a message that had its number already: the partner learns that it was withdrawn, never why.
 WITHDRAWN = ("withdrawn-embargo", "withdrawn-changed")
 
@@ -142,6 +150,10 @@ class Planner:
             late=size if mood in COUNTED else rng.randint(1, half if mood == "down" else size),
         )  # fmt: skip
 
+    def _tight(self) -> bool:
+        bulk = self._leakage.be.gateway.directory.agreements[FR].terms.bulk
+        return bulk is not None and bulk.records <= TIGHT
+
     async def _draw(self, mood: str, wait: int, place: int) -> Draw:
         rng, number = self._rng, self._next
         self._next += 1
@@ -162,6 +174,7 @@ class Planner:
             fate
             for fate in SILENT
             if fate in ("absent", "unknown", "embargoed") or (fate == "denied") == refused
+            if fate not in HELD_A_PLACE or not self._tight()
         )
         first, second = rng.choices(possible, [SILENT[fate] for fate in possible], k=2)
         fates = first, second

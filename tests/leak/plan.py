@@ -34,8 +34,8 @@ SILENT: dict[str, int] = {
 }  # fmt: skip
 
 #: Those that held a place of the quota for a while. At the limit of a quota that place is another's loss, and the
-#: partner gets one message less: a quota cannot be kept otherwise (docs/threats.md), so where one is tight these are
-#: not drawn.
+#: partner gets one message less: a quota cannot be kept otherwise (docs/threats.md). Where one is tight, both worlds
+#: hold the place or neither does.
 HELD_A_PLACE = frozenset({"cancelled", "embargoed-late", "changed-late"})
 
 #: A quota of so few records may be reached within an episode.
@@ -174,10 +174,11 @@ class Planner:
             fate
             for fate in SILENT
             if fate in ("absent", "unknown", "embargoed") or (fate == "denied") == refused
-            if fate not in HELD_A_PLACE or not self._tight()
         )
-        first, second = rng.choices(possible, [SILENT[fate] for fate in possible], k=2)
-        fates = first, second
+        first = rng.choices(possible, [SILENT[fate] for fate in possible])[0]
+        if self._tight():
+            possible = tuple(one for one in possible if (one in HELD_A_PLACE) == (first in HELD_A_PLACE))
+        fates = first, rng.choices(possible, [SILENT[fate] for fate in possible])[0]
         required = {"/category", "/names/0"}  # a line without them is refused at the import
         everything = [pointer for pointer in one.pointers() if pointer not in required]
         free = self._hidden(decision) if decision.effect == "PERMIT" else everything

@@ -140,7 +140,7 @@ def test_each_denial_names_its_reasons(changes: dict[str, Any], rules: list[str]
 
 def test_the_policy_of_content_has_no_say() -> None:
     """No purpose, kind or ceiling of the agreement stands in the way of taking something back."""
-    permitted(agreement=agreement(purposes=(), kinds=()))
+    assert permitted(agreement=agreement(purposes=(), kinds=())).payload == permitted().payload
 
 
 def test_every_reason_has_its_sentence() -> None:

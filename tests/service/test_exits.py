@@ -47,6 +47,9 @@ def test_an_address_has_more_than_one_spelling() -> None:
     """IPv6 endpoints are compared as addresses, brackets or zeros aside."""
     doors = exits(("[2001:db8::1]", 443))
     doors.require("2001:db8:0:0:0:0:0:1", 443)
+    with pytest.raises(ExitClosed):
+        doors.require("2001:db8::1:1", 443)
+    assert doors.refused == 1
 
 
 def test_only_names_of_endpoints_are_looked_up() -> None:

@@ -440,10 +440,12 @@ async def test_an_answer_that_nobody_takes(pki: Pki) -> None:
         _, writer = await asyncio.open_connection(sock=narrow, ssl=context, server_hostname="localhost")
         await until(lambda: world.listener.open_connections == 1)
         writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert not writer.transport.is_closing()
         async with asyncio.timeout(10):
             while world.listener.open_connections:  # noqa: ASYNC110 - a figure
                 await asyncio.sleep(0.05)
         writer.transport.abort()
+        assert world.listener.open_connections == 0
 
 
 @pytest.mark.parametrize(

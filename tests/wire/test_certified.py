@@ -87,7 +87,8 @@ def flawed(records: dict[str, KeyRecord], flaw: str) -> KeyRecord:
 
 
 def test_the_control(records: dict[str, KeyRecord]) -> None:
-    """Records as they are made hold, and so does one without a certificate."""
+    """Records as they are made hold, of both algorithms, and so does one without a certificate."""
+    assert {record.alg for record in records.values() if record.certificate} == {ALG, mldsa.ALG}
     for record in records.values():
         require_certified(record)
         require_certified(msgspec.structs.replace(record, certificate=""))

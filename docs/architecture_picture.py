@@ -17,6 +17,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # run as a script, before the package is installed
 
+from docs import drawn_page  # noqa: E402
 from gateway.flow import lifecycle  # noqa: E402
 
 PAGE = ROOT / "docs" / "architecture.md"
@@ -56,34 +57,9 @@ def life() -> str:
 
 def redrawn(page: str) -> str:
     """``page`` with the text between the markers replaced by the present pictures."""
-    for begin, drawn, end in ((BEGIN, picture(), END), (LIFE_BEGIN, life(), LIFE_END)):
-        head, found_begin, rest = page.partition(begin)
-        _, found_end, tail = rest.partition(end)
-        if not (found_begin and found_end):
-            raise SystemExit(f"{PAGE.relative_to(ROOT)}: the picture's markers are missing")
-        page = f"{head}{begin}\n\n{drawn}\n\n{end}{tail}"
-    return page
-
-
-def main(arguments: list[str]) -> int:
-    """Print, write or check; returns the exit code."""
-    match arguments:
-        case []:
-            print(picture())
-            return 0
-        case ["--write"]:
-            PAGE.write_text(redrawn(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-            return 0
-        case ["--check"]:
-            page = PAGE.read_text(encoding="utf-8")
-            if page == redrawn(page):
-                return 0
-            print(f"{PAGE.relative_to(ROOT)} shows an old picture: run `make docs`", file=sys.stderr)
-            return 1
-        case _:
-            print("usage: architecture_picture.py [--write | --check]", file=sys.stderr)
-            return 2
+    page = drawn_page.between(page, PAGE.name, BEGIN, picture(), END)
+    return drawn_page.between(page, PAGE.name, LIFE_BEGIN, life(), LIFE_END)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(drawn_page.run(sys.argv[1:], PAGE, picture, redrawn))

@@ -18,6 +18,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # run as a script, before the package is installed
 
+from docs import drawn_page  # noqa: E402
 from gateway.policy.explain import UNREAD, messages  # noqa: E402
 
 PAGE = ROOT / "docs" / "policy.md"
@@ -131,32 +132,8 @@ def drawn() -> str:
 
 def redrawn(page: str) -> str:
     """``page`` with the present policy between its markers."""
-    head, begin, rest = page.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not (begin and end):
-        raise SystemExit(f"{PAGE.relative_to(ROOT)}: the markers of the policy are missing")
-    return f"{head}{BEGIN}\n\n{drawn()}\n\n{END}{tail}"
-
-
-def main(arguments: list[str]) -> int:
-    """Print, write or check; returns the exit code."""
-    match arguments:
-        case []:
-            print(drawn())
-            return 0
-        case ["--write"]:
-            PAGE.write_text(redrawn(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-            return 0
-        case ["--check"]:
-            page = PAGE.read_text(encoding="utf-8")
-            if page == redrawn(page):
-                return 0
-            print(f"{PAGE.relative_to(ROOT)} shows an old policy: run `make docs`", file=sys.stderr)
-            return 1
-        case _:
-            print("usage: policy_table.py [--write | --check]", file=sys.stderr)
-            return 2
+    return drawn_page.between(page, PAGE.name, BEGIN, drawn(), END)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(drawn_page.run(sys.argv[1:], PAGE, drawn, redrawn))

@@ -91,10 +91,10 @@ def _run(clients: Sequence[Client], folder: Path, result: dict[str, Any]) -> Non
 async def _perform(
     house: House, clients: Sequence[Client], folder: Path, results: dict[str, dict[str, Any]]
 ) -> None:
+    """One client after the other: attempts are counted, and an authority that one brings ends all connections."""
     await house.import_records()
-    async with asyncio.TaskGroup() as group:
-        for client in clients:
-            group.create_task(_plays(house, client, folder, results[client.name]))
+    for client in clients:
+        await _plays(house, client, folder, results[client.name])
 
 
 async def _plays(house: House, client: Client, folder: Path, answer: dict[str, Any]) -> None:

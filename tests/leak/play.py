@@ -182,11 +182,11 @@ class Player:
             leak.fr.gateway.config = msgspec.structs.replace(leak.fr.gateway.config, mode="test")
 
     async def _sequence(self) -> None:
-        """C4, and the end of the process before C5."""
+        """C4, as often as `Dispatcher.send_batch` looks, and the end of the process before C5."""
         be = self._l.be
         slots = await be.dispatcher._slots.heads(FR)
-        if slots:
-            await be.sealing.sequence(FR, slots)
+        while any(slot.row.state == "queued" for slot in slots):
+            slots = await be.sealing.sequence(FR, slots)
         await be.boot()
 
     async def _send(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 from gateway.model.rows import LaneRow
 from gateway.service import calls
 from tests.service.founding import Founded, found
-from tests.service.world import CLEAN, World, opened
+from tests.service.world import CLEAN, FR, World, opened
 
 VOIDED, *OTHERS = CLEAN[:6]
 
@@ -67,4 +67,28 @@ async def test_the_back_off_stands(founded: Founded, tmp_path: Path, voided: boo
     assert lane.attempts == 3
     assert lane.due is not None
     assert 2 <= (lane.due - world.clock.now()).total_seconds() <= 4
+    world.close()
+
+
+@pytest.mark.parametrize("place", [None, 0, 1, 2])
+async def test_a_crash_between_two_looks_leaves_no_number(founded: Founded, place: int | None) -> None:
+    """The process ends after the first look at a batch in which something was voided: no number was given, so what is
+    voided until the next start leaves no trace either; the others go as if nothing had been."""
+    records = list(OTHERS[:3])
+    if place is not None:
+        records.insert(place, VOIDED)
+    world = await World(founded).boot()
+    be = world.be
+    await be.disclose(*records, conversation=be.ids.uuid())
+    if place is not None:
+        await _embargo(world)
+        slots = await be.dispatcher._slots.heads(FR)
+        left = await be.sealing.sequence(FR, slots)
+        assert [slot.row.state for slot in left] == ["queued"] * 3
+    await be.boot()
+    assert be.log_size() == 0
+    await be.call("be-approver", "embargoes/add", calls.PlaceEmbargo(OTHERS[1], b"a fictitious order"))
+    await be.send()
+    assert [(row.seq, row.type) for row in world.fr.received()] == [(1, "disclosure"), (2, "disclosure")]
+    assert be.log_size() == 3
     world.close()

@@ -1,5 +1,6 @@
 # Two commands on a bare machine with python3-venv and make: `make demo` and `make test`.
-# Nothing unhashed is fetched: the build tool of the project itself is among the hashed requirements.
+# Nothing unhashed is fetched: the build tool of the project itself is among the hashed requirements. The lock is complete,
+# so pip resolves nothing: older ones would take a newer release than the lock for a requirement with extras, and stop.
 
 PYTHON ?= python3
 ARGS ?=
@@ -74,7 +75,7 @@ ifneq ($(UV),)
 	uv pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
 else
 	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --no-input --disable-pip-version-check --require-hashes --only-binary :all: --requirement requirements-dev.txt
+	$(PY) -m pip install --quiet --no-input --disable-pip-version-check --require-hashes --no-deps --only-binary :all: --requirement requirements-dev.txt
 	$(PY) -m pip install --quiet --no-input --disable-pip-version-check --no-deps --no-build-isolation --editable .
 endif
 	@touch $@

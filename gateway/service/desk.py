@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from gateway import __version__
 from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing
-from gateway.model.officer import Officer, Role
+from gateway.model.officer import Officer
 from gateway.model.record import CanonicalRecord, fields_of
 from gateway.model.rows import (
     ChangeRow,
@@ -22,7 +22,7 @@ from gateway.model.rows import (
     RecordRow,
 )
 from gateway.model.signing import ChangeKind
-from gateway.ports import ReadTx, Tx
+from gateway.ports import ReadTx
 from gateway.service import calls
 from gateway.service.changes import Changes
 from gateway.service.contents import InboundBody
@@ -30,6 +30,7 @@ from gateway.service.context import Gateway
 from gateway.service.imports import Imports
 from gateway.service.lanes import Queue
 from gateway.service.lists import Lists
+from gateway.service.operation import ANYBODY, DESK, RECALLERS, SECURITY, Operation, limit_of, note_read
 from gateway.service.policies import Policies
 from gateway.service.recalls import Recalls
 from gateway.service.received import inbox_item, received, received_page
@@ -37,25 +38,6 @@ from gateway.service.releases import Drafted, Releases, Why
 from gateway.service.replays import Replays
 from gateway.service.vault import keys_of
 from gateway.wire.ct_json import CtJson
-
-#: Most rows one page may ask for.
-MAX_PAGE = 500
-
-DESK: tuple[Role, ...] = ("requester", "approver", "reviewer", "inbox")
-RECALLERS: tuple[Role, ...] = ("requester", "approver")
-ANYBODY: tuple[Role, ...] = (*DESK, "lift-approver", "security-officer", "operator")
-
-
-class Operation(msgspec.Struct, frozen=True):
-    """One operation: who may call it, with what.
-
-    ``repeatable``: it acts, and under an idempotency key it acts once; an operation that only looks ignores the key.
-    """
-
-    params: type[calls.Params]
-    roles: tuple[Role, ...]
-    call: Callable[[Officer, Any], Awaitable[Any]]
-    repeatable: bool = False
 
 
 class Desk:
@@ -73,7 +55,6 @@ class Desk:
 
     def operations(self) -> dict[str, Operation]:
         """The closed table. An operation that is not in it does not exist."""
-        security: tuple[Role, ...] = ("security-officer",)
         return {
             "status": Operation(calls.Empty, ANYBODY, self.status),
             "records/import": Operation(
@@ -114,15 +95,15 @@ class Desk:
             "inbox/recall": Operation(calls.AnswerRecall, ("inbox",), self._recalls.answer, repeatable=True),
             "inbox/quarantine": Operation(calls.Page, DESK, self.quarantine_list),
             "messages/trace": Operation(calls.Named, (*DESK, "operator"), self.trace),
-            "officers/list": Operation(calls.Page, (*security, "reviewer"), self.officers),
+            "officers/list": Operation(calls.Page, (*SECURITY, "reviewer"), self.officers),
             "partners/list": Operation(calls.Page, ANYBODY, self.partners),
             "agreements/list": Operation(calls.Page, ANYBODY, self.agreements),
-            "changes/draft": Operation(calls.DraftChange, security, self.change_draft, repeatable=True),
-            "changes/propose": Operation(calls.ProposeChange, security, self.change_propose, repeatable=True),
-            "changes/approve": Operation(calls.ApproveChange, security, self.change_approve, repeatable=True),
-            "changes/reject": Operation(calls.Named, security, self.change_reject, repeatable=True),
-            "changes/list": Operation(calls.Page, (*security, "reviewer"), self.change_list),
-            "changes/show": Operation(calls.Named, (*security, "reviewer"), self.change_show),
+            "changes/draft": Operation(calls.DraftChange, SECURITY, self.change_draft, repeatable=True),
+            "changes/propose": Operation(calls.ProposeChange, SECURITY, self.change_propose, repeatable=True),
+            "changes/approve": Operation(calls.ApproveChange, SECURITY, self.change_approve, repeatable=True),
+            "changes/reject": Operation(calls.Named, SECURITY, self.change_reject, repeatable=True),
+            "changes/list": Operation(calls.Page, (*SECURITY, "reviewer"), self.change_list),
+            "changes/show": Operation(calls.Named, (*SECURITY, "reviewer"), self.change_show),
             "embargoes/add": Operation(
                 calls.PlaceEmbargo,
                 ("requester", "approver", "security-officer"),
@@ -130,11 +111,11 @@ class Desk:
                 repeatable=True,
             ),
             "embargoes/list": Operation(calls.Page, (*DESK, "security-officer"), self.embargoes),
-            "changes/before": Operation(calls.Before, (*security, "reviewer"), self._policies.before),
+            "changes/before": Operation(calls.Before, (*SECURITY, "reviewer"), self._policies.before),
             "policy/explain": Operation(calls.Explain, ANYBODY, self._policies.explain),
             "policy/decided": Operation(calls.ExplainEntry, DESK, self._policies.decided),
-            "policy/show": Operation(calls.Empty, (*security, "reviewer"), self._policies.show),
-            "policy/replay": Operation(calls.Replay, (*security, "reviewer"), self._replays.page),
+            "policy/show": Operation(calls.Empty, (*SECURITY, "reviewer"), self._policies.show),
+            "policy/replay": Operation(calls.Replay, (*SECURITY, "reviewer"), self._replays.page),
             "audit/logs": Operation(calls.Empty, (*DESK, "operator", "security-officer"), self.logs),
         }
 
@@ -162,14 +143,14 @@ class Desk:
         gone, delisted = await self._lists.complete(officer, params)
         bands, handles = await self._lists.bands(officer, params.kind)
         if bands:
-            await self._read(officer, "", "match-counts", handles)
+            await note_read(self._g, officer, "", "match-counts", handles)
         return calls.ListCompleted(gone, delisted, bands)
 
     async def records_matches(self, officer: Officer, params: calls.FindMatches) -> list[calls.MatchView]:
         """Candidates, within need to know and clearance; the read is an entry (LED art. 25)."""
-        found = await self._lists.matches(officer, params, _limit(params.limit))
+        found = await self._lists.matches(officer, params, limit_of(params.limit))
         handles = sorted({handle for one in found for handle in (one.person, one.entry)})
-        await self._read(officer, "", "matches", handles)
+        await note_read(self._g, officer, "", "matches", handles)
         return found
 
     async def records_purge(self, officer: Officer, params: calls.Empty) -> dict[str, int]:
@@ -203,7 +184,7 @@ class Desk:
                     field.spec.export_class if field.spec else "X",
                 )
             )
-        await self._read(officer, row.handle, "record")
+        await note_read(self._g, officer, row.handle, "record")
         return calls.RecordView(
             row.handle, record.entity_id, record.kind, record.extracted_at, tuple(fields), hidden
         )
@@ -264,7 +245,7 @@ class Desk:
         ]
         if not all(officer.may_see(label, self._g.clock.now(), self._g.levels) for label in labels):
             raise RoleMissing("your clearance does not reach what this release holds")
-        await self._read(officer, shown.row.id, "release")
+        await note_read(self._g, officer, shown.row.id, "release")
         return calls.ReleaseView(
             id=shown.row.id,
             state=shown.row.state,
@@ -293,7 +274,7 @@ class Desk:
     # --- queue, inbox, trace ------------------------------------------------------------------------------------
 
     async def queue_list(self, officer: Officer, params: calls.Page) -> list[calls.QueueItem]:
-        return await self._queue.list(_limit(params.limit), params.state)
+        return await self._queue.list(limit_of(params.limit), params.state)
 
     async def queue_hold(self, officer: Officer, params: calls.LaneCall) -> dict[str, str]:
         return await self._queue.hold(officer, params.partner, params.conversation, held=True)
@@ -309,7 +290,7 @@ class Desk:
 
     async def inbox_list(self, officer: Officer, params: calls.Page) -> list[calls.InboxItem]:
         """By sender and id; ``after`` is ``ORG/ID``."""
-        limit = _limit(params.limit)
+        limit = limit_of(params.limit)
         return await self._g.store.read(
             lambda tx: [inbox_item(tx, row) for row in received_page(tx, params.after, limit)]
         )
@@ -334,7 +315,7 @@ class Desk:
             raise RoleMissing("your clearance does not reach this message")
         if not all(officer.needs_to_know(part.kind) for part in message.records):
             raise RoleMissing("this kind of record is outside your need to know")
-        await self._read(officer, found.message_id, "inbox")
+        await note_read(self._g, officer, found.message_id, "inbox")
         return calls.InboxView(item, body.payload, found.receipt)
 
     async def quarantine_list(self, officer: Officer, params: calls.Page) -> list[calls.QuarantineItem]:
@@ -428,17 +409,6 @@ class Desk:
 
         return await self._g.store.read(read)
 
-    async def _read(self, officer: Officer, subject: str, what: str, records: Sequence[str] = ()) -> None:
-        """A read of content is an entry of the master log before the content is shown."""
-        now = self._g.clock.now()
-        await self._g.vault.reserve()
-
-        def unit(tx: Tx) -> None:
-            detail = {"what": what} | ({"records": list(records)} if records else {})
-            self._g.ledger.record(tx, now, "read", officer.id, subject, detail)
-
-        await self._g.store.write(unit)
-
     async def _page(
         self, row: type[Any], where: dict[str, object], key: str, params: calls.Page
     ) -> Sequence[Any]:
@@ -449,16 +419,10 @@ class Desk:
                 where,
                 at_least=(key, params.after) if params.after else None,
                 order=key,
-                limit=_limit(params.limit) + 1,
+                limit=limit_of(params.limit) + 1,
             )
         )
-        return [one for one in found if getattr(one, key) != params.after][: _limit(params.limit)]
-
-
-def _limit(limit: int) -> int:
-    if not 1 <= limit <= MAX_PAGE:
-        raise RequestInvalid("a page holds 1 to 500 rows", diagnostic={"field": "limit"})
-    return limit
+        return [one for one in found if getattr(one, key) != params.after][: limit_of(params.limit)]
 
 
 def _view(draft: Drafted) -> calls.DecisionView:

@@ -26,7 +26,8 @@ from gateway.model.rows import IdempotencyRow, NonceRow
 from gateway.ports import Tx
 from gateway.service.answers import Answers, new_claim
 from gateway.service.context import Gateway
-from gateway.service.desk import Desk, Operation
+from gateway.service.desk import Desk
+from gateway.service.operation import Operation
 from gateway.service.problems import desk_problem
 from gateway.wire.endorse import CALL_WINDOW, VerifiedCall, verify_call
 

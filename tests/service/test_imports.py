@@ -13,6 +13,7 @@ from adapters.records.synthetic import extract, persons
 from gateway.errors import NotFound, RequestInvalid
 from gateway.model.rows import BodyRow, EntryBodyRow, KeyRow, RecordRow, ReleaseRow, SubjectRow
 from gateway.service import calls
+from gateway.service.operation import note_read
 from gateway.service.signer.process import MAX_DATA_KEYS
 from tests.service.world import CLEAN, KIND, NOW, PERSONS, World
 
@@ -164,7 +165,7 @@ async def test_units_that_run_at_once_never_run_out_of_keys(world: World) -> Non
     be = world.be
     before = be.log_size(be.gateway.ledger.master)
     officer = be.gateway.directory.officers["be-requester"]
-    await asyncio.gather(*(be.desk._read(officer, "r-0", "record") for _ in range(300)))
+    await asyncio.gather(*(note_read(be.gateway, officer, "r-0", "record") for _ in range(300)))
     assert be.log_size(be.gateway.ledger.master) == before + 300
 
 

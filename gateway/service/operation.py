@@ -1,0 +1,55 @@
+"""An operation of the desk: who may call it, with what; and what every group of operations shares."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from gateway.errors import RequestInvalid
+from gateway.model.officer import Officer, Role
+from gateway.ports import Tx
+from gateway.service import calls
+from gateway.service.context import Gateway
+
+#: Most rows one page may ask for.
+MAX_PAGE = 500
+
+DESK: tuple[Role, ...] = ("requester", "approver", "reviewer", "inbox")
+RECALLERS: tuple[Role, ...] = ("requester", "approver")
+SECURITY: tuple[Role, ...] = ("security-officer",)
+ANYBODY: tuple[Role, ...] = (*DESK, "lift-approver", "security-officer", "operator")
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """One operation: who may call it, with what.
+
+    ``repeatable``: it acts, and under an idempotency key it acts once; an operation that only looks ignores the key.
+    """
+
+    params: type[calls.Params]
+    roles: tuple[Role, ...]
+    call: Callable[[Officer, Any], Awaitable[Any]]
+    repeatable: bool = False
+
+
+def limit_of(limit: int) -> int:
+    """The rows a page may hold; raises `RequestInvalid` outside 1 to `MAX_PAGE`."""
+    if not 1 <= limit <= MAX_PAGE:
+        raise RequestInvalid("a page holds 1 to 500 rows", diagnostic={"field": "limit"})
+    return limit
+
+
+async def note_read(
+    gateway: Gateway, officer: Officer, subject: str, what: str, records: Sequence[str] = ()
+) -> None:
+    """A read of content is an entry of the master log before the content is shown (LED art. 25)."""
+    now = gateway.clock.now()
+    await gateway.vault.reserve()
+
+    def unit(tx: Tx) -> None:
+        detail = {"what": what} | ({"records": list(records)} if records else {})
+        gateway.ledger.record(tx, now, "read", officer.id, subject, detail)
+
+    await gateway.store.write(unit)

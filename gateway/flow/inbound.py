@@ -74,8 +74,8 @@ def admit(
     (3) type, audience, mode and identity in the payload are those of the seal, which names the one content type;
     (4) the payload was parsed strictly, every label in it is one our policy file knows, releases it to us, and is no
     higher than the label of the whole (law 11.12.1998 art. 5); (5) the agreement named in the seal is in force and
-    covers kinds, purpose, format and ceiling; of a recall, which has no content, format alone; of a protocol message
-    nothing. Raises the `PartnerFault` that names the first that fails.
+    covers kinds, purpose, format and ceiling; of a coded message, which has no content, format alone; of a protocol
+    message nothing. Raises the `PartnerFault` that names the first that fails.
     """
     header, envelope, terms = evidence.header, message.envelope, agreement.terms
     # (3)
@@ -115,7 +115,7 @@ def admit(
         return AdmittedMessage(message, evidence)
     if envelope.format not in terms.formats or any(part.kind not in terms.kinds for part in message.records):
         raise OutsideAgreement("the agreement does not cover this format or kind")
-    if message.recall is not None:
+    if DEMANDS[envelope.type].message_class == "coded":
         return AdmittedMessage(message, evidence)
     handling = message.handling
     if handling is None or handling.purpose not in terms.purposes:

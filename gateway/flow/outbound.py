@@ -15,7 +15,7 @@ from gateway.errors import PolicyInvalid
 from gateway.flow.change import canonical, digest, policy_in_force
 from gateway.model.agreement import AgreementState
 from gateway.model.decision import Decision, DecisionDocument, Reason, RecordDecision, Statement
-from gateway.model.message import Envelope, Handling, Mode
+from gateway.model.message import Envelope, Handling, MessageType, Mode, Reply
 from gateway.model.officer import Officer
 from gateway.model.party import Partner
 from gateway.model.time import parse_rfc3339, rfc3339
@@ -55,6 +55,7 @@ class Draft(msgspec.Struct, frozen=True):
     conversation: str
     mode: Mode
     nonce: bytes
+    type: MessageType = "disclosure"  # of content that answers no request
 
 
 def prepare(ctx: Context, policy: Policy, draft: Draft, *, ref: str) -> Prepared | Refused:
@@ -84,6 +85,7 @@ def prepare(ctx: Context, policy: Policy, draft: Draft, *, ref: str) -> Prepared
         [(ref, ctx.record, decision.released)],
         {ctx.kind.name: ctx.kind},
         ctx.levels,
+        reply=Reply(document.request) if document.request else None,
     )
     rendered = CtJson().render(message)
     if rendered.lost:
@@ -115,7 +117,7 @@ def _document(
         effect="PERMIT",
         envelope=Envelope(
             format=ctx.format,
-            type="disclosure",
+            type="answer" if ctx.request else draft.type,
             mode=draft.mode,
             message_id=draft.message_id,
             conversation=draft.conversation,

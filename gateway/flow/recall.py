@@ -7,19 +7,17 @@ reached the partner, and an agreement under which anything is exchanged at all a
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
-from gateway.flow.change import canonical, digest
-from gateway.flow.outbound import DEFAULT_VALIDITY_DAYS, Draft, Go, Refused, Void, house
+from gateway.flow.coded import PreparedCoded, envelope_of, freeze, in_force
+from gateway.flow.outbound import Draft, Refused, house
 from gateway.model.agreement import AgreementState
-from gateway.model.decision import Decision, RecallDocument, Statement
-from gateway.model.message import Envelope, ExchangeMessage, Recall
+from gateway.model.decision import Decision, RecallDocument
+from gateway.model.message import DEMANDS, ExchangeMessage, Recall
 from gateway.model.party import Partner
-from gateway.model.time import parse_rfc3339, rfc3339
-from gateway.wire.ct_json import FORMAT, CtJson
-from gateway.wire.strict import b64url
+from gateway.wire.ct_json import CtJson
 
 #: States of a message that the partner may have: at least one POST with it was started.
 ATTEMPTED = frozenset({"attempted", "delivered"})
@@ -30,7 +28,7 @@ REASONS = (
     "recall.content",
     "recall.once",
     "recall.replacement",
-    "recall.agreement",
+    "coded.agreement",
     "recall.stopped",
     "recall.permit",
 )
@@ -46,14 +44,10 @@ class Sent(msgspec.Struct, frozen=True):
     state: str
 
 
-class PreparedRecall(msgspec.Struct, frozen=True):
-    """Frozen bytes of a recall and what they rest on."""
-
-    payload: bytes
-    decision: Decision
-    document: bytes  # RFC 8785 bytes of `RecallDocument`
-    statement: bytes  # RFC 8785 bytes of `Statement`
-    not_after: datetime
+def carries_content(message_type: str) -> bool:
+    """Whether a message of this type carries content: what carries none has nothing to recall."""
+    demands = DEMANDS.get(message_type)
+    return demands is not None and demands.message_class == "content-bearing"
 
 
 def prepare_recall(
@@ -70,7 +64,7 @@ def prepare_recall(
     justification: str,
     repeated: bool,
     now: datetime,
-) -> PreparedRecall | Refused:
+) -> PreparedCoded | Refused:
     """Decide about a recall, and freeze its one form.
 
     (1) the agreement is in force, for the format and ours; (2) the message carried content, and may be at the partner:
@@ -81,9 +75,9 @@ def prepare_recall(
     denied: list[str] = []
     # (1)
     if agreement is None or not in_force(agreement, ours, partner.org, now):
-        denied.append("recall.agreement")
+        denied.append("coded.agreement")
     # (2)
-    if message.type != "disclosure":
+    if not carries_content(message.type):
         denied.append("recall.content")
     if message.state not in ATTEMPTED:
         denied.append("recall.sent")
@@ -95,106 +89,28 @@ def prepare_recall(
         replacement is None
         or (replacement.message_id, replacement.partner) != (recall.replaced_by, message.partner)
         or replacement.message_id == message.message_id
-        or replacement.type != "disclosure"
+        or not carries_content(replacement.type)
         or replacement.state not in ATTEMPTED
     ):
         denied.append("recall.replacement")
     if denied or agreement is None:
         return Refused(Decision("DENY", tuple(house(rule) for rule in denied), (), ()))
     # (5)
-    return _freeze(message, recall, draft, ours, requester, partner, agreement, language, justification, now)
-
-
-def _freeze(
-    message: Sent,
-    recall: Recall,
-    draft: Draft,
-    ours: str,
-    requester: str,
-    partner: Partner,
-    agreement: AgreementState,
-    language: str,
-    justification: str,
-    now: datetime,
-) -> PreparedRecall:
     terms, permit = agreement.terms, msgspec.structs.replace(house("recall.permit"), effect="PERMIT")
-    envelope = Envelope(
-        format=FORMAT,
-        type="recall",
-        mode=draft.mode,
-        message_id=draft.message_id,
-        conversation=draft.conversation,
-        sender=ours,
-        recipient=partner.org,
-        created=rfc3339(now),
-        language=language if language in terms.languages else terms.languages[0],
+    envelope = envelope_of("recall", draft, ours, partner.org, terms, language, now)
+    document = RecallDocument(
+        v=1,
+        effect="PERMIT",
+        envelope=envelope,
+        recall=recall,
+        release=message.release,
+        agreement_sha256=agreement.sha256,
+        agreement_series=terms.series,
+        agreement_version=terms.version,
+        partner=partner.org,
+        partner_version=partner.version,
+        justification=justification,
+        reasons=(permit,),
     )
     payload = CtJson().render(ExchangeMessage(envelope, recall=recall)).payload
-    document = canonical(
-        RecallDocument(
-            v=1,
-            effect="PERMIT",
-            envelope=envelope,
-            recall=recall,
-            release=message.release,
-            agreement_sha256=agreement.sha256,
-            agreement_series=terms.series,
-            agreement_version=terms.version,
-            partner=partner.org,
-            partner_version=partner.version,
-            justification=justification,
-            reasons=(permit,),
-        )
-    )
-    not_after = min(now + timedelta(days=DEFAULT_VALIDITY_DAYS), terms.not_after)
-    statement = Statement(
-        v=1,
-        release=draft.release,
-        message_id=draft.message_id,
-        payload_sha256=digest(payload),
-        attachments=(),
-        partner_keys=digest(canonical(partner)),
-        decision_sha256=digest(document),
-        requester=requester,
-        not_after=rfc3339(not_after),
-        nonce=b64url(draft.nonce),
-    )
-    decision = Decision("PERMIT", (permit,), (), ())
-    return PreparedRecall(payload, decision, document, canonical(statement), not_after)
-
-
-def recheck_recall(
-    statement: bytes,
-    document: bytes,
-    *,
-    partner: Partner | None,
-    agreement: AgreementState | None,
-    ours: str,
-    now: datetime,
-) -> Go | Void:
-    """Look again before every later step: the endorsement has not expired, partner and agreement are those of the
-    decision and in force. Pure; never renders."""
-    stated = msgspec.json.decode(statement, type=Statement)
-    decided = msgspec.json.decode(document, type=RecallDocument)
-    if parse_rfc3339(stated.not_after) <= now:
-        return Void((house("approval.expired"),))
-    if partner is None or partner.stopped or digest(canonical(partner)) != stated.partner_keys:
-        return Void((house("partner.unchanged"),))
-    if agreement is None or agreement.sha256 != decided.agreement_sha256:
-        return Void((house("agreement.unchanged"),))
-    if not in_force(agreement, ours, partner.org, now):
-        return Void((house("recall.agreement"),))
-    return Go()
-
-
-def in_force(agreement: AgreementState, ours: str, theirs: str, now: datetime) -> bool:
-    """Whether anything may be exchanged under it now, in the native format."""
-    terms = agreement.terms
-    return (
-        agreement.signed_ours
-        and agreement.signed_theirs
-        and not agreement.revoked
-        and set(terms.parties) == {ours, theirs}
-        and terms.not_before <= now < terms.not_after
-        and FORMAT in terms.formats
-    )
+    return freeze(payload, document, draft, requester=requester, partner=partner, terms=terms, now=now)

@@ -4,7 +4,7 @@ It imports the nouns and the errors, and nothing of what decided on or rendered 
 intended. Its answer is a `GuardVerdict`, or `GuardRefused` with one rule of `RefusalRule`.
 """
 
-from gateway.guard.egress import GuardVerdict, guard, guard_protocol, guard_recall
+from gateway.guard.egress import GuardVerdict, guard, guard_protocol, guard_recall, guard_reply
 from gateway.guard.refusal import RefusalRule
 
-__all__ = ["GuardVerdict", "RefusalRule", "guard", "guard_protocol", "guard_recall"]
+__all__ = ["GuardVerdict", "RefusalRule", "guard", "guard_protocol", "guard_recall", "guard_reply"]

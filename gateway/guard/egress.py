@@ -16,11 +16,12 @@ from gateway.guard.allow import account, allow_list, explain
 from gateway.guard.labels import part_labels, require_sendable
 from gateway.guard.reader import leaves, read
 from gateway.guard.refusal import refuse
-from gateway.guard.release import read_recall, read_release
+from gateway.guard.release import read_recall, read_release, read_reply
 from gateway.guard.search import require_silent
 from gateway.model.agreement import Ceiling
 from gateway.model.kind import RecordKind
 from gateway.model.label import LevelTable
+from gateway.model.message import DEMANDS
 from gateway.model.time import rfc3339
 
 _PASSED = object()  # held by this module alone
@@ -59,7 +60,8 @@ def guard(
     ``decision`` and ``records`` are RFC 8785 bytes, ``pseudonyms`` gives the reference of each record by its SHA-256
     (lower-case hex), ``ceiling`` is the lowest of agreement and channel. Pure; repeating it repeats the answer.
 
-    (1) the decision is a permit for this type, and names exactly these records (`read_release`); (2) the payload is
+    (1) the decision is a permit for this type, names exactly these records (`read_release`), and a request if it is an
+    answer; (2) the payload is
     the one spelling of what it says, and holds no null (`read`); (3) every label that leaves is within the ceiling and
     releasable to the recipient (`require_sendable`); (4) the allow-list of the format says which leaves there are:
     constants, protocol fields of the decision, pseudonyms, released values under a named transformation, and the
@@ -70,8 +72,10 @@ def guard(
     """
     release = read_release(decision, records, pseudonyms, kinds)  # (1)
     envelope, handling = release.document.envelope, release.document.handling
-    if envelope.type in PROTOCOL_TYPES or envelope.type == "recall":
+    if DEMANDS[envelope.type].message_class != "content-bearing":
         raise refuse("type", "a message of this type has no record to release", subject="decision")
+    if (envelope.type == "answer") != bool(release.document.request):
+        raise refuse("decision", "an answer names a request, and nothing else does", subject="decision")
     tree = read(payload)  # (2)
     found = list(leaves(tree))
     if any(leaf.text == "null" for leaf in found):
@@ -81,6 +85,7 @@ def guard(
     known: dict[str, Any] = {
         **msgspec.to_builtins(envelope),
         **msgspec.to_builtins(handling),
+        "answers": release.document.request,
         "whole": msgspec.to_builtins(whole),
         "/manifest/records": [
             {"part": f"/records/{n}", "kind": record.kind.name} for n, record in enumerate(release.records)
@@ -149,6 +154,25 @@ def guard_recall(payload: bytes, *, decision: bytes) -> GuardVerdict:
     found = list(leaves(read(payload)))  # (2)
     known = {**msgspec.to_builtins(envelope), **msgspec.to_builtins(recall)}  # (3)
     form = "recall replaced" if recall.action == "replaced" else "recall"
+    account(found, explain(allow_list(envelope.format), form, known))
+    return _passed(payload, decision, len(found))
+
+
+def guard_reply(payload: bytes, *, decision: bytes) -> GuardVerdict:
+    """The verdict over a coded answer; raises `GuardRefused` with its rule, and nothing else, for any bytes.
+
+    ``decision`` are the RFC 8785 bytes of a `ReplyDocument`. (1) the decision is a permit for a coded answer to the
+    partner it addresses (`read_reply`); (2) the payload is the one spelling of what it says; (3) it holds exactly the
+    leaves of its allow-list, in order: constants, the fields of the envelope decided on, an id, and the codes of its
+    type. There is no leaf for a reason.
+
+    Not checked: who endorsed the decision, and whether what is answered ever came.
+    """
+    document = read_reply(decision)  # (1)
+    envelope, reply = document.envelope, document.reply
+    found = list(leaves(read(payload)))  # (2)
+    known = {**msgspec.to_builtins(envelope), **msgspec.to_builtins(reply)}  # (3)
+    form = " ".join(filter(None, (envelope.type, reply.consent, "until" if reply.until else "")))
     account(found, explain(allow_list(envelope.format), form, known))
     return _passed(payload, decision, len(found))
 

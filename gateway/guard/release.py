@@ -9,12 +9,13 @@ import msgspec
 
 from gateway.guard.reader import Leaf, is_canonical, leaves, read
 from gateway.guard.refusal import Subject, refuse
-from gateway.model.decision import DecisionDocument, RecallDocument, RecordDecision
+from gateway.model.decision import DecisionDocument, RecallDocument, RecordDecision, ReplyDocument
 from gateway.model.kind import RecordKind
 from gateway.model.label import SecurityLabel
+from gateway.model.message import ANSWERING, DEMANDS
 from gateway.model.record import CanonicalRecord
 
-_Form = TypeVar("_Form", DecisionDocument, RecallDocument, CanonicalRecord)
+_Form = TypeVar("_Form", DecisionDocument, RecallDocument, ReplyDocument, CanonicalRecord)
 
 _PSEUDONYM = re.compile(r"p-[0-9a-f]{32}", re.ASCII)  # 128 bits of a keyed hash over the entity id
 
@@ -82,6 +83,32 @@ def read_recall(decision: bytes) -> RecallDocument:
     ids = {envelope.message_id, recall.recalls, recall.replaced_by}  # (2)
     if (recall.action == "replaced") != bool(recall.replaced_by) or len(ids) != 3:
         raise refuse("decision", "the decision does not say which messages it is about", subject="decision")
+    return document
+
+
+def read_reply(decision: bytes) -> ReplyDocument:
+    """Read the endorsed decision of a coded answer; raises `GuardRefused` only.
+
+    (1) it is a `ReplyDocument` in canonical form, effect PERMIT, of an answer without content, for the partner it
+    addresses; (2) it does not answer itself, and its type has exactly the codes it says.
+    """
+    document = _exactly(decision, ReplyDocument, "decision")  # (1)
+    envelope, reply = document.envelope, document.reply
+    coded = DEMANDS[envelope.type].message_class == "coded" and envelope.type in ANSWERING
+    if document.partner != envelope.recipient or not coded:
+        raise refuse("decision", "the decision is not about an answer to this partner", subject="decision")
+    codes = {  # (2)
+        "no-information": (False, False),
+        "refusal": (True, False),
+        "consent-answer": (False, True),
+    }
+    said = (reply.ground is not None, reply.consent is not None)
+    if (
+        envelope.message_id == reply.answers
+        or codes[envelope.type] != said
+        or (reply.until and reply.consent != "granted")
+    ):
+        raise refuse("decision", "the decision does not say what is answered, and how", subject="decision")
     return document
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from gateway.model.message import Envelope, Handling, Recall
+from gateway.model.message import Envelope, Handling, Recall, Reply
 from gateway.model.request import Lift
 
 Effect = Literal["PERMIT", "DENY", "REVIEW"]
@@ -108,6 +108,25 @@ class RecallDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     envelope: Envelope
     recall: Recall
     release: str  # of the message recalled
+    agreement_sha256: str
+    agreement_series: str
+    agreement_version: int
+    partner: str
+    partner_version: int
+    justification: str
+    reasons: tuple[Reason, ...]
+
+
+class ReplyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything the endorsement of a coded answer binds to, beside the payload bytes.
+
+    ``justification`` and whatever led to the answer stay inside: the same answer leaves for every reason.
+    """
+
+    v: Literal[1]
+    effect: Literal["PERMIT"]
+    envelope: Envelope
+    reply: Reply
     agreement_sha256: str
     agreement_series: str
     agreement_version: int

@@ -16,6 +16,21 @@ MessageType = Literal[
 ]  # fmt: skip
 MessageClass = Literal["content-bearing", "coded", "protocol"]
 RecallAction = Literal["withdrawn", "replaced", "expired"]
+#: Why a request is refused before any record is looked up (Directive (EU) 2023/977 art. 6(1)(b), (g), and the like).
+#: No other ground leaves: each of the others would tell what exists here.
+RefusalGround = Literal["incomplete", "minor-offence", "outside-agreement", "outside-competence"]
+Consent = Literal["granted", "refused"]
+
+#: Types that ask something: the base name of the one kind of record that says what. It travels in no other type.
+ASKING: dict[str, str] = {"request": "information-request", "consent-request": "consent-request"}
+
+#: Types that answer a message received, each naming it: the type of message it answers.
+ANSWERING: dict[str, str] = {
+    "answer": "request",
+    "no-information": "request",
+    "refusal": "request",
+    "consent-answer": "consent-request",
+}
 
 
 class Demands(msgspec.Struct, frozen=True):
@@ -103,11 +118,23 @@ class Recall(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
     replaced_by: str = ""  # message id; there exactly with ``replaced``
 
 
+class Reply(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What a message says of the one it answers, in wire order: an id, and for a coded type its code.
+
+    An ``answer`` and ``no-information`` have the id alone: "nothing", "withheld" and "embargoed" are one outcome.
+    """
+
+    answers: str  # message id
+    ground: RefusalGround | None = None  # of a refusal
+    consent: Consent | None = None  # of a consent-answer
+    until: str = ""  # calendar date after which a consent granted holds no more
+
+
 class ExchangeMessage(msgspec.Struct, frozen=True):
     """A message between nouns and bytes: what a format renders, and what it parses back to.
 
-    ``label`` is the high-water mark of ``labels``; protocol messages carry neither label, handling nor records, and a
-    recall only its own members.
+    ``label`` is the high-water mark of ``labels``; protocol messages carry neither label, handling nor records, and
+    coded ones only their own members.
     """
 
     envelope: Envelope
@@ -116,6 +143,7 @@ class ExchangeMessage(msgspec.Struct, frozen=True):
     records: tuple[RecordPart, ...] = ()
     labels: tuple[PartLabel, ...] = ()
     recall: Recall | None = None
+    reply: Reply | None = None
 
 
 class Rendered(msgspec.Struct, frozen=True):

@@ -27,7 +27,7 @@ class ReleaseEvidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Announced(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An earlier message in the addressee's log: its entry, and the proof of it under the batch's checkpoint."""
+    """An earlier message in our log about the addressee: its entry, and the proof of it under the checkpoint."""
 
     entry: bytes
     index: int
@@ -42,6 +42,16 @@ class RecallEvidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decision: bytes  # RFC 8785 bytes of `RecallDocument`
     partner: bytes  # RFC 8785 bytes of the `Partner` entry whose digest is statement.partner_keys
     announced: tuple[Announced, ...]  # the message recalled, then the one in its place, if there is one
+
+
+class ReplyEvidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What stands behind a coded answer."""
+
+    statement: bytes  # RFC 8785 bytes of `Statement`
+    endorsement: str  # compact JWS, typ ecluse-endorsement+jws: one officer's
+    decision: bytes  # RFC 8785 bytes of `ReplyDocument`
+    partner: bytes  # RFC 8785 bytes of the `Partner` entry whose digest is statement.partner_keys
+    answered: Announced  # the entry of the message answered: our log about this partner says that it came
 
 
 class SealRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,6 +76,7 @@ class SealRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     body_salt: bytes  # opens the entry's commitment to the payload
     evidence: ReleaseEvidence | None = None  # of a content-bearing message
     recall: RecallEvidence | None = None  # of a recall
+    reply: ReplyEvidence | None = None  # of a coded answer
 
 
 class CheckpointRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -27,9 +27,10 @@ class ReleaseBody(msgspec.Struct, frozen=True):
     fingerprint: str  # of the record version decided on: another one in force voids the release
 
 
-class RecallBody(msgspec.Struct, frozen=True):
-    """A recall as prepared. ``entries``: where our log about the partner announced the message recalled, and the one
-    in its place; a `void` may have taken their places in the lane, never in the log."""
+class CodedBody(msgspec.Struct, frozen=True):
+    """A coded message as prepared. ``entries``: where our log about the partner announced the messages it names: what
+    is recalled and what takes its place (a `void` may have taken their places in the lane, never in the log), or what
+    is answered."""
 
     payload: bytes
     document: bytes

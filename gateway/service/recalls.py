@@ -11,9 +11,10 @@ from datetime import datetime
 import msgspec
 
 from gateway.errors import Conflict, LocalFault, NotFound, PartnerFault, RequestInvalid, RoleMissing
+from gateway.flow.coded import PreparedCoded, recheck_coded
 from gateway.flow.lifecycle import step
 from gateway.flow.outbound import Draft, Refused, Void, house
-from gateway.flow.recall import PreparedRecall, Sent, prepare_recall, recheck_recall
+from gateway.flow.recall import Sent, prepare_recall
 from gateway.model.decision import RecallDocument
 from gateway.model.message import Recall, RecallAction
 from gateway.model.officer import Officer
@@ -29,7 +30,7 @@ from gateway.model.rows import (
 from gateway.model.signing import Announced, RecallEvidence
 from gateway.ports import ReadTx, Tx
 from gateway.service import calls
-from gateway.service.contents import EndorsementBody, RecallBody
+from gateway.service.contents import CodedBody, EndorsementBody
 from gateway.service.context import Gateway
 from gateway.service.received import recall_of, received
 from gateway.service.slots import entry_bytes
@@ -145,11 +146,11 @@ class Recalls:
         officer: Officer,
         recalled: ReleaseRow,
         draft: Draft,
-        prepared: PreparedRecall,
+        prepared: PreparedCoded,
         entries: tuple[int, ...],
     ) -> None:
         key = self._g.vault.fresh(now)
-        content = RecallBody(
+        content = CodedBody(
             prepared.payload, prepared.document, prepared.statement, self._g.ids.blind(), entries
         )
         body = self._g.vault.seal(key, content)
@@ -195,7 +196,7 @@ class Recalls:
 
         row, keys = await gateway.store.read(found)
         await gateway.vault.unlock(keys)
-        body = await gateway.store.read(lambda tx: gateway.vault.open(tx, row.body, RecallBody))
+        body = await gateway.store.read(lambda tx: gateway.vault.open(tx, row.body, CodedBody))
         officers = gateway.directory.officers
         signed = verify_endorsement(jws, officers, act="request", statement=body.statement, now=now)
         if signed.officer != officer.id or officer.id != row.requester:
@@ -250,7 +251,7 @@ class Recalls:
 
     # --- second looks -------------------------------------------------------------------------------------------
 
-    def recheck(self, tx: ReadTx, row: ReleaseRow, body: RecallBody, now: datetime) -> Void | None:
+    def recheck(self, tx: ReadTx, row: ReleaseRow, body: CodedBody, now: datetime) -> Void | None:
         """Why a recall may not go on, as of this transaction; None when it may.
 
         A suspended officer or a revoked key endorses nothing any more, whenever the signature was made.
@@ -267,9 +268,9 @@ class Recalls:
             return Void((house("endorsement.in-force"),))
         return self._recheck(row.partner, body, now)
 
-    def _recheck(self, partner: str, body: RecallBody, now: datetime) -> Void | None:
+    def _recheck(self, partner: str, body: CodedBody, now: datetime) -> Void | None:
         directory = self._g.directory
-        verdict = recheck_recall(
+        verdict = recheck_coded(
             body.statement,
             body.document,
             partner=directory.partners.get(partner),
@@ -280,7 +281,7 @@ class Recalls:
         return verdict if isinstance(verdict, Void) else None
 
     def evidence(
-        self, tx: ReadTx, row: ReleaseRow, body: RecallBody, partner: bytes, size: int
+        self, tx: ReadTx, row: ReleaseRow, body: CodedBody, partner: bytes, size: int
     ) -> RecallEvidence:
         """What the signer asks for: beside the endorsement, that our log about this partner, in the tree of ``size``,
         announced the messages that the recall names."""
@@ -340,12 +341,12 @@ def _under_way(tx: ReadTx, partner: str, message_id: str) -> bool:
     return release is not None and release.state not in ENDED
 
 
-def recall_in(body: RecallBody) -> Recall:
+def recall_in(body: CodedBody) -> Recall:
     """What a recall of ours says."""
     return msgspec.json.decode(body.document, type=RecallDocument).recall
 
 
-def _view(partner: str, draft: Draft, answer: PreparedRecall | Refused) -> calls.DecisionView:
+def _view(partner: str, draft: Draft, answer: PreparedCoded | Refused) -> calls.DecisionView:
     decision = answer.decision
     if isinstance(answer, Refused):
         return calls.DecisionView(partner, decision.effect, decision.reasons, ())

@@ -13,6 +13,7 @@ from gateway.audit.entry import HouseEvent
 from gateway.errors import Conflict, LocalFault, NotFound, PartnerFault, RoleMissing
 from gateway.flow.lifecycle import step
 from gateway.flow.outbound import Draft, Go, Prepared, Refused, Void, four_eyes, house, prepare, recheck
+from gateway.flow.recall import carries_content
 from gateway.flow.replay import considered
 from gateway.model.decision import Decision, DecisionDocument, Reason
 from gateway.model.officer import Officer
@@ -108,8 +109,8 @@ class Releases:
             found = {row.id: row for row in tx.select(ReleaseRow, {"id": tuple(releases)})}
             if set(found) != set(releases):
                 raise NotFound("there is no release of this id")
-            if any(row.type == "recall" for row in found.values()):
-                raise Conflict("a recall has no content to show, and nobody to approve it: trace it")
+            if not all(carries_content(row.type) for row in found.values()):
+                raise Conflict("a coded message has no content to show, and nobody to approve it: trace it")
             ordered = [found[release] for release in releases]
             return ordered, keys_of(tx, [row.key for row in ordered])
 
@@ -268,7 +269,7 @@ class Releases:
             state="awaiting-endorsement",
             partner=partner,
             conversation=draft.conversation,
-            type="disclosure",
+            type="answer" if why.request else draft.type,
             mode=draft.mode,
             message_id=draft.message_id,
             handle=record.handle,

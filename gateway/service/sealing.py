@@ -28,7 +28,7 @@ from gateway.model.rows import (
 from gateway.model.signing import RecallEvidence, ReleaseEvidence, SealBatch, SealRequest
 from gateway.model.time import rfc3339
 from gateway.ports import ReadTx, Tx
-from gateway.service.contents import EndorsementBody, ProtocolBody, RecallBody, ReleaseBody, SealBody
+from gateway.service.contents import CodedBody, EndorsementBody, ProtocolBody, ReleaseBody, SealBody
 from gateway.service.context import Gateway
 from gateway.service.ledger import Crossing
 from gateway.service.recalls import Recalls, recalled_by_us
@@ -96,7 +96,7 @@ class Sealing:
             return None
         if recalled_by_us(tx, slot.row.partner, slot.row.message_id):
             return Void((house("release.recalled"),))
-        if isinstance(slot.body, RecallBody):
+        if isinstance(slot.body, CodedBody):
             return self._recalls.recheck(tx, slot.release, slot.body, now)
         endorsed = self._releases.endorsed(tx, slot.release, slot.body, now)
         if isinstance(endorsed, Void):
@@ -216,7 +216,7 @@ class Sealing:
         )
 
     def _recall_evidence(self, tx: ReadTx, slot: Slot, partner: bytes, size: int) -> RecallEvidence | None:
-        if not isinstance(slot.body, RecallBody) or slot.release is None:
+        if not isinstance(slot.body, CodedBody) or slot.release is None:
             return None
         return self._recalls.evidence(tx, slot.release, slot.body, partner, size)
 

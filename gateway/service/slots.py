@@ -8,9 +8,10 @@ import msgspec
 
 from gateway.errors import AuditBroken
 from gateway.flow.lifecycle import Event, step
+from gateway.model.message import DEMANDS
 from gateway.model.rows import EntryRow, LaneRow, OutboxRow, ReleaseRow
 from gateway.ports import ReadTx, Tx
-from gateway.service.contents import ProtocolBody, RecallBody, ReleaseBody
+from gateway.service.contents import CodedBody, ProtocolBody, ReleaseBody
 from gateway.service.context import Gateway
 from gateway.service.vault import keys_of
 from gateway.wire.container import most_sealed
@@ -26,7 +27,7 @@ class Slot(msgspec.Struct, frozen=True):
     payload: bytes
     salt: bytes
     release: ReleaseRow | None
-    body: ReleaseBody | RecallBody | None
+    body: ReleaseBody | CodedBody | None
 
 
 class Slots:
@@ -78,10 +79,10 @@ class Slots:
         content = self.content(tx, row)
         return Slot(row, content.payload, content.salt, release, content)
 
-    def content(self, tx: ReadTx, row: OutboxRow | ReleaseRow) -> ReleaseBody | RecallBody:
+    def content(self, tx: ReadTx, row: OutboxRow | ReleaseRow) -> ReleaseBody | CodedBody:
         """What was frozen for a release, or for the message that it became; its key is unlocked."""
-        if row.type == "recall":
-            return self._g.vault.open(tx, row.body, RecallBody)
+        if DEMANDS[row.type].message_class == "coded":
+            return self._g.vault.open(tx, row.body, CodedBody)
         return self._g.vault.open(tx, row.body, ReleaseBody)
 
 

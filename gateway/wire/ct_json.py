@@ -20,6 +20,8 @@ from gateway.errors import MalformedMessage, PartnerFault, RecordInvalid, Schema
 from gateway.model.kind import RecordKind
 from gateway.model.label import LevelTable, SecurityLabel, join
 from gateway.model.message import (
+    ANSWERING,
+    ASKING,
     DEMANDS,
     Envelope,
     ExchangeMessage,
@@ -28,6 +30,7 @@ from gateway.model.message import (
     Recall,
     RecordPart,
     Rendered,
+    Reply,
 )
 from gateway.model.record import CanonicalRecord, fields_of
 from gateway.model.time import parse_rfc3339
@@ -112,7 +115,8 @@ class CtJson:
         """Read a payload; raises `MalformedMessage` or `SchemaViolation`.
 
         1. strict JSON   2. the schema of ``ct-exchange`` 1.0, closed per type   3. instants and days that exist
-        4. each record: the schema of its kind without class X   5. labels: every record has one, in document order
+        4. each record: the schema of its kind without class X, and a kind that its type carries
+        5. labels: every record has one, in document order
         6. exactly the one encoding
 
         Whether the labels are known, the message label their high-water mark and the sender entitled is not a matter
@@ -145,9 +149,11 @@ class CtJson:
                 ),
                 labels=msgspec.convert(tree.get("labels", []), tuple[PartLabel, ...]),
                 recall=_recall(tree),
+                reply=_reply(tree),
             )
         except msgspec.ValidationError:
             raise SchemaViolation("the message does not follow the types of its format") from None
+        _require_kinds(message)
         # (5)
         _require_label_order(message)
         # (6) member order, spacing, escapes, unsorted sets, defaults written out: there is no second spelling
@@ -157,7 +163,6 @@ class CtJson:
 
 
 _ENVELOPE = Envelope.__struct_encode_fields__
-_PROTOCOL = frozenset(name for name, demands in DEMANDS.items() if demands.message_class == "protocol")
 
 
 def _recall(tree: dict[str, Any]) -> Recall | None:
@@ -171,13 +176,32 @@ def _recall(tree: dict[str, Any]) -> Recall | None:
 
 
 _RECALL = Recall.__struct_encode_fields__
+_REPLY = Reply.__struct_encode_fields__
+
+
+def _reply(tree: dict[str, Any]) -> Reply | None:
+    """What an answer says of the message it answers; raises `SchemaViolation` for one that answers itself."""
+    if tree["type"] not in ANSWERING:
+        return None
+    reply = msgspec.convert({name: tree[name] for name in _REPLY if name in tree}, Reply)
+    if reply.answers == tree["message_id"]:
+        raise SchemaViolation("an answer answers itself")
+    return reply
+
+
+def _require_kinds(message: ExchangeMessage) -> None:
+    """What asks carries the one record that says what; what does not ask carries no such record."""
+    named = [part.kind.partition("/")[0] for part in message.records]
+    asked = ASKING.get(message.envelope.type)
+    if named != [asked] if asked else not set(ASKING.values()).isdisjoint(named):
+        raise SchemaViolation("the message carries a kind of record that its type does not")
 
 
 def _encode(message: ExchangeMessage) -> bytes:
     tree: dict[str, Any] = msgspec.to_builtins(message.envelope)
-    if message.recall is not None:
-        tree |= msgspec.to_builtins(message.recall)
-    elif message.envelope.type not in _PROTOCOL:
+    for coded in filter(None, (message.recall, message.reply)):
+        tree |= msgspec.to_builtins(coded)
+    if DEMANDS[message.envelope.type].message_class == "content-bearing":
         tree |= {
             "label": message.label,
             "handling": message.handling,
@@ -224,6 +248,7 @@ def _require_dates(tree: dict[str, Any]) -> None:
     parse_rfc3339(tree["created"])
     labels = [tree.get("label", {}), *(entry["label"] for entry in tree.get("labels", []))]
     days = [holder.get("retention_until") for holder in (tree.get("handling", {}), *labels)]
+    days.append(tree.get("until"))
     try:
         for day in filter(None, days):
             date.fromisoformat(day)
@@ -283,8 +308,11 @@ def compose(
     records: Sequence[tuple[str, CanonicalRecord, Collection[str]]],
     kinds: Mapping[str, RecordKind],
     levels: LevelTable,
+    *,
+    reply: Reply | None = None,
 ) -> ExchangeMessage:
-    """The message that carries the released fields of ``records`` (pseudonym, record, released pointers), and no more.
+    """The message that carries the released fields of ``records`` (pseudonym, record, released pointers), and no more;
+    ``reply`` is what an answer says of its request.
 
     1. the kind is known, and every released pointer is a field of the record, of another class than X
     2. every released field is labelled   3. lists are re-numbered; what is not released leaves no gap
@@ -341,7 +369,8 @@ def compose(
     # (5)
     if not marks:
         raise RecordInvalid("nothing is released", rule="released")
-    return ExchangeMessage(envelope, _high_water(marks, levels), handling, tuple(parts), tuple(entries))
+    whole = _high_water(marks, levels)
+    return ExchangeMessage(envelope, whole, handling, tuple(parts), tuple(entries), reply=reply)
 
 
 def _high_water(labels: Sequence[SecurityLabel], levels: LevelTable) -> SecurityLabel:

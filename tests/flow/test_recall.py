@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.flow.coded import PreparedCoded, recheck_coded
 from gateway.flow.lifecycle import TABLE
 from gateway.flow.outbound import Draft, Go, Refused, Void
-from gateway.flow.recall import ATTEMPTED, REASONS, PreparedRecall, Sent, prepare_recall, recheck_recall
+from gateway.flow.recall import ATTEMPTED, REASONS, Sent, prepare_recall
 from gateway.model.agreement import AgreementState
 from gateway.model.decision import RecallDocument, Statement
 from gateway.model.message import Recall
@@ -37,7 +38,7 @@ def agreement(**changes: Any) -> AgreementState:
     return msgspec.structs.replace(agreed, terms=msgspec.structs.replace(agreed.terms, **terms), **changes)
 
 
-def prepared(**changes: Any) -> PreparedRecall | Refused:
+def prepared(**changes: Any) -> PreparedCoded | Refused:
     said = changes.pop("recall", Recall(RECALLED, "withdrawn"))
     members: dict[str, Any] = {
         "message": SENT,
@@ -56,9 +57,9 @@ def prepared(**changes: Any) -> PreparedRecall | Refused:
     return prepare_recall(**members | changes)
 
 
-def permitted(**changes: Any) -> PreparedRecall:
+def permitted(**changes: Any) -> PreparedCoded:
     made = prepared(**changes)
-    assert isinstance(made, PreparedRecall)
+    assert isinstance(made, PreparedCoded)
     return made
 
 
@@ -108,14 +109,14 @@ def test_only_what_the_partner_may_have(state: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "rules"),
     [
-        ({"agreement": None}, ["recall.agreement"]),
-        ({"agreement": agreement(revoked=True)}, ["recall.agreement"]),
-        ({"agreement": agreement(signed_theirs=False)}, ["recall.agreement"]),
-        ({"agreement": agreement(signed_ours=False)}, ["recall.agreement"]),
-        ({"agreement": agreement(not_after=NOW)}, ["recall.agreement"]),
-        ({"agreement": agreement(not_before=NOW + timedelta(seconds=1))}, ["recall.agreement"]),
-        ({"agreement": agreement(formats=())}, ["recall.agreement"]),
-        ({"agreement": agreement(parties=(OURS, "nld.other"))}, ["recall.agreement"]),
+        ({"agreement": None}, ["coded.agreement"]),
+        ({"agreement": agreement(revoked=True)}, ["coded.agreement"]),
+        ({"agreement": agreement(signed_theirs=False)}, ["coded.agreement"]),
+        ({"agreement": agreement(signed_ours=False)}, ["coded.agreement"]),
+        ({"agreement": agreement(not_after=NOW)}, ["coded.agreement"]),
+        ({"agreement": agreement(not_before=NOW + timedelta(seconds=1))}, ["coded.agreement"]),
+        ({"agreement": agreement(formats=())}, ["coded.agreement"]),
+        ({"agreement": agreement(parties=(OURS, "nld.other"))}, ["coded.agreement"]),
         ({"message": msgspec.structs.replace(SENT, type="recall")}, ["recall.content"]),
         ({"repeated": True}, ["recall.once"]),
         ({"recall": Recall(RECALLED, "replaced", INSTEAD), "replacement": None}, ["recall.replacement"]),
@@ -129,7 +130,7 @@ def test_only_what_the_partner_may_have(state: str) -> None:
         ({"recall": Recall(RECALLED, "replaced", RECALLED), "replacement": SENT}, ["recall.replacement"]),
         (
             {"agreement": None, "repeated": True, "message": msgspec.structs.replace(SENT, state="queued")},
-            ["recall.agreement", "recall.sent", "recall.once"],
+            ["coded.agreement", "recall.sent", "recall.once"],
         ),
     ],
 )
@@ -158,7 +159,7 @@ def test_every_reason_has_its_sentence() -> None:
         ({"partner": msgspec.structs.replace(world().partner, version=2)}, "partner.unchanged"),
         ({"agreement": None}, "agreement.unchanged"),
         ({"agreement": agreement(sha256="1" * 64)}, "agreement.unchanged"),
-        ({"agreement": agreement(revoked=True)}, "recall.agreement"),
+        ({"agreement": agreement(revoked=True)}, "coded.agreement"),
     ],
 )
 def test_looking_again(changes: dict[str, Any], rule: str) -> None:
@@ -166,5 +167,5 @@ def test_looking_again(changes: dict[str, Any], rule: str) -> None:
     made = permitted()
     partner: Partner = world().partner
     members: dict[str, Any] = {"partner": partner, "agreement": agreement(), "ours": OURS, "now": NOW}
-    verdict = recheck_recall(made.statement, made.document, **members | changes)
+    verdict = recheck_coded(made.statement, made.document, **members | changes)
     assert verdict == Go() if not rule else isinstance(verdict, Void) and verdict.rule == rule

@@ -40,7 +40,9 @@ def test_the_types_are_those_that_need_no_decision() -> None:
     """The guard's list and the table of demands name the same types, and each has its rows."""
     assert {name for name, demands in DEMANDS.items() if not demands.decision} == PROTOCOL_TYPES
     assert set(allow_list("ct-exchange-json/1.0").types) == PROTOCOL_TYPES | {
-        *("disclosure", "recall", "recall replaced")
+        *("disclosure", "request", "consent-request", "emergency", "answer", "recall", "recall replaced"),
+        *("no-information", "refusal"),
+        *("consent-answer granted", "consent-answer granted until", "consent-answer refused"),
     }
 
 

@@ -95,7 +95,7 @@ BEHIND_THE_BYTES: list[tuple[str, Callable[[World], None], RefusalRule]] = [
     ("one pseudonym for two records", bend(refs=("p-" + "0" * 32,) * 2), "pseudonym"),
     ("unknown kind", bend(kinds={}), "record"),
     ("another kind under this name", bend(kinds={KIND: replace(KINDS[KIND], name="x/1.0")}), "record"),
-    ("type without an allow-list", bend(envelope=replace(World().envelope, type="answer")), "type"),
+    ("type without an allow-list", bend(envelope=replace(World().envelope, type="clarification")), "type"),
     ("protocol type with a decision", bend(envelope=replace(World().envelope, type="void")), "type"),
     ("format without an allow-list", bend(envelope=replace(World().envelope, format="ct-exchange-json/2.0")), "type"),
     ("message id of no form", bend(envelope=replace(World().envelope, message_id="Quuxitis")), "protocol-form"),

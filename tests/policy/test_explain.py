@@ -6,6 +6,7 @@ import pytest
 from gateway.errors import PolicyInvalid, RequestInvalid
 from gateway.flow.outbound import REASONS as VOID
 from gateway.flow.recall import REASONS as RECALL
+from gateway.flow.reply import REASONS as REPLY
 from gateway.policy.decide import SILENCE, decide
 from gateway.policy.document import read_document
 from gateway.policy.explain import LANGUAGES, explain, messages
@@ -18,7 +19,7 @@ REASON = decide(POLICY, world(FUSION_CENTRE)).reasons[0]
 def test_every_rule_has_a_sentence_in_four_languages() -> None:
     """No message is missing or left over, and no two languages share their sentence."""
     wanted = {rule.message_id for rule in POLICY.rules} | {SILENCE.message_id, UNSETTLED.message_id}
-    wanted |= set(RECALL) | set(VOID)
+    wanted |= set(RECALL) | set(REPLY) | set(VOID)
     assert set(messages()) == wanted
     for sentences in messages().values():
         assert tuple(sentences) == LANGUAGES

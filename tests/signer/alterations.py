@@ -11,7 +11,7 @@ import json
 from datetime import timedelta
 
 from gateway.model.agreement import Ceiling
-from gateway.model.signing import RecallEvidence
+from gateway.model.signing import Announced, RecallEvidence, ReplyEvidence
 from gateway.wire.strict import b64url
 from tests.policy.worlds import NOW, OURS, POLICE
 from tests.signer.attempts import (
@@ -179,6 +179,9 @@ RECORD: Rows = {
 }
 
 NO_RECALL = RecallEvidence(statement=b"", endorsement="", decision=b"", partner=b"", announced=())
+NO_REPLY = ReplyEvidence(
+    statement=b"", endorsement="", decision=b"", partner=b"", answered=Announced(b"", 0, ())
+)
 
 #: Each member of the request; "announced" means that the log entry was made to fit.
 REQUEST: Rows = {
@@ -230,6 +233,8 @@ REQUEST: Rows = {
         ),
         "recall, beside a disclosure": lambda: with_request(batch(), recall=NO_RECALL),
         "recall, of a protocol message": lambda: with_request(protocol("void"), recall=NO_RECALL),
+        "reply, beside a disclosure": lambda: with_request(batch(), reply=NO_REPLY),
+        "reply, of a protocol message": lambda: with_request(protocol("void"), reply=NO_REPLY),
     },
 }
 

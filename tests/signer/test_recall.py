@@ -17,8 +17,9 @@ import pytest
 from gateway.audit import tree
 from gateway.audit.entry import body_commitment, partner_entry
 from gateway.flow.change import canonical, digest
+from gateway.flow.coded import PreparedCoded
 from gateway.flow.outbound import Draft
-from gateway.flow.recall import PreparedRecall, Sent, prepare_recall
+from gateway.flow.recall import Sent, prepare_recall
 from gateway.model.message import Recall
 from gateway.model.signing import Announced, CheckpointRequest, RecallEvidence, SealBatch, SealRequest
 from gateway.wire.hpke import SUITE
@@ -53,7 +54,7 @@ SALT = hashlib.sha256(b"salt of a recall").digest()
 WITHDRAWN, REPLACED = Recall(RECALLED, "withdrawn"), Recall(RECALLED, "replaced", INSTEAD)
 
 
-def prepared(said: Recall = WITHDRAWN, requester: str = "be-requester") -> PreparedRecall:
+def prepared(said: Recall = WITHDRAWN, requester: str = "be-requester") -> PreparedCoded:
     """What the real code freezes for a delivered message."""
     agreed, held = world().agreement, trusted(signed_agreement())
     assert agreed is not None
@@ -71,7 +72,7 @@ def prepared(said: Recall = WITHDRAWN, requester: str = "be-requester") -> Prepa
         repeated=False,
         now=NOW,
     )
-    assert isinstance(made, PreparedRecall)
+    assert isinstance(made, PreparedCoded)
     return made
 
 
@@ -253,7 +254,7 @@ COLLUDING: dict[str, tuple[str, Callable[[], SealBatch]]] = {
         lambda: recall(decision=put("envelope.type", "refusal")),
     ),
     "another coded type": (
-        "guard-refused",
+        "role-missing",
         lambda: recall(
             decision=put("envelope.type", "refusal"), payload=put("type", "refusal"), type="refusal"
         ),

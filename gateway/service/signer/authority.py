@@ -60,9 +60,9 @@ from gateway.model.signing import (
     SealResult,
 )
 from gateway.service.signer.bound import require_bound
+from gateway.service.signer.coded import Trusted, require_recall, require_reply
 from gateway.service.signer.covered import require_covered
 from gateway.service.signer.keys import SignerKeys
-from gateway.service.signer.recall import require_recall
 from gateway.service.signer.trust import TrustFile
 from gateway.wire import mldsa
 from gateway.wire.container import MAX_PREAMBLE, Preamble, decrypt
@@ -160,9 +160,9 @@ class Authority:
         (2) the agreement it names is in force between us, with this suite and signature profile;
         (3) the log entry announces exactly this message and these bytes, is not from the future, and stands under the
         head just signed;
-        (4) what its class demands holds: decision, endorsements of two persons, guard; for a recall those of one, and
-        the log entries of the messages it names (`require_recall`); a protocol message has only the closed fields of
-        its type, a language agreed on and a time that is about now; (5) build the header from
+        (4) what its class demands holds: decision, endorsements of two persons, guard; for a coded message those of
+        one, and the log entries of the messages it names (`require_recall`, `require_reply`); a protocol message has
+        only the closed fields of its type, a language agreed on and a time that is about now; (5) build the header from
         these members and sign, in profile hybrid a second time with ML-DSA-65 under the same header.
         """
         demands = DEMANDS.get(item.type)
@@ -184,15 +184,9 @@ class Authority:
         # (3)
         self._check_entry(item, head, now)
         # (4)
-        given = {"content-bearing": item.evidence, "coded": item.recall}
-        for message_class, evidence in given.items():
-            if (evidence is not None) != (demands.message_class == message_class):
-                raise RoleMissing("this type needs the decision and endorsements of its class")
-        if item.recall is not None:
-            require_recall(
-                item,
-                item.recall,
-                head,
+        self._require_evidence(item, demands.message_class)
+        if item.recall is not None or item.reply is not None:
+            trusted = Trusted(
                 ours=self.trust.trust.org,
                 partner=partner,
                 terms=agreement.terms,
@@ -200,6 +194,10 @@ class Authority:
                 created=(now - MAX_AGE, now + SKEW),
                 now=now,
             )
+            if item.recall is not None:
+                require_recall(item, item.recall, head, trusted)
+            if item.reply is not None:
+                require_reply(item, item.reply, head, trusted)
             self._require_key(item, partner, now)
         elif item.evidence is None:
             guard_protocol(
@@ -247,6 +245,17 @@ class Authority:
             under = second_header(header, kid=other.kid, x5t=other.x5t)
             second = sign_seal(under, item.payload, self.keys.message_mldsa)
         return SealResult(jws, second)
+
+    @staticmethod
+    def _require_evidence(item: SealRequest, message_class: str) -> None:
+        """Exactly the evidence of its type: another one's, or two, is none."""
+        given = (
+            (item.evidence, message_class == "content-bearing"),
+            (item.recall, item.type == "recall"),
+            (item.reply, message_class == "coded" and item.type != "recall"),
+        )
+        if any((evidence is not None) != wanted for evidence, wanted in given):
+            raise RoleMissing("this type needs the decision and endorsements of its class")
 
     def _require_key(self, item: SealRequest, partner: Partner, now: datetime) -> None:
         if not any(

@@ -1,4 +1,4 @@
-"""What officers signed must be what would be sealed: one comparison for content and for recalls."""
+"""What officers signed must be what would be sealed: one comparison for content and for coded messages."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from gateway.errors import Conflict, SignatureInvalid
 from gateway.flow.change import canonical, digest, read_exact
 from gateway.model.decision import Statement
 from gateway.model.party import Partner
-from gateway.model.signing import RecallEvidence, ReleaseEvidence, SealRequest
+from gateway.model.signing import RecallEvidence, ReleaseEvidence, ReplyEvidence, SealRequest
 from gateway.model.time import parse_rfc3339
 
 
 def require_bound(
-    item: SealRequest, evidence: ReleaseEvidence | RecallEvidence, partner: Partner, now: datetime
+    item: SealRequest,
+    evidence: ReleaseEvidence | RecallEvidence | ReplyEvidence,
+    partner: Partner,
+    now: datetime,
 ) -> Statement:
     """The statement, which names exactly this message, or an error.
 

@@ -1,0 +1,87 @@
+"""Coded answers, without I/O: `no-information`, `refusal`, `consent-answer`: an id, and a code at most.
+
+What led to an answer is not among its inputs but for the justification, which stays inside: nothing, withheld and
+embargoed give the same bytes.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from gateway.flow.coded import PreparedCoded, envelope_of, freeze, in_force
+from gateway.flow.outbound import Draft, Refused, house
+from gateway.model.agreement import AgreementState
+from gateway.model.decision import Decision, ReplyDocument
+from gateway.model.message import ANSWERING, DEMANDS, ExchangeMessage, MessageType, Reply
+from gateway.model.party import Partner
+from gateway.wire.ct_json import CtJson
+
+#: Every reason of a decision about a coded answer, each with its sentence among the explanations.
+REASONS = ("coded.agreement", "reply.question", "reply.once", "reply.permit")
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A message of a partner, as our books have it."""
+
+    message_id: str
+    sender: str
+    type: str
+
+
+def prepare_reply(
+    asked: Asked,
+    message_type: MessageType,
+    reply: Reply,
+    draft: Draft,
+    *,
+    ours: str,
+    requester: str,
+    partner: Partner,
+    agreement: AgreementState | None,
+    language: str,
+    justification: str,
+    repeated: bool,
+    now: datetime,
+) -> PreparedCoded | Refused:
+    """Decide about a coded answer, and freeze its one form.
+
+    (1) the agreement is in force, for the format and ours; (2) what it answers came from this partner and is of the
+    type that such an answer answers; (3) no answer to it is on its way or was delivered (``repeated``); (4) render
+    once: the bytes hang on the envelope, the id and the code alone; the statement binds them.
+    """
+    denied: list[str] = []
+    # (1)
+    if agreement is None or not in_force(agreement, ours, partner.org, now):
+        denied.append("coded.agreement")
+    # (2)
+    if (asked.sender, asked.type, asked.message_id) != (
+        partner.org,
+        ANSWERING.get(message_type),
+        reply.answers,
+    ):
+        denied.append("reply.question")
+    # (3)
+    if repeated:
+        denied.append("reply.once")
+    if denied or agreement is None or DEMANDS[message_type].message_class != "coded":
+        return Refused(Decision("DENY", tuple(house(rule) for rule in denied), (), ()))
+    # (4)
+    terms, permit = agreement.terms, msgspec.structs.replace(house("reply.permit"), effect="PERMIT")
+    envelope = envelope_of(message_type, draft, ours, partner.org, terms, language, now)
+    document = ReplyDocument(
+        v=1,
+        effect="PERMIT",
+        envelope=envelope,
+        reply=reply,
+        agreement_sha256=agreement.sha256,
+        agreement_series=terms.series,
+        agreement_version=terms.version,
+        partner=partner.org,
+        partner_version=partner.version,
+        justification=justification,
+        reasons=(permit,),
+    )
+    payload = CtJson().render(ExchangeMessage(envelope, reply=reply)).payload
+    return freeze(payload, document, draft, requester=requester, partner=partner, terms=terms, now=now)

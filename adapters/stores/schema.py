@@ -21,7 +21,7 @@ from sqlalchemy.engine import Dialect
 from gateway.model import rows
 
 #: Version of these tables, kept in `meta`. A database of another version is migrated, never opened as it is.
-SCHEMA_VERSION: Final = "3"
+SCHEMA_VERSION: Final = "4"
 
 METADATA: Final = MetaData()
 
@@ -287,6 +287,7 @@ _outbox = _narrow(
     _integer("exp"),
     _text("receipt"),
     _text("replaces"),
+    _instant("not_before", nullable=True),
 )
 Index("outbox_by_message", _outbox.c.message_id)
 Index("outbox_by_release", _outbox.c.release)
@@ -322,6 +323,7 @@ _inbox = _narrow(
     _text("body"),
     _text("receipt"),
     _instant("received_at"),
+    _integer("entry"),
 )
 Index("inbox_by_conversation", _inbox.c.sender, _inbox.c.conversation, _inbox.c.seq)
 Index("inbox_by_state", _inbox.c.state)

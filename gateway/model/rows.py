@@ -201,6 +201,7 @@ class OutboxRow(Row, frozen=True):
     exp: int = 0
     receipt: str = ""
     replaces: str = ""  # message id that this `void` withdrew
+    not_before: Instant | None = None  # it does not leave, nor get its number, before this
 
 
 class RecallRow(Row, frozen=True):
@@ -236,6 +237,7 @@ class InboxRow(Row, frozen=True):
     body: str
     receipt: str
     received_at: Instant
+    entry: int = -1  # position in our log about the sender
 
 
 class ReceiptRow(Row, frozen=True):

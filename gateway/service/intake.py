@@ -213,6 +213,7 @@ class Intake:
         def unit(tx: Tx) -> None:
             items: list[ReceiptItem] = []
             crossings: list[Crossing] = []
+            first = gateway.ledger.size(tx, gateway.ledger.of_partner(partner.org))
             stuck: set[str] = set()
             for one, verdict in zip(arrived, verdicts, strict=True):
                 if isinstance(verdict, ReceiptItem):
@@ -220,7 +221,7 @@ class Intake:
                 elif one.header.conv in stuck:
                     items.append(ReceiptItem(one.header.jti, one.digest, "not-processed"))
                 else:
-                    item = self._one(tx, partner, one, verdict, receipt, now, crossings)
+                    item = self._one(tx, partner, one, verdict, receipt, now, crossings, first)
                     items.append(item)
                     if item.outcome != "accepted":
                         stuck.add(one.header.conv)
@@ -265,8 +266,10 @@ class Intake:
         receipt: str,
         now: datetime,
         crossings: list[Crossing],
+        first: int,
     ) -> ReceiptItem:
-        """What becomes of one message; what is kept of it stands in ``crossings``, to be announced."""
+        """What becomes of one message; what is kept of it stands in ``crossings``, to be announced from the place
+        ``first`` of the log on."""
         header = one.header
         if isinstance(verdict, Checked) and tx.get(InboxRow, partner.org, header.jti) is not None:
             # It came over another connection meanwhile and was committed first: the next try gets that receipt.
@@ -281,12 +284,13 @@ class Intake:
             self._quarantine(tx, partner.org, one, fault, now)
             expected = fault.expected if isinstance(fault, OutOfOrder) else 0
             return ReceiptItem(header.jti, one.digest, "refused", fault.code, expected)
-        crossings.append(self._keep(tx, partner.org, one, verdict, receipt, now))
+        entry = first + len(crossings)
+        crossings.append(self._keep(tx, partner.org, one, verdict, receipt, entry, now))
         tx.put(msgspec.structs.replace(lane, expected=lane.expected + 1))
         return ReceiptItem(header.jti, one.digest, "accepted")
 
     def _keep(
-        self, tx: Tx, org: str, one: Arrived, checked: Checked, receipt: str, now: datetime
+        self, tx: Tx, org: str, one: Arrived, checked: Checked, receipt: str, entry: int, now: datetime
     ) -> Crossing:
         gateway, header = self._g, one.header
         key, salt = gateway.vault.fresh(now), gateway.ids.blind()
@@ -306,6 +310,7 @@ class Intake:
                 body=body.id,
                 receipt=receipt,
                 received_at=now,
+                entry=entry,
             ),
         )
         recall = checked.admitted.message.recall

@@ -36,6 +36,7 @@ from gateway.ports import ReadTx, Tx
 from gateway.service.contents import Decided, EndorsementBody, RecordBody, ReleaseBody
 from gateway.service.context import Gateway
 from gateway.service.holdings import Holdings
+from gateway.service.slots import enqueue
 from gateway.service.vault import keys_of
 from gateway.wire.ct_json import preview_of
 from gateway.wire.endorse import Act, verify_endorsement
@@ -366,23 +367,7 @@ class Releases:
         # (3)
         self._keep(tx, now, row, "approve", officer, jws)
         self._holdings.reserve(tx, row.partner, row.subject, row.id, now, members=body.decision.members)
-        lane = tx.get(LaneRow, row.partner, row.conversation) or LaneRow(row.partner, row.conversation)
-        lane = msgspec.structs.replace(lane, position=lane.position + 1, queued=lane.queued + 1)
-        tx.put(lane, msgspec.structs.replace(row, state=following))
-        tx.insert(
-            OutboxRow(
-                partner=row.partner,
-                conversation=row.conversation,
-                position=lane.position,
-                message_id=row.message_id,
-                release=row.id,
-                type=row.type,
-                state=following,
-                key=row.key,
-                body=row.body,
-                exp=int(row.not_after.timestamp()),
-            )
-        )
+        enqueue(tx, row, following)
         self._g.ledger.record(tx, now, "endorsement", officer.id, row.id, {"act": "approve"})
         return verdict
 

@@ -25,13 +25,14 @@ from gateway.model.rows import (
     OutboxRow,
     ReleaseRow,
 )
-from gateway.model.signing import RecallEvidence, ReleaseEvidence, SealBatch, SealRequest
+from gateway.model.signing import RecallEvidence, ReleaseEvidence, ReplyEvidence, SealBatch, SealRequest
 from gateway.model.time import rfc3339
 from gateway.ports import ReadTx, Tx
+from gateway.service.coded import Coded
 from gateway.service.contents import CodedBody, EndorsementBody, ProtocolBody, ReleaseBody, SealBody
 from gateway.service.context import Gateway
 from gateway.service.ledger import Crossing
-from gateway.service.recalls import Recalls, recalled_by_us
+from gateway.service.recalls import recalled_by_us
 from gateway.service.releases import Releases
 from gateway.service.slots import Slot, Slots, entry_bytes, hold, leave, move, outbox_row, release_row
 from gateway.wire.ct_json import CtJson
@@ -47,7 +48,7 @@ class Sealing:
 
     def __init__(self, gateway: Gateway, releases: Releases) -> None:
         self._g, self._releases, self._slots = gateway, releases, Slots(gateway)
-        self._recalls = Recalls(gateway)
+        self._coded = Coded(gateway)
 
     # --- C4 -----------------------------------------------------------------------------------------------------
 
@@ -97,7 +98,7 @@ class Sealing:
         if recalled_by_us(tx, slot.row.partner, slot.row.message_id):
             return Void((house("release.recalled"),))
         if isinstance(slot.body, CodedBody):
-            return self._recalls.recheck(tx, slot.release, slot.body, now)
+            return self._coded.recheck(tx, slot.release, slot.body, now)
         endorsed = self._releases.endorsed(tx, slot.release, slot.body, now)
         if isinstance(endorsed, Void):
             return endorsed
@@ -156,9 +157,11 @@ class Sealing:
                         inclusion=gateway.ledger.inclusion(tx, origin, slot.row.entry, head.size),
                         body_salt=slot.salt,
                         evidence=self._evidence(tx, slot, entry_document),
-                        recall=self._recall_evidence(tx, slot, entry_document, head.size),
+                        recall=coded if isinstance(coded, RecallEvidence) else None,
+                        reply=coded if isinstance(coded, ReplyEvidence) else None,
                     )
                     for slot in slots
+                    for coded in [self._coded_evidence(tx, slot, entry_document, head.size)]
                 ]
                 return SealBatch(head, tuple(items))
 
@@ -215,10 +218,12 @@ class Sealing:
             partner=partner,
         )
 
-    def _recall_evidence(self, tx: ReadTx, slot: Slot, partner: bytes, size: int) -> RecallEvidence | None:
+    def _coded_evidence(
+        self, tx: ReadTx, slot: Slot, partner: bytes, size: int
+    ) -> RecallEvidence | ReplyEvidence | None:
         if not isinstance(slot.body, CodedBody) or slot.release is None:
             return None
-        return self._recalls.evidence(tx, slot.release, slot.body, partner, size)
+        return self._coded.evidence(tx, slot.release, slot.body, partner, size)
 
     def withdraw(self, tx: Tx, slot: Slot, verdict: Void, now: datetime) -> None:
         """Void a message whose seq is allotted. If the signer refuses even a void, only a person can help the lane."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import takewhile
 
 import msgspec
 
@@ -43,7 +44,7 @@ class Slots:
         def rows(tx: ReadTx) -> list[OutboxRow]:
             found: list[OutboxRow] = []
             for lane in due_lanes(tx, now, partner):
-                found += tx.select(
+                run = tx.select(
                     OutboxRow,
                     {
                         "partner": partner,
@@ -53,6 +54,8 @@ class Slots:
                     order="position",
                     limit=limit - len(found),
                 )
+                # What waits for its instant holds up what stands behind it: the order of a lane is the queue's.
+                found += takewhile(lambda row: row.not_before is None or row.not_before <= now, run)
                 if len(found) >= limit:
                     break
             return found
@@ -113,6 +116,30 @@ def entry_bytes(tx: ReadTx, origin: str, position: int) -> bytes:
     if row is None:
         raise AuditBroken("a log entry is gone", diagnostic={"log": origin, "index": position})
     return row.entry
+
+
+def enqueue(tx: Tx, release: ReleaseRow, state: str, not_before: datetime | None = None) -> None:
+    """A release takes the last place in its lane, and does not leave before this instant."""
+    lane = tx.get(LaneRow, release.partner, release.conversation) or LaneRow(
+        release.partner, release.conversation, priority=release.priority
+    )
+    lane = msgspec.structs.replace(lane, position=lane.position + 1, queued=lane.queued + 1)
+    tx.put(lane, msgspec.structs.replace(release, state=state))
+    tx.insert(
+        OutboxRow(
+            partner=release.partner,
+            conversation=release.conversation,
+            position=lane.position,
+            message_id=release.message_id,
+            release=release.id,
+            type=release.type,
+            state=state,
+            key=release.key,
+            body=release.body,
+            exp=int(release.not_after.timestamp()),
+            not_before=not_before,
+        )
+    )
 
 
 def finish(tx: Tx, row: OutboxRow) -> None:

@@ -1,4 +1,4 @@
-"""Why something is released: purpose, legal basis, the request it answers, and lifts."""
+"""Why something is released: purpose, legal basis, the request it answers, lifts, and a threat that does not wait."""
 
 from __future__ import annotations
 
@@ -19,3 +19,14 @@ class Lift(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     pointer: str
     reason: str
+
+
+class Emergency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An immediate and serious threat for which part of the rules is waived. It stays inside: a partner reads the type
+    of the message and nothing more.
+
+    With ``oral_approver`` one officer signs now, and the approver named, who agreed by word of mouth, confirms later.
+    """
+
+    threat: str
+    oral_approver: str = ""  # officer id; empty: two officers sign, as for any content

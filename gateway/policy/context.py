@@ -5,7 +5,7 @@ and does not find denies.
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -15,7 +15,7 @@ from gateway.model.label import Caveat, HandlingCode, LevelTable, Pap
 from gateway.model.officer import Officer
 from gateway.model.party import Assurance, Partner, RecipientKind
 from gateway.model.record import CanonicalRecord
-from gateway.model.request import Lift, Request
+from gateway.model.request import Emergency, Lift, Request
 from gateway.model.time import Instant
 
 
@@ -86,6 +86,24 @@ class Derogation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: tuple[str, ...]  # field patterns; no other leaves
 
 
+#: What an emergency can waive. Nothing else: class X, age, embargo, ceilings, guard, signing and audit stand.
+Waivable = Literal["second-signature", "quota", "originator-consent"]
+
+#: Hours after which what was waived has been looked at, or the path is locked: a day at most, whoever configures it.
+Hours = Annotated[int, msgspec.Meta(ge=1, le=24)]
+
+
+class EmergencyScope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an emergency may be about, and what it waives. Empty means nothing, and nobody."""
+
+    waives: tuple[Waivable, ...]
+    kinds: tuple[str, ...]  # record kinds, with their version
+    purposes: tuple[str, ...]
+    partners: tuple[str, ...]  # organisations
+    confirm_hours: Hours  # within which who approved orally confirms by a signature
+    review_hours: Hours  # within which another person reviews each release
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The thresholds a deployer sets. **Every default is absence, and absence denies**: nothing is set here."""
 
@@ -118,6 +136,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ungraded_kinds: tuple[str, ...] = ()  # kinds whose records may leave without source and information grade
     pnr_mask_months: int | None = None  # months after which a match is unmasked only with approval
     pnr_term_months: int | None = None  # months after which a match does not leave at all
+    emergency: EmergencyScope | None = None  # without one there is no emergency
 
     def holders(self, partner: str) -> tuple[str, ...]:
         """The partner and all it shares with, in order: whoever shares with one that shares is among them."""
@@ -132,7 +151,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
     ``record`` is what would be rendered; ``subject`` is the same record in full, from which facts about the person
     and the file are computed: they do not change because a field was withheld. ``officers`` holds the requester first
-    and, from approval on, the approver. ``permitted`` and ``members`` belong to `decide`.
+    and, from approval on, the approver; in an emergency who approved orally stands there from the start. ``permitted``
+    and ``members`` belong to `decide`.
     """
 
     record: CanonicalRecord
@@ -157,5 +177,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     lifts: tuple[Lift, ...] = ()
     judicial_authorisation: str = ""  # reference of the judicial authority's recorded consent; empty: none
     derogation: Derogation | None = None  # recorded for this very transfer
+    emergency: Emergency | None = None
+    emergencies_overdue: int = 0  # earlier releases whose confirmation or review is past its time
     permitted: int | None = None  # fields left after the field rules; None before they ran
     members: frozenset[str] | None = None  # members of which a field is left; None before they ran

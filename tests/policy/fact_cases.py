@@ -12,6 +12,7 @@ DEROGATION = {
     "justification": "invented",
     "data": ["/threat"],
 }
+THREAT = {"threat": "invented: an announced attack"}
 CAVEAT = "DIFFUSION RESTREINTE"
 #: Two full loci, of which one is of the European Standard Set; a half, a wildcard and the sex marker count for nothing.
 PROFILE = {
@@ -242,6 +243,22 @@ RELEASE: list[tuple[str, dict[str, Any], Any]] = [
     ("pnr.unmask_approved_by", {"content.match": {"unmask_approved_by": "o2"}}, "o2"),
     ("pnr.age_months", {}, None),
     ("pnr.age_months", {"content.match": {"received": "2026-05-20"}}, 7),
+    ("emergency.claimed", {}, False),
+    ("emergency.claimed", {"emergency": THREAT}, True),
+    ("emergency.threat", {}, None),
+    ("emergency.threat", {"emergency": {"threat": " x\n"}}, "x"),
+    ("emergency.oral", {}, False),
+    ("emergency.oral", {"emergency": THREAT}, False),
+    ("emergency.oral", {"emergency": {**THREAT, "oral_approver": "be-approver"}}, True),
+    ("emergency.overdue", {"release.emergencies_overdue": 2}, 2),
+    ("emergency.waives", {}, frozenset({"second-signature", "quota", "originator-consent"})),
+    ("emergency.waives", {"settings.emergency": None}, frozenset()),
+    ("emergency.kinds", {}, frozenset({"bdc-person/1.0"})),
+    ("emergency.kinds", {"settings.emergency": None}, None),
+    ("emergency.purposes", {"settings.emergency.purposes": []}, frozenset()),
+    ("emergency.purposes", {"settings.emergency": None}, None),
+    ("emergency.partners", {}, frozenset({"fra.police-demo"})),
+    ("emergency.partners", {"settings.emergency": None}, None),
     ("settings.pnr_mask_months", {}, 6),
     ("settings.pnr_term_months", {"settings.pnr_term_months": None}, None),
 ]
@@ -274,6 +291,19 @@ FIELD: list[tuple[str, dict[str, Any], Any]] = [
     ("field.foreign_origin", {"labels./threat.label.originators": ["nld.aivd-demo"]}, True),
     ("field.foreign_origin", {"labels./threat.originator": "bel.vsse"}, False),
     ("field.foreign_origin", {"labels./threat.originator": ""}, None),
+    ("field.member_state_origin", {}, True),
+    ("field.member_state_origin", {"labels./threat.originator": "nld.aivd-demo"}, True),
+    ("field.member_state_origin", {"labels./threat.originator": "usa.service-demo"}, False),
+    (
+        "field.member_state_origin",
+        {
+            "labels./threat.originator": "nld.aivd-demo",
+            "labels./threat.label.originators": ["usa.service-demo"],
+        },
+        False,
+    ),
+    ("field.member_state_origin", {"labels./threat.originator": ""}, None),
+    ("field.member_state_origin", {"settings.eu_states": []}, None),
     ("field.controlled_by_other", {"labels./threat.originator": "bel.vsse"}, False),
     ("field.controlled_by_other", {"labels./threat.label.originator_control": True}, False),
     (

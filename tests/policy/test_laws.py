@@ -14,6 +14,7 @@ from gateway.policy.redact import decide_again, redact
 from gateway.policy.rules import Policy
 from tests.policy.worlds import POLICY, leaving, policy_without, world
 
+THREAT = {"threat": "invented: an announced attack"}
 POINTERS = (
     "/category",
     "/names/0",
@@ -65,6 +66,10 @@ RELEASE_RESTRICTIONS: tuple[dict[str, Any], ...] = (
     {"held.total": 1000},
     {"held.disclosures": 3},
     {"settings.repeats": None},
+    {"settings.emergency": None},
+    {"settings.emergency.waives": []},
+    {"settings.emergency.kinds": []},
+    {"release.emergencies_overdue": 1},
     {"request": None},
     {"lifts": []},
     {"content.threat.date": "2020-01-01"},
@@ -99,6 +104,7 @@ def starting_points(draw: st.DrawFn) -> dict[str, Any]:
     """Changes of the baseline that keep many worlds permitted: asked-for fields, lifts, ceilings and odd labels."""
     changes: dict[str, Any] = {
         "request": draw(st.sampled_from([None, ASKS])),
+        "emergency": draw(st.sampled_from([None, THREAT])),
         "lifts": draw(st.sampled_from([[], [{"pointer": "/special", "reason": "invented"}]])),
         "agreement.terms.ceiling.level": draw(st.sampled_from(LEVELS_UP[:4])),
         "settings.channel_ceiling.level": draw(st.sampled_from(LEVELS_UP[:4])),
@@ -183,6 +189,46 @@ def test_more_held_never_releases_more(
     after["held.members"] = sorted({*held["held.members"], *members})
     after["held.sharing"] = held["held.sharing"] + ([{**SHARER, "org": "nld.police-demo"}] if shared else [])
     assert leaving(world({**changes, **after})) <= measured(world({**changes, **held}))
+
+
+@settings(max_examples=150, deadline=None)
+@given(starting_points(), restrictions, holdings, st.sampled_from(["", "be-approver"]))
+def test_an_emergency_that_waives_nothing_releases_no_more_than_none(
+    changes: dict[str, Any], restriction: dict[str, Any], held: dict[str, Any], oral: str
+) -> None:
+    """Under a scope that is empty of waivers a claimed emergency only adds rules."""
+    drawn = {**changes, **held, **restriction, "settings.emergency.waives": []}
+    drawn = {key: value for key, value in drawn.items() if not key.startswith("emergency")}
+    if "settings.emergency" in restriction:
+        del drawn["settings.emergency.waives"]
+    claimed = {**drawn, "emergency": {**THREAT, "oral_approver": oral}}
+    assert leaving(world(claimed)) <= measured(world(drawn))
+
+
+#: What no emergency waives, each enough to stop the release or the field.
+NEVER: tuple[dict[str, Any], ...] = (
+    {"release.embargoed": True},
+    {"labels.*.label.embargo": True},
+    {"content.birth": [{"date": "2020", "precision": "year"}]},
+    {"labels.*.label.level": "TRES SECRET"},
+    {"labels.*.label.no_foreign": True},
+    {"agreement.revoked": True},
+    {"partner.stopped": True},
+    {"officers": []},
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(starting_points(), holdings, st.sampled_from(NEVER), st.sampled_from(["", "be-approver"]))
+def test_no_emergency_waives_what_must_never_leave(
+    changes: dict[str, Any], held: dict[str, Any], never: dict[str, Any], oral: str
+) -> None:
+    """Embargo, a child, a level above every ceiling, national eyes, no agreement: nothing leaves; class X never."""
+    claimed = {**changes, **held, "emergency": {**THREAT, "oral_approver": oral}}
+    left = measured(world(claimed))
+    assert not left & {"/links/0", "/financial", "/health", "/validation", "/status"}
+    drawn = {key: value for key, value in claimed.items() if not key.startswith("labels.")}
+    assert not leaving(world({**drawn, **never}))
 
 
 @functools.cache

@@ -92,6 +92,9 @@ BROKEN_WITHOUT = {
     "bdc.validated": "bdc.validated",
     "bdc.bulk": "bdc.bulk",
     "bdc.fusion": "bdc.recipient",
+    "emergency.scope": "emergency.partner",
+    "emergency.one-officer": "emergency.second-signature",
+    "emergency.never": "embargo",
     "regime.internal": "signal.local",
 }
 

@@ -21,7 +21,7 @@ from gateway.model.label import LevelTable
 from gateway.model.officer import Officer
 from gateway.model.party import Partner
 from gateway.model.record import CanonicalRecord, FieldLabel, fields_of
-from gateway.model.request import Lift, Request
+from gateway.model.request import Emergency, Lift, Request
 from gateway.policy.context import Context, Derogation, Held, Settings
 from gateway.policy.decide import decide
 from gateway.policy.levels import default_levels
@@ -167,6 +167,7 @@ def baseline() -> dict[str, Any]:
                 "format": "ct-exchange-json/1.0",
                 "judicial_authorisation": "",
                 "embargoed": False,
+                "emergencies_overdue": 0,
             },
             "held": {
                 "records": 0,
@@ -181,6 +182,7 @@ def baseline() -> dict[str, Any]:
             "lifts": [],
             "request": None,
             "derogation": None,
+            "emergency": None,
             "settings": {
                 "freshness_s": 86400,
                 "evaluation_months": 6,
@@ -218,6 +220,14 @@ def baseline() -> dict[str, Any]:
                 "ungraded_kinds": [KIND.name],
                 "pnr_mask_months": 6,
                 "pnr_term_months": 60,
+                "emergency": {
+                    "waives": ["second-signature", "quota", "originator-consent"],
+                    "kinds": [KIND.name],
+                    "purposes": ["ct-prevention"],
+                    "partners": [POLICE],
+                    "confirm_hours": 24,
+                    "review_hours": 24,
+                },
             },
         }
     )
@@ -351,6 +361,7 @@ def world(
         lifts=_as(data["lifts"], tuple[Lift, ...]),
         request=_as(data["request"], Request | None),
         derogation=_as(data["derogation"], Derogation | None),
+        emergency=_as(data["emergency"], Emergency | None),
         settings=_as(data["settings"], Settings),
         levels=LEVELS,
         now=now,

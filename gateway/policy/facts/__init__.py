@@ -10,6 +10,7 @@ from types import MappingProxyType
 from gateway.policy.facts import (  # noqa: F401  importing them declares their facts
     agreement,
     dna,
+    emergency,
     field,
     grades,
     marking,

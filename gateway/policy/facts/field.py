@@ -77,6 +77,15 @@ def field_foreign_origin(ctx: Context, field: LabelledField) -> bool | None:
     return None if others is None else any(nation_of(other) != ctx.our_nation for other in others)
 
 
+@field_fact("field.member_state_origin", bool, of_mark=True)
+def field_member_state_origin(ctx: Context, field: LabelledField) -> bool | None:
+    """Whether each foreign originator is a service of a Member State; None when the states of the Union are unknown."""
+    others, states = others_of(ctx, field), ctx.settings.eu_states
+    if others is None or not states:
+        return None
+    return all(nation_of(other) in states for other in others if nation_of(other) != ctx.our_nation)
+
+
 @field_fact("field.controlled_by_other", bool, of_mark=True)
 def field_controlled_by_other(ctx: Context, field: LabelledField) -> bool | None:
     """Whether another service of our own state keeps originator control over the item."""

@@ -21,7 +21,7 @@ from sqlalchemy.engine import Dialect
 from gateway.model import rows
 
 #: Version of these tables, kept in `meta`. A database of another version is migrated, never opened as it is.
-SCHEMA_VERSION: Final = "4"
+SCHEMA_VERSION: Final = "5"
 
 METADATA: Final = MetaData()
 
@@ -213,6 +213,7 @@ _releases = _narrow(
 Index("releases_by_state", _releases.c.state)
 Index("releases_by_message", _releases.c.message_id)
 Index("releases_by_partner", _releases.c.partner, _releases.c.state)
+Index("releases_by_handle", _releases.c.handle)
 
 _endorsements = _narrow(
     "endorsements",
@@ -307,6 +308,41 @@ _recalls = _narrow(
     _text("answered_by"),
     _instant("answered_at", nullable=True),
 )
+
+# --- what changed after it was shared ---------------------------------------------------------------------------------
+
+_removals = _narrow(
+    "removals",
+    _text("handle", key=True),
+    _text("fingerprint", key=True),
+    _instant("at"),
+    _text("because"),
+    _text("removed_by"),
+)
+
+_looks = _narrow(
+    "looks",
+    _text("handle", key=True),
+)
+
+_notices = _narrow(
+    "notices",
+    _text("id", key=True),
+    _text("state"),
+    _text("duty"),
+    Column("changes", Texts, nullable=False),
+    _text("partner"),
+    _text("handle"),
+    _text("kind"),
+    _text("release"),
+    _text("message_id"),
+    _instant("since"),
+    _instant("due", nullable=True),
+    _text("prepared"),
+    _instant("ended", nullable=True),
+)
+Index("notices_by_state", _notices.c.state)
+Index("notices_by_handle", _notices.c.handle)
 
 # --- inbound ---------------------------------------------------------------------------------------------------------
 
@@ -444,6 +480,9 @@ TABLES: Final[dict[type[rows.Row], Table]] = {
     rows.LaneRow: _lanes,
     rows.OutboxRow: _outbox,
     rows.RecallRow: _recalls,
+    rows.RemovalRow: _removals,
+    rows.LookRow: _looks,
+    rows.NoticeRow: _notices,
     rows.InboxRow: _inbox,
     rows.ReceiptRow: _receipts,
     rows.QuarantineRow: _quarantine,

@@ -55,6 +55,7 @@ HouseEvent = Literal[
     "checkpoint",
     "epoch",
     "config",
+    "notice",  # what a past recipient must, or may, be told
 ]
 
 

@@ -3,6 +3,7 @@
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 
 from gateway.cli.release import denials, readable, require_prepared
@@ -59,7 +60,7 @@ async def recall(
         return leaving(on, Answer(document | {"state": "withdrawn"}, [text]))
     # (2)
     require_prepared(view, on.desk.identity.officer)
-    _require_asked(view, message, action, by)
+    require_asked(view, message, action.value, by)
     # (3)
     endorsed = Endorsed((view.release,), on.desk.endorse("request", [view.statement]))
     done: dict[str, str] = await on.desk.call("recalls/endorse", endorsed, dict[str, str], once=True)
@@ -68,16 +69,16 @@ async def recall(
     return leaving(on, Answer(document | {"state": state}, [text, readable(view.payload)]))
 
 
-def _require_asked(view: "DecisionView", message: str, action: Action, by: str) -> None:
-    """The bytes say what the officer typed, and go where the answer says; nothing else fits into them."""
-    from gateway.model.message import Recall
+def require_asked(view: "DecisionView", message: str, action: str, by: str) -> None:
+    """The bytes say what the officer asked for, and go where the answer says; nothing else fits into them."""
+    from gateway.model.message import Recall, RecallAction
     from gateway.wire.ct_json import CtJson
 
     try:
         said = CtJson().parse(view.payload)
     except PartnerFault:
         said = None
-    asked = Recall(message, action.value, by)
+    asked = Recall(message, msgspec.convert(action, RecallAction), by)
     if said is None or said.recall != asked or said.envelope.recipient != view.partner:
         raise LocalFault(
             "the bytes shown say something else than asked: nothing was signed", code=BYTES_DIFFER

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -232,6 +233,29 @@ async def purge(on: Acting) -> Answer:
 
     done: dict[str, int] = await on.desk.call("records/purge", Empty(), dict[str, int])
     return Answer(done, [f"{done['purged']} record versions destroyed"])
+
+
+class Because(StrEnum):
+    """Why a record is deleted."""
+
+    false = "false"
+    removed = "removed"
+    acquitted = "acquitted"
+
+
+@acting(commands, "remove")
+async def remove(
+    on: Acting,
+    record: Record,
+    because: Annotated[Because, typer.Option("--because", help="What became of it.")],
+    justification: Annotated[str, typer.Option("--justification", help="Why; stays inside.")],
+) -> Answer:
+    """Delete a record for cause: what waits does not leave, and what left must be recalled (ecluse changes list)."""
+    from gateway.service.calls.notices import RemovedRecord, RemoveRecord
+
+    params = RemoveRecord(record, because.value, justification)
+    done: RemovedRecord = await on.desk.call("records/remove", params, RemovedRecord, once=True)
+    return Answer(done, [f"{done.record}: {done.versions} versions deleted ({done.because})"])
 
 
 @acting(embargoes, "add")

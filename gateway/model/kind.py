@@ -2,10 +2,10 @@
 
 A kind is a JSON Schema (draft 2020-12) in ``schemas/records/<kind>/<version>.json`` whose properties carry
 ``x-class`` (A with a legal basis, B only if the request asks for it, C only when a named approver lifts it, X never)
-and ``x-category``, and say whether they state a ``fact`` or an ``assessment`` (``x-statement``); the schema itself
-carries ``x-interconnection``, the regime of law its records stand under (``x-regime``) and whom they are about
-(``x-person``). A *field* is a top-level member, or one item of a
-top-level list: ``/sex`` is one field, ``/names/0`` and ``/names/1`` are two, both of pattern ``/names/*``.
+and ``x-category``, and say whether they state a ``fact`` or an ``assessment`` (``x-statement``), and which member of
+theirs is a level (``x-graver``); the schema itself carries ``x-interconnection``, the regime of law its records stand
+under (``x-regime``) and whom they are about (``x-person``). A *field* is a top-level member, or one item of a top-level
+list: ``/sex`` is one field, ``/names/0`` and ``/names/1`` are two, both of pattern ``/names/*``.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class FieldSpec(msgspec.Struct, frozen=True):
     category: str = ""  # data category of the field, for statistics and special rules
     special: bool = False  # special category of LED art. 10: justification compulsory
     statement: Statement | None = None  # None: the kind does not say, and the field stays
+    graver: str = ""  # member of the value that is a level: a higher one is graver
 
 
 class RecordKind(msgspec.Struct, frozen=True):
@@ -74,6 +75,7 @@ def load_kind(schema: Mapping[str, Any]) -> RecordKind:
                     "category": rule.get("x-category", ""),
                     "special": rule.get("x-special", False),
                     "statement": rule.get("x-statement"),
+                    "graver": rule.get("x-graver", ""),
                 },
                 FieldSpec,
             )

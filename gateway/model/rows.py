@@ -220,6 +220,44 @@ class RecallRow(Row, frozen=True):
     answered_at: Instant | None = None
 
 
+# --- what changed after it was shared ---------------------------------------------------------------------------------
+
+
+class RemovalRow(Row, frozen=True):
+    """A record version deleted for cause by a named officer: what was prepared before ``at`` must be recalled, and an
+    extract that says the same again brings nothing back."""
+
+    handle: str
+    fingerprint: str
+    at: Instant
+    because: str
+    removed_by: str
+
+
+class LookRow(Row, frozen=True):
+    """A record of which what left must be compared with today: written with what changed, gone with the comparison."""
+
+    handle: str
+
+
+class NoticeRow(Row, frozen=True):
+    """What a past recipient must, or may, be told about one message of ours."""
+
+    id: str
+    state: str  # open, prepared, done, superseded
+    duty: str  # must, may
+    changes: tuple[str, ...]  # a code, and the member of the record kind it is about; never a value
+    partner: str
+    handle: str
+    kind: str
+    release: str  # of the message that left
+    message_id: str
+    since: Instant
+    due: Instant | None  # of what must be told; None: undetermined, and overdue
+    prepared: str = ""  # release of the recall or of the disclosure in its place
+    ended: Instant | None = None
+
+
 # --- inbound ---------------------------------------------------------------------------------------------------------
 
 

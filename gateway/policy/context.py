@@ -137,6 +137,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pnr_mask_months: int | None = None  # months after which a match is unmasked only with approval
     pnr_term_months: int | None = None  # months after which a match does not leave at all
     emergency: EmergencyScope | None = None  # without one there is no emergency
+    notice_hours: int | None = None  # in which past recipients are told what they must; None: overdue at once
 
     def holders(self, partner: str) -> tuple[str, ...]:
         """The partner and all it shares with, in order: whoever shares with one that shares is among them."""

@@ -212,7 +212,7 @@ class Application:
         # (6)
         if self._listen:
             context = await self._open_listeners()
-            keeper = Keeper(self.gateway, imports, self._refusals)
+            keeper = Keeper(self.gateway, imports, self._refusals, desk.notices)
             chores = (dispatcher.run(), keeper.run(), self._tls.run(context, self._tls_changed))
             for chore in (*chores, self._revocations.run()):
                 task = asyncio.create_task(chore)

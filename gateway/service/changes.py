@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from datetime import datetime
 
 import msgspec
@@ -29,13 +28,12 @@ from gateway.policy.rules import load_policy
 from gateway.ports import Tx
 from gateway.service.context import Gateway
 from gateway.service.directory import begins, versions_in_force
+from gateway.service.imports import HANDLE, handle_of
+from gateway.service.looks import look_again
 from gateway.wire.endorse import ChangeAct, verify_change
 
 #: Changes the signer must apply to its own trust before ours; the others concern the desk alone.
 SIGNER_KINDS = frozenset({"officer", "partner", "agreement", "agreement-revoke", "policy", "settings"})
-
-#: What looks like a record's handle (`imports`), and so is never taken for an entity id.
-HANDLE = re.compile(r"r-[0-9a-f]{16}")
 
 
 class Changes:
@@ -314,6 +312,7 @@ class Changes:
             subject = held[0].subject if held else index
             row = EmbargoRow(embargo, subject, digest(authority), now, officer.id)
             tx.insert(row)
+            look_again(tx, handle_of(subject))
             gateway.ledger.record(
                 tx, now, "change", officer.id, row.id, {"step": "embargo", "authority": authority}
             )
@@ -326,6 +325,7 @@ class Changes:
         if row is None or row.lifted_at is not None:
             raise NotFound("there is no embargo of this id in force")
         tx.put(msgspec.structs.replace(row, lifted_at=now))
+        look_again(tx, handle_of(row.subject))
 
 
 def _exact(kind: str, document: bytes) -> bytes:

@@ -30,11 +30,12 @@ from gateway.service.context import Gateway
 from gateway.service.imports import Imports
 from gateway.service.lanes import Queue
 from gateway.service.lists import Lists
+from gateway.service.notices import Notices
 from gateway.service.operation import ANYBODY, DESK, RECALLERS, SECURITY, Operation, limit_of, note_read
 from gateway.service.policies import Policies
 from gateway.service.recalls import Recalls
 from gateway.service.received import inbox_item, received, received_page
-from gateway.service.releases import Drafted, Releases, Why
+from gateway.service.releases import Releases, Why
 from gateway.service.replays import Replays
 from gateway.service.vault import keys_of
 from gateway.wire.ct_json import CtJson
@@ -50,6 +51,7 @@ class Desk:
         self._releases, self._imports, self._changes, self._queue = releases, imports, changes, queue
         self._lists = Lists(gateway, imports)
         self._recalls = Recalls(gateway)
+        self.notices = Notices(gateway, releases, self._recalls)
         self._replays = Replays(gateway)
         self._policies = Policies(gateway, self._replays)
 
@@ -117,6 +119,7 @@ class Desk:
             "policy/show": Operation(calls.Empty, (*SECURITY, "reviewer"), self._policies.show),
             "policy/replay": Operation(calls.Replay, (*SECURITY, "reviewer"), self._replays.page),
             "audit/logs": Operation(calls.Empty, (*DESK, "operator", "security-officer"), self.logs),
+            **self.notices.operations(),
         }
 
     async def status(self, officer: Officer, params: calls.Empty) -> calls.Status:
@@ -133,7 +136,9 @@ class Desk:
     # --- records ------------------------------------------------------------------------------------------------
 
     async def records_import(self, officer: Officer, params: calls.ImportChunk) -> calls.Imported:
-        return await self._imports.lines(officer, params.kind, params.lines, params.first_line)
+        imported = await self._imports.lines(officer, params.kind, params.lines, params.first_line)
+        await self.notices.settle()
+        return imported
 
     async def records_complete(self, officer: Officer, params: calls.ListComplete) -> calls.ListCompleted:
         """What the list holds no more is marked, and who may be on it is counted, of what the officer may compare.
@@ -201,7 +206,7 @@ class Desk:
         why = self._why(params)
         await self._require_need_to_know(officer, params.record)
         drafts = await self._releases.draft(officer, params.record, partners, why, keep=False)
-        return [_view(draft) for draft in drafts]
+        return [draft.view() for draft in drafts]
 
     async def prepare(self, officer: Officer, params: calls.Disclose) -> list[calls.DecisionView]:
         if not params.justification.strip():
@@ -213,7 +218,7 @@ class Desk:
         drafts = await self._releases.draft(
             officer, params.record, params.partners, why, conversation=params.conversation
         )
-        return [_view(draft) for draft in drafts]
+        return [draft.view() for draft in drafts]
 
     async def _require_need_to_know(self, officer: Officer, name: str) -> None:
         """Before anything is decided: a decision's fields and reasons say much about the record."""
@@ -381,7 +386,9 @@ class Desk:
         return _change(row)
 
     async def embargo(self, officer: Officer, params: calls.PlaceEmbargo) -> dict[str, str]:
-        return {"embargo": await self._changes.embargo(officer, params.subject, params.authority)}
+        placed = await self._changes.embargo(officer, params.subject, params.authority)
+        await self.notices.settle()
+        return {"embargo": placed}
 
     async def embargoes(self, officer: Officer, params: calls.Page) -> list[calls.EmbargoItem]:
         rows = await self._page(EmbargoRow, {}, "id", params)
@@ -423,20 +430,6 @@ class Desk:
             )
         )
         return [one for one in found if getattr(one, key) != params.after][: limit_of(params.limit)]
-
-
-def _view(draft: Drafted) -> calls.DecisionView:
-    return calls.DecisionView(
-        partner=draft.partner,
-        effect=draft.decision.effect,
-        reasons=draft.decision.reasons,
-        fields=draft.decision.fields,
-        release=draft.release,
-        message_id=draft.message_id,
-        conversation=draft.conversation,
-        statement=draft.statement,
-        payload=draft.payload,
-    )
 
 
 def _change(row: ChangeRow) -> calls.ChangeView:

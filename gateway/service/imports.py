@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -11,12 +12,13 @@ from gateway.errors import ConfigInvalid, RecordInvalid, RequestInvalid
 from gateway.flow.change import canonical
 from gateway.model.officer import Officer
 from gateway.model.record import CanonicalRecord
-from gateway.model.rows import BodyRow, KeyRow, RecordRow, ReleaseRow, SubjectRow
+from gateway.model.rows import BodyRow, KeyRow, RecordRow, ReleaseRow, RemovalRow, SubjectRow
 from gateway.policy.facts.record import CLOCK_SKEW_S
 from gateway.ports import ReadTx, RecordAdapter, Tx
 from gateway.service.calls import BadLine, Imported
 from gateway.service.contents import RecordBody
 from gateway.service.context import Gateway
+from gateway.service.looks import look_again
 
 #: Stands for "whenever" in a fingerprint.
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,6 +34,10 @@ PUBLIC_LIST = "public-list"
 
 #: Bytes of the blind index that a handle shows: 64 bits, enough to name a record and too few to guess a person.
 HANDLE_HEX = 16
+
+#: What looks like a record's handle, and so is never taken for an entity id; and a blind index.
+HANDLE = re.compile(rf"r-[0-9a-f]{{{HANDLE_HEX}}}")
+INDEX = re.compile(r"[0-9a-f]{64}")
 
 
 class Imports:
@@ -86,7 +92,7 @@ class Imports:
         def unit(tx: Tx) -> Imported:
             new = changed = unchanged = unlabelled = 0
             for record, raw, subject, fingerprint in zip(records, raws, subjects, prints, strict=True):
-                handle = "r-" + subject[:HANDLE_HEX]
+                handle = handle_of(subject)
                 before = tx.select(RecordRow, {"handle": handle, "latest": True})
                 unlabelled += any(label.label is None for label in record.labels)
                 if before and before[0].subject != subject:
@@ -97,12 +103,17 @@ class Imports:
                         at = max(before[0].extracted_at, record.extracted_at)
                         tx.put(msgspec.structs.replace(before[0], extracted_at=at, imported_at=now))
                     continue
+                if not before and tx.get(RemovalRow, handle, fingerprint) is not None:
+                    unchanged += 1  # deleted for cause, and nothing else is said now
+                    continue
                 key = gateway.vault.fresh(now)
                 body = gateway.vault.seal(key, RecordBody(raw))
                 version = before[0].version + 1 if before else 1
                 if before:
                     tx.put(msgspec.structs.replace(before[0], latest=False))
                     changed += 1
+                    if before[0].fingerprint != fingerprint:
+                        look_again(tx, handle)
                 else:
                     new += 1
                 row = RecordRow(
@@ -135,10 +146,7 @@ class Imports:
             old = [row for row in tx.select(RecordRow) if row.imported_at < before]
             doomed = [row for row in old if not _in_use(tx, row)]
             for row in doomed:
-                tx.delete(RecordRow, {"handle": row.handle, "version": row.version})
-                tx.delete(BodyRow, {"id": row.body})
-                tx.delete(SubjectRow, {"key": row.key})
-                tx.delete(KeyRow, {"id": row.key})
+                destroy(tx, row)
             if doomed:
                 gateway.ledger.record(tx, now, "import", officer, "", {"purged": len(doomed)})
             return len(doomed)
@@ -169,6 +177,21 @@ def _adds_nothing(
     if before.extracted_at == record.extracted_at or (renewed and before.extracted_at < record.extracted_at):
         return before.fingerprint == fingerprint
     return before.extracted_at > record.extracted_at
+
+
+def destroy(tx: Tx, row: RecordRow) -> None:
+    """One version, with its content and the key of it."""
+    tx.delete(RecordRow, {"handle": row.handle, "version": row.version})
+    tx.delete(BodyRow, {"id": row.body})
+    tx.delete(SubjectRow, {"key": row.key})
+    tx.delete(KeyRow, {"id": row.key})
+
+
+def handle_of(name: str) -> str:
+    """The handle that a blind index has, or the name itself if it is a handle; empty for anything else."""
+    if HANDLE.fullmatch(name):
+        return name
+    return "r-" + name[:HANDLE_HEX] if INDEX.fullmatch(name) else ""
 
 
 def _in_use(tx: ReadTx, row: RecordRow) -> bool:

@@ -13,6 +13,7 @@ from gateway.ports import ReadTx, Tx
 from gateway.service.answers import Answers
 from gateway.service.context import Gateway
 from gateway.service.imports import Imports
+from gateway.service.notices import Notices
 from gateway.service.refusals import Refusals
 
 log = structlog.get_logger()
@@ -23,6 +24,9 @@ HEARTBEAT_S = 1.0
 #: Heartbeats between two rounds of writing down who was refused: the minute of the aggregated entries.
 REFUSALS_EVERY = 60
 
+#: Heartbeats between two rounds of comparing what left with today.
+NOTICES_EVERY = 60
+
 #: Heartbeats between two rounds of purging.
 PURGE_EVERY = 600
 
@@ -30,12 +34,13 @@ PURGE_EVERY = 600
 class Keeper:
     """Runs until cancelled; a failed commit ends the process through the store's fatal hook."""
 
-    def __init__(self, gateway: Gateway, imports: Imports, refusals: Refusals) -> None:
-        self._g, self._imports, self._refusals = gateway, imports, refusals
+    def __init__(self, gateway: Gateway, imports: Imports, refusals: Refusals, notices: Notices) -> None:
+        self._g, self._imports, self._refusals, self._notices = gateway, imports, refusals, notices
         self._answers = Answers(gateway)
 
     async def run(self) -> None:
-        """Beat, sign the heads that moved, write down refusals each minute, purge now and then."""
+        """Beat, sign the heads that moved, each minute write down refusals and look for what past recipients
+        must be told, purge now and then."""
         beats = 0
         while True:
             try:
@@ -44,6 +49,8 @@ class Keeper:
                 await self._g.checkpoint_logs(await self._moved())
                 if beats % REFUSALS_EVERY == 0:
                     await self._refusals.flush()
+                if beats % NOTICES_EVERY == 0:
+                    await self._notices.round()
                 if beats % PURGE_EVERY == 0:
                     await self._imports.purge("gateway")
                     await self._answers.forget()

@@ -83,7 +83,7 @@ class Recalls:
                 agreement=gateway.directory.agreements.get(release.partner),
                 language=gateway.config.language,
                 justification=params.justification,
-                repeated=_under_way(tx, release.partner, message.message_id),
+                repeated=recall_under_way(tx, release.partner, message.message_id),
                 now=now,
             )
             if isinstance(prepared, Refused):
@@ -170,7 +170,7 @@ def recalled_by_us(tx: ReadTx, partner: str, message_id: str) -> bool:
     return release is not None and release.state != "cancelled"
 
 
-def _under_way(tx: ReadTx, partner: str, message_id: str) -> bool:
+def recall_under_way(tx: ReadTx, partner: str, message_id: str) -> bool:
     """Whether a recall of this message of ours may reach the partner, or did."""
     row = tx.get(RecallRow, "out", partner, message_id)
     release = tx.get(ReleaseRow, row.release) if row is not None else None
@@ -180,7 +180,7 @@ def _under_way(tx: ReadTx, partner: str, message_id: str) -> bool:
 def _mark(tx: Tx, row: ReleaseRow, body: CodedBody, now: datetime) -> None:
     """Mark the message that a recall is about; it leaves at once."""
     recall = msgspec.json.decode(body.document, type=RecallDocument).recall
-    if _under_way(tx, row.partner, recall.recalls):
+    if recall_under_way(tx, row.partner, recall.recalls):
         raise Conflict("a recall of this message is on its way or delivered already")
     tx.put(
         RecallRow(

@@ -33,6 +33,7 @@ from gateway.model.signing import Pseudonym
 from gateway.policy.context import Context
 from gateway.policy.rules import Policy
 from gateway.ports import ReadTx, Tx
+from gateway.service import calls
 from gateway.service.contents import Decided, EndorsementBody, RecordBody, ReleaseBody
 from gateway.service.context import Gateway
 from gateway.service.holdings import Holdings
@@ -67,6 +68,20 @@ class Drafted(msgspec.Struct, frozen=True):
     payload: bytes = b""
     message_id: str = ""
     conversation: str = ""
+
+    def view(self) -> calls.DecisionView:
+        """As the desk shows it."""
+        return calls.DecisionView(
+            partner=self.partner,
+            effect=self.decision.effect,
+            reasons=self.decision.reasons,
+            fields=self.decision.fields,
+            release=self.release,
+            message_id=self.message_id,
+            conversation=self.conversation,
+            statement=self.statement,
+            payload=self.payload,
+        )
 
 
 class Shown(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.cli.recall import Action, _require_asked
+from gateway.cli.recall import Action, require_asked
 from gateway.cli.shared import BYTES_DIFFER
 from gateway.cli.staging import BASIS, FR
 from gateway.errors import LocalFault
@@ -122,7 +122,7 @@ def view(said: Recall, **envelope: Any) -> calls.DecisionView:
 def test_a_gateway_that_shows_other_bytes_gets_no_signature() -> None:
     """Another message, action, replacement or recipient than typed, or bytes that are no recall."""
     asked, other = Recall(RECALLED, "withdrawn"), "2b2c7f0e-6a0e-4a53-9d57-0f3c1c2b7a02"
-    _require_asked(view(asked), RECALLED, Action.withdrawn, "")
+    require_asked(view(asked), RECALLED, Action.withdrawn, "")
     wrong = [
         view(Recall(other, "withdrawn")),
         view(Recall(RECALLED, "expired")),
@@ -132,5 +132,5 @@ def test_a_gateway_that_shows_other_bytes_gets_no_signature() -> None:
     ]
     for one in wrong:
         with pytest.raises(LocalFault) as caught:
-            _require_asked(one, RECALLED, Action.withdrawn, "")
+            require_asked(one, RECALLED, Action.withdrawn, "")
         assert caught.value.code == BYTES_DIFFER

@@ -206,6 +206,7 @@ quarantine_items = 3
 SETTINGS = Settings(
     freshness_s=86400,
     evaluation_months=6,
+    notice_hours=24,
     pre_inquiry_months=6,
     min_age=12,
     flagged_age=18,

@@ -241,7 +241,7 @@ class Side:
         self.queue = Queue(self.gateway, self.sealing)
         self.desk = Desk(self.gateway, self.releases, self.imports, self.changes, self.queue)
         self.refusals = Refusals(self.gateway)
-        self.keeper = Keeper(self.gateway, self.imports, self.refusals)
+        self.keeper = Keeper(self.gateway, self.imports, self.refusals, self.desk.notices)
 
     # --- the desk ---------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,14 @@
+"""The mark that a record changed after content of it may have left: durable with the change itself."""
+
+from __future__ import annotations
+
+from gateway.model.rows import LookRow
+from gateway.ports import Tx
+
+
+def look_again(tx: Tx, handle: str) -> None:
+    """Have what left of this record compared with today; in the unit of work of the change. Repeatable.
+
+    `Notices` takes the mark away with what it found: a process that ends in between finds it again.
+    """
+    tx.put(LookRow(handle))

@@ -157,6 +157,40 @@ _embargoes = _narrow(
 )
 Index("embargoes_by_subject", _embargoes.c.subject)
 
+_grounds = _narrow(
+    "grounds",
+    _text("id", key=True),
+    _text("kind"),
+    _text("state"),
+    _text("subject"),
+    _text("handle"),
+    _text("originator"),
+    Column("recipients", Texts, nullable=False),
+    Column("purposes", Texts, nullable=False),
+    Column("data", Texts, nullable=False),
+    _text("given"),
+    _instant("at"),
+    _text("until"),
+    _text("sha256"),
+    _text("key"),
+    _text("body"),
+    _text("recorder"),
+    _text("person"),
+    _instant("recorded_at"),
+    _text("confirmer"),
+    _instant("confirmed_at", nullable=True),
+    _text("withdrawer"),
+    _instant("withdrawn_at", nullable=True),
+)
+Index("grounds_by_subject", _grounds.c.subject, _grounds.c.state)
+
+_ground_uses = _narrow(
+    "ground_uses",
+    _text("ground", key=True),
+    _text("release", key=True),
+)
+Index("ground_uses_by_release", _ground_uses.c.release)
+
 # --- directory and changes -------------------------------------------------------------------------------------------
 
 _directory = _wide(
@@ -470,6 +504,8 @@ TABLES: Final[dict[type[rows.Row], Table]] = {
     rows.SubjectRow: _subjects,
     rows.RecordRow: _records,
     rows.EmbargoRow: _embargoes,
+    rows.GroundRow: _grounds,
+    rows.GroundUseRow: _ground_uses,
     rows.DirectoryRow: _directory,
     rows.ChangeRow: _changes,
     rows.ReleaseRow: _releases,

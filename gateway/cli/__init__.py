@@ -16,6 +16,7 @@ from gateway.cli import (
     ca,
     change,
     changes,
+    ground,
     inbox,
     message,
     officer,
@@ -43,6 +44,7 @@ for commands in (server.commands, preview.commands, release.commands, recall.com
 for name, commands in {
     "record": record.commands,
     "embargo": record.embargoes,
+    "ground": ground.commands,
     "inbox": inbox.commands,
     "message": message.commands,
     "queue": queue.commands,

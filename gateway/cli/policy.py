@@ -122,7 +122,7 @@ async def _entry(on: Acting, entry: int, language: str) -> Answer:
 
 
 async def _possible(on: Acting, record: str, to: str, purpose: str, basis: str, language: str) -> Answer:
-    from gateway.cli.release import partners_of
+    from gateway.cli.shared import partners_of
     from gateway.service.calls import DecisionView, Disclose
 
     params = Disclose(record, partners_of(to), purpose, basis)

@@ -8,8 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from gateway.cli.release import Purpose, Record, decision_of, denials, partners_of
-from gateway.cli.shared import DONE, NEGATIVE, Acting, Answer, acting, group, table, terminal, write_file
+from gateway.cli.release import Purpose, Record, decision_of, denials
+from gateway.cli.shared import (
+    DONE,
+    NEGATIVE,
+    Acting,
+    Answer,
+    acting,
+    group,
+    partners_of,
+    table,
+    terminal,
+    write_file,
+)
 from gateway.errors import RequestInvalid
 
 if TYPE_CHECKING:

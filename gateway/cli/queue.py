@@ -25,10 +25,21 @@ async def list_queue(
     found = await on.desk.call("queue/list", Page(limit=limit, state=state), list[QueueItem])
     rows = [
         (one.id, one.state + (" (lane held)" if one.held else ""), one.type, one.partner, one.conversation,
-         one.seq or "", one.attempts or "", one.due or "", one.reason)
+         one.seq or "", one.attempts or "", one.due or "", one.reason, " ".join(one.grounds))
         for one in found
     ]  # fmt: skip
-    columns = ("release", "state", "type", "partner", "conversation", "seq", "tries", "next try", "reason")
+    columns = (
+        "release",
+        "state",
+        "type",
+        "partner",
+        "conversation",
+        "seq",
+        "tries",
+        "next try",
+        "reason",
+        "grounds",
+    )
     return Answer({"queue": found}, [table(columns, rows)])
 
 

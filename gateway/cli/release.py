@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 import typer
 
+from gateway.cli.ground import named_grounds
 from gateway.cli.shared import (
     BYTES_DIFFER,
     DONE,
@@ -19,6 +20,7 @@ from gateway.cli.shared import (
     group,
     leaving,
     one_line,
+    partners_of,
     show,
     table,
 )
@@ -148,8 +150,8 @@ async def approve(
 
     \b
     (1) statement, payload and decision belong together, computed here; (2) the requester is somebody else;
-    (3) the bytes and what was withheld are shown, and you agree; (4) one signature over all statements is sent.
-    Exit code 1 when a release is voided instead, because something changed since it was prepared.
+    (3) the bytes, what was withheld and the grounds they rest on are shown, and you agree; (4) one signature over all
+    statements is sent. Exit code 1 when a release is voided instead, because something changed since it was prepared.
     """
     from gateway.service.calls import Approved, Endorsed, Named, ReleaseView
 
@@ -164,7 +166,8 @@ async def approve(
         raise RoleMissing("you asked for this release yourself: another person approves it")
     # (3)
     if checked:
-        _agree(on, checked, yes=yes)
+        grounds = {one.view.id: await named_grounds(on, one.document.grounds) for one in checked}
+        _agree(on, checked, grounds, yes=yes)
     # (4)
     outcome = Approved((), {})
     if checked:
@@ -226,18 +229,18 @@ def bound(view: "ReleaseView") -> Bound:
     return Bound(view, statement, document)
 
 
-def _agree(on: Acting, checked: Sequence[Bound], *, yes: bool) -> None:
+def _agree(on: Acting, checked: Sequence[Bound], grounds: dict[str, list[str]], *, yes: bool) -> None:
     """Show everything; then the officer's word. On standard error with ``--json``, where output is one document."""
     if not (yes and on.place.json_out):
         for one in checked:
-            show(_shown(one), stderr=on.place.json_out)
+            show(_shown(one, grounds[one.view.id]), stderr=on.place.json_out)
     if not yes:
         if not sys.stdin.isatty():
             raise RequestInvalid("nobody can be asked here: read the releases, then repeat with --yes")
         confirm(f"Approve {len(checked)} release(s)?")
 
 
-def _shown(one: Bound) -> list["RenderableType"]:
+def _shown(one: Bound, grounds: Sequence[str]) -> list["RenderableType"]:
     document, handling = one.document, one.document.handling
     return [
         f"release {one.view.id} to {document.partner}, requested by {one.statement.requester}",
@@ -246,6 +249,7 @@ def _shown(one: Bound) -> list["RenderableType"]:
         f"onward {handling.onward}, to be kept until {handling.retention_until}",
         f"justification: {one_line(document.justification)}",
         *(f"lift {one_line(lift.pointer)}: {one_line(lift.reason)}" for lift in document.lifts),
+        *grounds,
         f"payload, {len(one.view.payload)} bytes, sha256 {one.statement.payload_sha256} (indented for reading):",
         readable(one.view.payload),
         field_table([field for record in document.records for field in record.fields]),
@@ -269,6 +273,7 @@ def _approval(one: Bound) -> dict[str, Any]:
         "payload_sha256": one.statement.payload_sha256,
         "decision_sha256": one.statement.decision_sha256,
         "requester": one.statement.requester,
+        "grounds": one.document.grounds,
         "released": [field.pointer for field in fields if field.outcome == "released"],
         "withheld": [field for field in fields if field.outcome == "withheld"],
     }
@@ -288,13 +293,6 @@ async def reject(
 
 
 # --- words -----------------------------------------------------------------------------------------------------------
-
-
-def partners_of(to: str) -> tuple[str, ...]:
-    partners = tuple(dict.fromkeys(name.strip() for name in to.split(",") if name.strip()))
-    if not partners:
-        raise RequestInvalid("name at least one partner", diagnostic={"field": "to"})
-    return partners
 
 
 def _is_uuid(text: str) -> bool:

@@ -319,6 +319,14 @@ def one_line(text: str) -> str:
     return visible(text).replace("\n", "\\n")
 
 
+def partners_of(to: str) -> tuple[str, ...]:
+    """Organisations separated by commas, each once. Raises `RequestInvalid` for none."""
+    partners = tuple(dict.fromkeys(name.strip() for name in to.split(",") if name.strip()))
+    if not partners:
+        raise RequestInvalid("name at least one partner", diagnostic={"field": "to"})
+    return partners
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> "RenderableType":
     """Rows for people; an empty one says so."""
     from rich.table import Table

@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.errors import PolicyInvalid
 from gateway.flow.change import canonical, digest, policy_in_force
+from gateway.flow.ground import rests_on, withdrawn
 from gateway.model.agreement import AgreementState
 from gateway.model.decision import Decision, DecisionDocument, Reason, RecordDecision, Statement
 from gateway.model.message import Envelope, Handling, MessageType, Mode, Reply
@@ -146,6 +147,7 @@ def _document(
         request=ctx.request.id if ctx.request else "",
         lifts=ctx.lifts,
         reasons=decision.reasons,
+        grounds=rests_on(ctx, decision),
     )
 
 
@@ -180,9 +182,9 @@ class Void(msgspec.Struct, frozen=True):
 def recheck(prepared: Prepared, ctx: Context, policy: Policy, *, now: datetime) -> Go | Void:
     """Look again before every later step: enqueueing, sealing, and every attempt. Pure; never renders.
 
-    (1) the approval has not expired; (2) the partner's entry, the agreement and the policy are those of the approval;
-    (3) the same rules over today's state (embargo, agreement, freshness, quota, clearance, consent) still permit, and
-    every field that is in the bytes would still be released.
+    (1) the approval has not expired; (2) the partner's entry, the agreement and the policy are those of the approval,
+    and the grounds it names, no others in their place, hold; (3) the same rules over today's state (embargo, agreement,
+    freshness, quota, clearance, consent) still permit, and every field that is in the bytes would still be released.
     """
     statement = msgspec.json.decode(prepared.statement, type=Statement)
     document = msgspec.json.decode(prepared.document, type=DecisionDocument)
@@ -197,6 +199,8 @@ def recheck(prepared: Prepared, ctx: Context, policy: Policy, *, now: datetime) 
     in_force = policy_in_force(policy.sha256, digest(canonical(ctx.settings)))
     if (document.policy_sha256, document.levels_version) != (in_force, ctx.levels.version):
         return Void((house("policy.unchanged"),))
+    if withdrawn(document.grounds, ctx):
+        return Void((house("ground.in-force"),))
     # (3)
     decision = decide(policy, ctx)
     if decision.effect != "PERMIT":
@@ -242,6 +246,7 @@ REASONS = (
     "partner.stopped",
     "agreement.unchanged",
     "policy.unchanged",
+    "ground.in-force",
     "record.unchanged",
     "four-eyes",
     "four-eyes.lift",

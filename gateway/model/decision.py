@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from gateway.model.ground import GroundName
 from gateway.model.message import Envelope, Handling, Recall, Reply
 from gateway.model.request import Lift
 
@@ -79,7 +80,7 @@ class RecordDecision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fields: tuple[FieldOutcome, ...]
 
 
-class DecisionDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DecisionDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Everything an approval binds to, beside the payload bytes themselves."""
 
     v: Literal[1]
@@ -98,6 +99,7 @@ class DecisionDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     request: str  # id of the request answered, or empty
     lifts: tuple[Lift, ...]
     reasons: tuple[Reason, ...]
+    grounds: tuple[GroundName, ...] = ()  # what it rests on; absent when it rests on none
 
 
 class RecallDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

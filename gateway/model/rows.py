@@ -68,6 +68,43 @@ class EmbargoRow(Row, frozen=True):
     lifted_at: Instant | None = None
 
 
+class GroundRow(Row, frozen=True):
+    """A ground for releases about a subject: of no effect until ``in-force``, of none any more once ``withdrawn``.
+
+    What the rules ask about stands here; who said so, and why, in the body, whose digest is over random bytes too.
+    """
+
+    id: str
+    kind: str
+    state: str
+    subject: str
+    handle: str
+    originator: str  # of a consent
+    recipients: tuple[str, ...]
+    purposes: tuple[str, ...]  # of a consent
+    data: tuple[str, ...]  # field patterns, of a derogation
+    given: str  # of a consent: how
+    at: Instant  # when it was given; of an authorisation, recorded
+    until: str  # last calendar day
+    sha256: str
+    key: str
+    body: str
+    recorder: str
+    person: str  # of the recorder
+    recorded_at: Instant
+    confirmer: str = ""
+    confirmed_at: Instant | None = None
+    withdrawer: str = ""
+    withdrawn_at: Instant | None = None
+
+
+class GroundUseRow(Row, frozen=True):
+    """A release that names a ground: it goes no further once that is withdrawn, and if it has left, that changed."""
+
+    ground: str
+    release: str
+
+
 # --- directory and changes -------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from gateway.model.agreement import AgreementState, Ceiling, Route
+from gateway.model.ground import Consent, GroundName
 from gateway.model.kind import RecordKind
 from gateway.model.label import Caveat, HandlingCode, LevelTable, Pap
 from gateway.model.officer import Officer
@@ -180,5 +181,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     derogation: Derogation | None = None  # recorded for this very transfer
     emergency: Emergency | None = None
     emergencies_overdue: int = 0  # earlier releases whose confirmation or review is past its time
+    consents: tuple[Consent, ...] = ()  # in force for this subject, beside those that came with items
+    grounds: tuple[GroundName, ...] = ()  # every ground in force toward this partner, for a decision to name
     permitted: int | None = None  # fields left after the field rules; None before they ran
     members: frozenset[str] | None = None  # members of which a field is left; None before they ran

@@ -89,6 +89,12 @@ class RecordBody(msgspec.Struct, frozen=True):
     record: bytes
 
 
+class GroundBody(msgspec.Struct, frozen=True):
+    """A ground: the RFC 8785 bytes of its `GroundDocument`."""
+
+    document: bytes
+
+
 class Decided(msgspec.Struct, frozen=True):
     """The detail of a decision's log entry: outcome and context, so that it can be made again. ``document`` stands
     behind a release."""

@@ -27,6 +27,7 @@ from gateway.service import calls
 from gateway.service.changes import Changes
 from gateway.service.contents import InboundBody
 from gateway.service.context import Gateway
+from gateway.service.grounds import Grounds
 from gateway.service.imports import Imports
 from gateway.service.lanes import Queue
 from gateway.service.lists import Lists
@@ -52,6 +53,7 @@ class Desk:
         self._lists = Lists(gateway, imports)
         self._recalls = Recalls(gateway)
         self.notices = Notices(gateway, releases, self._recalls)
+        self._grounds = Grounds(gateway, releases)
         self._replays = Replays(gateway)
         self._policies = Policies(gateway, self._replays)
 
@@ -120,6 +122,7 @@ class Desk:
             "policy/replay": Operation(calls.Replay, (*SECURITY, "reviewer"), self._replays.page),
             "audit/logs": Operation(calls.Empty, (*DESK, "operator", "security-officer"), self.logs),
             **self.notices.operations(),
+            **self._grounds.operations(),
         }
 
     async def status(self, officer: Officer, params: calls.Empty) -> calls.Status:

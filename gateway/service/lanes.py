@@ -7,7 +7,15 @@ import msgspec
 from gateway.audit.entry import parse_partner_entry
 from gateway.errors import Conflict, NotFound
 from gateway.model.officer import Officer
-from gateway.model.rows import EndorsementRow, LaneRow, OutboxRow, RecallRow, ReceiptRow, ReleaseRow
+from gateway.model.rows import (
+    EndorsementRow,
+    GroundUseRow,
+    LaneRow,
+    OutboxRow,
+    RecallRow,
+    ReceiptRow,
+    ReleaseRow,
+)
 from gateway.model.time import rfc3339
 from gateway.policy.explain import messages
 from gateway.ports import ReadTx, Tx
@@ -43,6 +51,7 @@ class Queue:
                     row.type,
                     row.state,
                     reason=row.reason,
+                    grounds=_grounds(tx, row.id),
                 )
                 for row in tx.select(ReleaseRow, {"state": waiting}, limit=limit)
             ]
@@ -51,7 +60,7 @@ class Queue:
                 name = row.release or row.message_id
                 lane = tx.get(LaneRow, row.partner, row.conversation)
                 if lane is not None and name not in seen:
-                    items.append(_item(row, lane))
+                    items.append(_item(row, lane, _grounds(tx, name)))
             return items[:limit]
 
         return await self._g.store.read(read)
@@ -170,7 +179,11 @@ def _head(tx: ReadTx, partner: str, conversation: str) -> OutboxRow | None:
     return next(iter(tx.select(OutboxRow, where, order="position", limit=1)), None)
 
 
-def _item(row: OutboxRow, lane: LaneRow) -> QueueItem:
+def _grounds(tx: ReadTx, release: str) -> tuple[str, ...]:
+    return tuple(sorted(use.ground for use in tx.select(GroundUseRow, {"release": release})))
+
+
+def _item(row: OutboxRow, lane: LaneRow, grounds: tuple[str, ...]) -> QueueItem:
     return QueueItem(
         id=row.release or row.message_id,
         message_id=row.message_id,
@@ -182,4 +195,5 @@ def _item(row: OutboxRow, lane: LaneRow) -> QueueItem:
         attempts=row.attempts,
         due=lane.due,
         held=lane.held,
+        grounds=grounds,
     )

@@ -22,6 +22,7 @@ from gateway.model.request import Lift, Request
 from gateway.model.rows import (
     EmbargoRow,
     EndorsementRow,
+    GroundUseRow,
     KeyRow,
     LaneRow,
     OutboxRow,
@@ -36,6 +37,7 @@ from gateway.ports import ReadTx, Tx
 from gateway.service import calls
 from gateway.service.contents import Decided, EndorsementBody, RecordBody, ReleaseBody
 from gateway.service.context import Gateway
+from gateway.service.grounds import in_force
 from gateway.service.holdings import Holdings
 from gateway.service.slots import enqueue
 from gateway.service.vault import keys_of
@@ -153,6 +155,7 @@ class Releases:
         """Everything the rules may ask about, as the store and directory have it inside this transaction."""
         directory, config = self._g.directory, self._g.config
         embargoes = tx.select(EmbargoRow, {"subject": subject, "lifted_at": None}, limit=1)
+        grounds = in_force(tx, subject, partner, why.purpose, now)
         return Context(
             record=record,
             subject=record,
@@ -174,6 +177,10 @@ class Releases:
             levels=self._g.levels,
             settings=directory.settings,
             now=now,
+            judicial_authorisation=grounds.authorisation,
+            derogation=grounds.derogation,
+            consents=grounds.consents,
+            grounds=grounds.names,
         )
 
     # --- C1 -----------------------------------------------------------------------------------------------------
@@ -298,6 +305,8 @@ class Releases:
             not_after=min(now + timedelta(days=30), terms.not_after),
         )
         tx.insert(key.row, body, SubjectRow(record.subject, key.id), release)
+        document = msgspec.json.decode(prepared.document, type=DecisionDocument)
+        tx.insert(*(GroundUseRow(ground.id, release.id) for ground in document.grounds))
         return release
 
     # --- C2, C3 -------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from gateway.flow.outbound import (
     recheck,
 )
 from gateway.model.decision import DecisionDocument
+from gateway.model.ground import Consent, GroundName
 from gateway.model.officer import Officer
 from gateway.model.request import Lift
 from gateway.policy.context import Context
@@ -104,6 +105,57 @@ def test_what_changed_is_named(name: str) -> None:
     verdict = recheck(prepared(world()), ctx, POLICY, now=ctx.now)
     assert isinstance(verdict, Void)
     assert verdict.rule == rule
+
+
+CONSENT = Consent(
+    "nld.aivd-demo", ("fra.police-demo",), ("ct-prevention",), "2026-11-30", "telephone", "desk 3", NOW
+)
+NAMES = (
+    GroundName("g1", "consent", "1" * 64, "nld.aivd-demo"),
+    GroundName("g2", "consent", "2" * 64, "deu.bfv-demo"),
+    GroundName("g3", "authorisation", "3" * 64, ""),
+    GroundName("g4", "derogation", "4" * 64, ""),
+)
+
+
+def consented(*names: GroundName, consents: tuple[Consent, ...] = (CONSENT,)) -> Context:
+    """The Dutch service supplied the threat, and consented."""
+    ctx = world({"labels./threat.originator": "nld.aivd-demo"})
+    return msgspec.structs.replace(ctx, consents=consents, grounds=names)
+
+
+def grounds_of(made: Prepared) -> tuple[GroundName, ...]:
+    return msgspec.json.decode(made.document, type=DecisionDocument).grounds
+
+
+def test_a_decision_names_the_grounds_it_rests_on() -> None:
+    """Of those in force, the consent of who supplied what leaves; neither what nobody needed, nor what came with the
+    item. A decision that rests on none has the bytes it always had."""
+    assert grounds_of(prepared(consented(*NAMES))) == NAMES[:1]
+    came = world(
+        {"labels./threat.originator": "nld.aivd-demo", "labels./threat.consent": ["fra.police-demo"]}
+    )
+    assert grounds_of(prepared(msgspec.structs.replace(came, grounds=NAMES))) == ()
+    assert b"grounds" not in prepared(world()).document
+    judicial = world({"content.status.judicial_information": True, "release.judicial_authorisation": "g3"})
+    assert grounds_of(prepared(msgspec.structs.replace(judicial, grounds=NAMES))) == NAMES[2:3]
+
+
+@pytest.mark.parametrize("names", [(), NAMES[1:], (msgspec.structs.replace(NAMES[0], id="g9"), *NAMES[1:])])
+def test_a_ground_that_holds_no_more_voids(names: tuple[GroundName, ...]) -> None:
+    """Withdrawn, over, or replaced by one that nobody approved with: the release does not go on."""
+    verdict = recheck(prepared(consented(*NAMES)), consented(*names), POLICY, now=NOW)
+    assert isinstance(verdict, Void)
+    assert verdict.rule == "ground.in-force"
+
+
+def test_a_ground_more_changes_nothing() -> None:
+    """Another consent beside the one named does not stop the release; the rules still ask for theirs."""
+    made = prepared(consented(NAMES[0]))
+    assert recheck(made, consented(*NAMES), POLICY, now=NOW) == Go()
+    verdict = recheck(made, consented(*NAMES, consents=()), POLICY, now=NOW)
+    assert isinstance(verdict, Void)
+    assert verdict.rule == "third-party"
 
 
 def test_an_approval_expires() -> None:

@@ -14,6 +14,21 @@ DEROGATION = {
 }
 THREAT = {"threat": "invented: an announced attack"}
 CAVEAT = "DIFFUSION RESTREINTE"
+#: Given by telephone by the Dutch service, through the day of the baseline.
+CONSENT = {
+    "kind": "consent",
+    "originator": "nld.aivd-demo",
+    "recipients": ["fra.police-demo", "deu.police-demo"],
+    "purposes": ["ct-prevention"],
+    "until": "2026-11-21",
+    "given": "telephone",
+    "by": "desk 3",
+    "at": "2026-11-20T09:00:00Z",
+}
+#: An item of the Dutch service, and one that a Belgian service supplied with it.
+DUTCH = {"labels./threat.originator": "nld.aivd-demo"}
+BOTH = {**DUTCH, "labels./threat.label.originators": ["bel.vsse"]}
+FRENCH_AND_GERMAN = frozenset({"fra.police-demo", "deu.police-demo"})
 #: Two full loci, of which one is of the European Standard Set; a half, a wildcard and the sex marker count for nothing.
 PROFILE = {
     "type": "trace",
@@ -286,6 +301,29 @@ FIELD: list[tuple[str, dict[str, Any], Any]] = [
     ("field.handling_codes", {"labels./threat.label.handling_code": ["H1"]}, frozenset({"H1"})),
     ("field.handling_codes", {"labels./threat.label": None}, None),
     ("field.consent", {"labels./threat.consent": ["fra.police-demo"]}, frozenset({"fra.police-demo"})),
+    ("field.consent", {**DUTCH, "consents": [CONSENT]}, FRENCH_AND_GERMAN),
+    (
+        "field.consent",
+        {**DUTCH, "consents": [CONSENT], "labels./threat.consent": ["esp.police-demo"]},
+        FRENCH_AND_GERMAN | {"esp.police-demo"},
+    ),
+    ("field.consent", {"consents": [CONSENT]}, frozenset()),
+    ("field.consent", {"consents": [CONSENT], "labels./threat.originator": ""}, frozenset()),
+    ("field.consent", {"consents": [CONSENT], "labels./threat.originator": "bel.vsse"}, frozenset()),
+    ("field.consent", {**DUTCH, "consents": [{**CONSENT, "purposes": ["prosecution"]}]}, frozenset()),
+    ("field.consent", {**DUTCH, "consents": [{**CONSENT, "until": "2026-11-20"}]}, frozenset()),
+    ("field.consent", {**BOTH, "consents": [CONSENT]}, frozenset()),
+    (
+        "field.consent",
+        {
+            **BOTH,
+            "consents": [
+                CONSENT,
+                {**CONSENT, "originator": "bel.vsse", "recipients": ["fra.police-demo"]},
+            ],
+        },
+        frozenset({"fra.police-demo"}),
+    ),
     ("field.foreign_origin", {}, False),
     ("field.foreign_origin", {"labels./threat.originator": "nld.aivd-demo"}, True),
     ("field.foreign_origin", {"labels./threat.label.originators": ["nld.aivd-demo"]}, True),

@@ -231,6 +231,50 @@ def test_no_emergency_waives_what_must_never_leave(
     assert not leaving(world({**drawn, **never}))
 
 
+FOREIGN = ("nld.aivd-demo", "deu.bfv-demo")
+consents = st.fixed_dictionaries(
+    {
+        "kind": st.just("consent"),
+        "originator": st.sampled_from(FOREIGN),
+        "recipients": st.sampled_from([["fra.police-demo"], ["fra.police-demo", "esp.police-demo"]]),
+        "purposes": st.sampled_from([["ct-prevention"], ["ct-prevention", "prosecution"]]),
+        "until": st.sampled_from(["2026-11-21", "2026-12-31"]),
+        "given": st.sampled_from(["telephone", "paper", "message"]),
+        "by": st.just("invented"),
+        "at": st.just("2026-11-20T09:00:00Z"),
+    }
+)
+#: What makes a consent speak of something else, or no more.
+ASIDE: tuple[dict[str, Any], ...] = (
+    {"originator": "esp.cnp-demo"},
+    {"recipients": ["esp.police-demo"]},
+    {"purposes": ["prosecution"]},
+    {"until": "2026-11-20"},
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    starting_points(),
+    st.dictionaries(st.sampled_from(POINTERS[:-1]), st.sampled_from(FOREIGN), max_size=4),
+    st.lists(consents, min_size=1, max_size=4),
+    st.data(),
+)
+def test_a_consent_withdrawn_ended_or_of_something_else_never_releases_more(
+    changes: dict[str, Any], origins: dict[str, str], given: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    """Take one consent away: what leaves only shrinks. Give one that is another originator's, toward another partner,
+    for another purpose or over: nothing more leaves, and nothing less."""
+    origin = {f"labels.{pointer}.originator": org for pointer, org in origins.items()}
+    start = {**changes, **origin}
+    less = data.draw(st.integers(0, len(given) - 1))
+    fewer = given[:less] + given[less + 1 :]
+    without_it = leaving(world({**start, "consents": fewer}))
+    assert without_it <= measured(world({**start, "consents": given}))
+    aside = {**given[less], **data.draw(st.sampled_from(ASIDE))}
+    assert leaving(world({**start, "consents": [*fewer, aside]})) == without_it
+
+
 @functools.cache
 def without(rule: str) -> Policy:
     return policy_without(rule)

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from gateway.model.agreement import AgreementState
+from gateway.model.ground import Consent
 from gateway.model.kind import RecordKind, load_kind
 from gateway.model.label import LevelTable
 from gateway.model.officer import Officer
@@ -183,6 +184,7 @@ def baseline() -> dict[str, Any]:
             "request": None,
             "derogation": None,
             "emergency": None,
+            "consents": [],
             "settings": {
                 "freshness_s": 86400,
                 "evaluation_months": 6,
@@ -362,6 +364,7 @@ def world(
         request=_as(data["request"], Request | None),
         derogation=_as(data["derogation"], Derogation | None),
         emergency=_as(data["emergency"], Emergency | None),
+        consents=_as(data["consents"], tuple[Consent, ...]),
         settings=_as(data["settings"], Settings),
         levels=LEVELS,
         now=now,

@@ -34,6 +34,8 @@ PRIMARY_KEYS: dict[type[rows.Row], str] = {
     rows.SubjectRow: "subject key",
     rows.RecordRow: "handle version",
     rows.EmbargoRow: "id",
+    rows.GroundRow: "id",
+    rows.GroundUseRow: "ground release",
     rows.DirectoryRow: "kind id version",
     rows.ChangeRow: "id",
     rows.ReleaseRow: "id",

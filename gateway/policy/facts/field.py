@@ -57,17 +57,31 @@ def field_handling_codes(ctx: Context, field: LabelledField) -> frozenset[str] |
     return frozenset(field.label.handling_code) if field.label else None
 
 
-@field_fact("field.consent", frozenset, of_mark=True)
-def field_consent(ctx: Context, field: LabelledField) -> frozenset[str]:
-    """Organisations toward which the originator's consent is recorded."""
-    return frozenset(field.consent)
-
-
 def others_of(ctx: Context, field: LabelledField) -> set[str] | None:
     """Every originator but us; None when nobody knows where the item came from."""
     if not field.originator or field.label is None:
         return None
     return {field.originator, *field.label.originators} - {ctx.our_org}
+
+
+@field_fact("field.consent", frozenset, of_mark=True)
+def field_consent(ctx: Context, field: LabelledField) -> frozenset[str]:
+    """Organisations toward which the originator's consent is recorded: it came with the item, or was recorded here
+    for this purpose and holds today. Where several supplied an item, each of them must have consented."""
+    came = frozenset(field.consent)
+    if not ctx.consents:
+        return came
+    day = ctx.now.date().isoformat()
+    recorded = [
+        {
+            recipient
+            for consent in ctx.consents
+            if consent.covers(other, ctx.purpose, day)
+            for recipient in consent.recipients
+        }
+        for other in others_of(ctx, field) or ()
+    ]
+    return came.union(set.intersection(*recorded)) if recorded else came
 
 
 @field_fact("field.foreign_origin", bool, of_mark=True)

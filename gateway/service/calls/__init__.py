@@ -224,6 +224,7 @@ class QueueItem(msgspec.Struct, frozen=True):
     due: Instant | None = None
     held: bool = False
     reason: str = ""
+    grounds: tuple[str, ...] = ()  # ids of those that the release names
 
 
 class LaneCall(Params, frozen=True):

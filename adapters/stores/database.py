@@ -7,7 +7,8 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from adapters.stores.schema import METADATA, SCHEMA_VERSION, is_wide
+from adapters.stores.columns import METADATA, is_wide
+from adapters.stores.schema import SCHEMA_VERSION
 from adapters.stores.statements import creation
 from adapters.stores.units import Unit
 from gateway.errors import ConfigInvalid, StoreUnavailable

@@ -29,7 +29,8 @@ from sqlalchemy.dialects.sqlite import dialect, insert
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql import ClauseElement, Delete, Select
 
-from adapters.stores.schema import METADATA, TABLES
+from adapters.stores.columns import METADATA
+from adapters.stores.schema import TABLES
 from gateway.errors import LocalFault
 from gateway.model.rows import Row
 

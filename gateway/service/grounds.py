@@ -37,6 +37,7 @@ from gateway.service.calls.grounds import (
 )
 from gateway.service.contents import GroundBody
 from gateway.service.context import Gateway
+from gateway.service.looks import look_again
 from gateway.service.operation import DESK, RECALLERS, Operation, limit_of, note_read
 from gateway.service.vault import keys_of
 from gateway.wire.strict import b64url
@@ -92,6 +93,15 @@ def in_force(tx: ReadTx, subject: str, partner: str, purpose: str, now: datetime
 def _consent(row: GroundRow) -> Consent:
     given = msgspec.convert(row.given, Given)
     return Consent(row.originator, row.recipients, row.purposes, row.until, given, row.id, row.at)
+
+
+def not_withdrawn(tx: ReadTx, release: str, now: datetime) -> tuple[Consent, ...]:
+    """The consents that a release named, less those withdrawn, as if none had come to its last day: what left in time
+    left rightly, and nobody need be told that the day is over."""
+    names = tuple(use.ground for use in tx.select(GroundUseRow, {"release": release}))
+    rows = tx.select(GroundRow, {"id": names, "kind": "consent", "state": IN_FORCE}) if names else []
+    today = now.date().isoformat()
+    return tuple(msgspec.structs.replace(_consent(row), until=max(row.until, today)) for row in rows)
 
 
 class Grounds:
@@ -194,6 +204,7 @@ class Grounds:
             # (3)
             done = msgspec.structs.replace(row, state=IN_FORCE, confirmer=officer.id, confirmed_at=now)
             tx.put(done)
+            look_again(tx, row.handle)
             detail = {"step": "ground-confirm", "sha256": row.sha256}
             gateway.ledger.record(tx, now, "change", officer.id, row.id, detail, about=row.subject)
             return _state(tx, done)
@@ -203,7 +214,7 @@ class Grounds:
     async def withdraw(self, officer: Officer, params: WithdrawGround) -> GroundState:
         """One person's word, at once: nothing that names the ground leaves any more. Repeatable.
 
-        What has left is counted in the answer: it changed after we shared it.
+        What has left is counted in the answer, and marked: it changed after it was shared.
         """
         gateway, now = self._g, self._g.clock.now()
         if not params.reason.strip():
@@ -216,6 +227,7 @@ class Grounds:
                 return _state(tx, row)
             done = msgspec.structs.replace(row, state=WITHDRAWN, withdrawer=officer.id, withdrawn_at=now)
             tx.put(done)
+            look_again(tx, row.handle)
             detail = {"step": "ground-withdraw", "reason": params.reason}
             gateway.ledger.record(tx, now, "change", officer.id, row.id, detail, about=row.subject)
             return _state(tx, done)

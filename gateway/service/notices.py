@@ -25,6 +25,7 @@ from gateway.service import calls
 from gateway.service.calls import notices as wanted
 from gateway.service.contents import RecordBody, ReleaseBody
 from gateway.service.context import Gateway
+from gateway.service.grounds import not_withdrawn
 from gateway.service.imports import destroy, handle_of
 from gateway.service.looks import look_again
 from gateway.service.operation import DESK, RECALLERS, Operation, limit_of, note_read
@@ -185,6 +186,8 @@ class Notices:
             now,
             release=row.id,
         )
+        consents = (*ctx.consents, *not_withdrawn(tx, row.id, now))
+        ctx = msgspec.structs.replace(ctx, consents=consents)
         return findings(
             Left(then, body.decision),
             ctx,

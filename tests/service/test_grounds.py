@@ -17,6 +17,7 @@ from gateway.model.rows import EntryRow, GroundRow, GroundUseRow, ReleaseRow
 from gateway.policy.context import Transfer
 from gateway.service import calls
 from gateway.service.calls.grounds import ConfirmGround, GroundsPage, GroundView, RecordGround, WithdrawGround
+from gateway.service.calls.notices import ListNotices
 from gateway.service.contents import ReleaseBody
 from tests.service.commandline import Line
 from tests.service.test_accumulation import configured
@@ -210,6 +211,21 @@ async def test_what_left_is_counted_when_a_consent_is_withdrawn(world: World) ->
     for _ in range(2):
         done = await be.call("be-requester", "grounds/withdraw", WithdrawGround(ground.item.id, "invented"))
         assert (done.state, done.releases) == ("withdrawn", {"delivered": 1})
+
+
+async def test_what_left_must_be_told_of_when_its_consent_is_withdrawn(world: World) -> None:
+    """A duty about the member that rested on it. That the consent's last day is over is none: it left in time."""
+    be = world.be
+    ground, view = await resting(be)
+    await be.send()
+    world.clock.advance(days=50)
+    await be.call("be-requester", "notices/list", ListNotices())
+    found = await be.call("be-requester", "notices/list", ListNotices(duty="must"))
+    assert "consent-withdrawn /names" not in [change for notice in found for change in notice.changes]
+    await be.call("be-approver", "grounds/withdraw", WithdrawGround(ground.item.id, "invented"))
+    found = await be.call("be-requester", "notices/list", ListNotices(duty="must"))
+    told = {notice.message_id: notice.changes for notice in found}
+    assert "consent-withdrawn /names" in told[view.message_id]
 
 
 async def test_a_decision_that_rests_on_a_consent_is_made_again_alike(world: World) -> None:

@@ -11,8 +11,9 @@ import pytest
 from msgspec.structs import fields
 from sqlalchemy import BigInteger, LargeBinary, Table, Text
 
+from adapters.stores.columns import EpochSeconds, Flag, Texts
 from adapters.stores.database import connect, prepare_schema
-from adapters.stores.schema import TABLES, EpochSeconds, Flag, Texts
+from adapters.stores.schema import TABLES
 from adapters.stores.sql import SqliteStore
 from adapters.stores.statements import creation, statements
 from gateway.model import rows

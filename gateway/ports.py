@@ -20,6 +20,7 @@ from gateway.model.signing import (
     Pseudonym,
     SealBatch,
     SealBatchResult,
+    Settlement,
     TrustChange,
 )
 
@@ -147,6 +148,14 @@ class Signer(Protocol):
 
     async def receipts(self, statements: Sequence[bytes]) -> list[str]:
         """A JWS (typ ecluse-receipt+jws) over each stored receipt statement."""
+        ...
+
+    async def unsettled(self) -> tuple[str, ...]:
+        """Message ids of the emergencies sealed with one signature that wait for confirmation or review."""
+        ...
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Show what was done about them. One that is not waiting is passed over; one that does not hold is refused."""
         ...
 
     async def change(self, change: TrustChange) -> None:

@@ -26,7 +26,7 @@ from adapters.stores.columns import wide as _wide
 from gateway.model import rows
 
 #: Version of these tables, kept in `meta`. A database of another version is migrated, never opened as it is.
-SCHEMA_VERSION: Final = "5"
+SCHEMA_VERSION: Final = "6"
 
 # --- bodies and records ----------------------------------------------------------------------------------------------
 
@@ -250,6 +250,32 @@ Index("outbox_by_message", _outbox.c.message_id)
 Index("outbox_by_release", _outbox.c.release)
 Index("outbox_by_state", _outbox.c.state)
 
+_emergencies = _narrow(
+    "emergencies",
+    _text("release", key=True),
+    _text("requester"),
+    _text("oral_approver"),
+    Column("waived", Texts, nullable=False),
+    _instant("at"),
+    _instant("confirm_by", nullable=True),
+    _instant("review_by"),
+    _instant("confirmed_at", nullable=True),
+    _text("reviewer"),
+    _text("verdict"),
+    _instant("reviewed_at", nullable=True),
+    _flag("settled"),
+)
+Index("emergencies_by_settled", _emergencies.c.settled)
+
+_informs = _narrow(
+    "informs",
+    _text("release", key=True),
+    _text("originator", key=True),
+    _instant("informed_at", nullable=True),
+    _text("informed_by"),
+)
+Index("informs_by_time", _informs.c.informed_at)
+
 _recalls = _narrow(
     "recalls",
     _text("direction", key=True),
@@ -437,6 +463,8 @@ TABLES: Final[dict[type[rows.Row], Table]] = {
     rows.SubjectLinkRow: _subject_links,
     rows.LaneRow: _lanes,
     rows.OutboxRow: _outbox,
+    rows.EmergencyRow: _emergencies,
+    rows.InformRow: _informs,
     rows.RecallRow: _recalls,
     rows.RemovalRow: _removals,
     rows.LookRow: _looks,

@@ -38,6 +38,7 @@ Record = Annotated[str, typer.Argument(metavar="RECORD", help="Handle or entity 
 Partners = Annotated[str, typer.Option("--to", help="Partners, separated by commas.")]
 Purpose = Annotated[str, typer.Option("--purpose", help="Purpose, as the agreement names it.")]
 Reason_ = Annotated[str, typer.Option("--reason", help="Why; stays inside.")]
+Yes = Annotated[bool, typer.Option("--yes", help="You have read them: do not ask.")]
 
 #: What becomes of a decision: nothing leaves before an approver signs, and a review is nobody's permit.
 STATES = {"PERMIT": "awaiting-approval", "DENY": "denied", "REVIEW": "review"}
@@ -64,14 +65,23 @@ async def disclose(
     lift_reason: Annotated[
         list[str] | None, typer.Option("--lift-reason", help="Why, one for each --lift.")
     ] = None,
+    emergency: Annotated[
+        str, typer.Option("--emergency", help="The immediate and serious threat; stays inside.")
+    ] = "",
+    oral_approval: Annotated[
+        str, typer.Option("--oral-approval", help="Approver who agreed orally and confirms by a signature.")
+    ] = "",
 ) -> Answer:
     """Prepare a release of one record to each partner and sign it as requester; an approver decides.
 
     \b
     (1) the gateway decides and freezes the bytes; (2) the statement must name exactly the bytes shown, this release
-    and you; (3) sign all statements at once and send. Exit code 1 when any partner is denied.
+    and you; (3) sign all statements at once and send. Exit code 1 when any partner is denied, or a release is voided.
+
+    With --emergency, within the scope that two persons configured; with --oral-approval too it leaves on your
+    signature, and the approver confirms it (emergency confirm).
     """
-    from gateway.model.request import Lift
+    from gateway.model.request import Emergency, Lift
     from gateway.service.calls import DecisionView, Disclose, Endorsed
 
     if len(lift or ()) != len(lift_reason or ()):
@@ -80,34 +90,46 @@ async def disclose(
         raise RequestInvalid(
             "a conversation is a UUID in lower-case letters", diagnostic={"field": "conversation"}
         )
+    if oral_approval and not emergency:
+        raise RequestInvalid("only an emergency is approved orally", diagnostic={"field": "oral-approval"})
     lifts = tuple(Lift(*pair) for pair in zip(lift or (), lift_reason or (), strict=True))
     # (1)
-    params = Disclose(record, partners_of(to), purpose, basis, justification, conversation, lifts)
+    claimed = Emergency(emergency, oral_approval) if emergency else None
+    params = Disclose(record, partners_of(to), purpose, basis, justification, conversation, lifts, claimed)
     views: list[DecisionView] = await on.desk.call("releases/prepare", params, list[DecisionView], once=True)
     prepared = [view for view in views if view.release]
     # (2)
     for view in prepared:
         require_prepared(view, on.desk.identity.officer)
     # (3)
-    waiting = [view for view in prepared if not on.repeatable or await _unsigned(on, view.release)]
+    states = {view.release: await _state(on, view.release) for view in prepared if on.repeatable}
+    waiting = [view for view in prepared if states.get(view.release, UNSIGNED) == UNSIGNED]
     if waiting:
         endorsement = on.desk.endorse("request", [view.statement for view in waiting])
         releases = tuple(view.release for view in waiting)
-        await on.desk.call("releases/endorse", Endorsed(releases, endorsement), dict[str, str])
+        states |= await on.desk.call("releases/endorse", Endorsed(releases, endorsement), dict[str, str])
     denied = [view.partner for view in views if not view.release]
     document = {
-        "releases": [{**decision_of(view), "state": STATES[view.effect]} for view in views],
+        "releases": [
+            {**decision_of(view), "state": states.get(view.release, STATES[view.effect])} for view in views
+        ],
         "denied": denied,
     }
-    return Answer(document, _disclosed(prepared) + denials(views), NEGATIVE if denied else DONE)
+    code = NEGATIVE if denied or "voided" in states.values() else DONE
+    given = Answer(document, _disclosed(prepared, states) + denials(views), code)
+    return leaving(on, given) if oral_approval else given
 
 
-async def _unsigned(on: Acting, release: str) -> bool:
-    """Whether a repeated command still has to sign: the first run may have ended in between."""
+#: State of a release whose requester has not signed.
+UNSIGNED = "awaiting-endorsement"
+
+
+async def _state(on: Acting, release: str) -> str:
+    """What became of a release that a repeated command finds: the first run may have ended in between."""
     from gateway.service.calls import Named, ReleaseView
 
     view: ReleaseView = await on.desk.call("releases/show", Named(release), ReleaseView)
-    return view.state == "awaiting-endorsement"
+    return view.state
 
 
 def require_prepared(view: "DecisionView", officer: str) -> None:
@@ -119,12 +141,11 @@ def require_prepared(view: "DecisionView", officer: str) -> None:
         )
 
 
-def _disclosed(prepared: Sequence["DecisionView"]) -> list["RenderableType"]:
+def _disclosed(prepared: Sequence["DecisionView"], states: dict[str, str]) -> list["RenderableType"]:
     text: list[RenderableType] = []
     for view in prepared:
-        text.append(
-            f"{view.partner}: release {view.release} awaiting approval (conversation {view.conversation})"
-        )
+        state = states[view.release].replace("-", " ")
+        text.append(f"{view.partner}: release {view.release} {state} (conversation {view.conversation})")
         text.append(field_table(view.fields))
     return text
 
@@ -139,12 +160,22 @@ class Bound(NamedTuple):
     statement: "Statement"
     document: "DecisionDocument"
 
+    @property
+    def threat(self) -> str:
+        """The threat that an emergency states; empty for anything else."""
+        return self.document.emergency.threat if self.document.emergency else ""
+
+    @property
+    def oral_approver(self) -> str:
+        """Who approved an emergency orally; empty when two sign."""
+        return self.document.emergency.oral_approver if self.document.emergency else ""
+
 
 @acting(commands, "approve")
 async def approve(
     on: Acting,
     releases: Annotated[list[str], typer.Argument(metavar="RELEASE...")],
-    yes: Annotated[bool, typer.Option("--yes", help="You have read them: do not ask.")] = False,
+    yes: Yes = False,
 ) -> Answer:
     """Approve releases after reading their exact bytes. Takes another person than the requester.
 
@@ -166,8 +197,7 @@ async def approve(
         raise RoleMissing("you asked for this release yourself: another person approves it")
     # (3)
     if checked:
-        grounds = {one.view.id: await named_grounds(on, one.document.grounds) for one in checked}
-        _agree(on, checked, grounds, yes=yes)
+        await agree(on, checked, f"Approve {len(checked)} release(s)?", yes=yes)
     # (4)
     outcome = Approved((), {})
     if checked:
@@ -229,15 +259,16 @@ def bound(view: "ReleaseView") -> Bound:
     return Bound(view, statement, document)
 
 
-def _agree(on: Acting, checked: Sequence[Bound], grounds: dict[str, list[str]], *, yes: bool) -> None:
+async def agree(on: Acting, checked: Sequence[Bound], question: str, *, yes: bool) -> None:
     """Show everything; then the officer's word. On standard error with ``--json``, where output is one document."""
     if not (yes and on.place.json_out):
         for one in checked:
-            show(_shown(one, grounds[one.view.id]), stderr=on.place.json_out)
+            grounds = await named_grounds(on, one.document.grounds)
+            show(_shown(one, grounds), stderr=on.place.json_out)
     if not yes:
         if not sys.stdin.isatty():
             raise RequestInvalid("nobody can be asked here: read the releases, then repeat with --yes")
-        confirm(f"Approve {len(checked)} release(s)?")
+        confirm(question)
 
 
 def _shown(one: Bound, grounds: Sequence[str]) -> list["RenderableType"]:
@@ -248,6 +279,7 @@ def _shown(one: Bound, grounds: Sequence[str]) -> list["RenderableType"]:
         f"purpose {handling.purpose}, legal basis {handling.legal_basis}, regime {handling.regime}",
         f"onward {handling.onward}, to be kept until {handling.retention_until}",
         f"justification: {one_line(document.justification)}",
+        *([f"EMERGENCY: {one_line(one.threat)}"] if one.threat else []),
         *(f"lift {one_line(lift.pointer)}: {one_line(lift.reason)}" for lift in document.lifts),
         *grounds,
         f"payload, {len(one.view.payload)} bytes, sha256 {one.statement.payload_sha256} (indented for reading):",

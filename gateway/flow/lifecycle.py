@@ -27,7 +27,7 @@ State = Literal[
 
 Event = Literal[
     "endorse",
-    "enqueue",  # a coded message: one officer's endorsement is all it takes
+    "enqueue",  # one officer's endorsement is all it takes: a coded message, or an emergency approved orally
     "approve",
     "reject",
     "sequence",

@@ -148,6 +148,7 @@ def _document(
         lifts=ctx.lifts,
         reasons=decision.reasons,
         grounds=rests_on(ctx, decision),
+        emergency=ctx.emergency,
     )
 
 
@@ -253,6 +254,8 @@ REASONS = (
     "endorsement.in-force",
     "release.recalled",
     "queue.skipped",
+    "emergency.unconfirmed",
+    "emergency.overruled",
 )
 
 

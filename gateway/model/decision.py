@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.model.ground import GroundName
 from gateway.model.message import Envelope, Handling, Recall, Reply
-from gateway.model.request import Lift
+from gateway.model.request import Emergency, Lift
 
 Effect = Literal["PERMIT", "DENY", "REVIEW"]
 SourceKind = Literal["law", "treaty", "agreement", "house"]
@@ -100,6 +100,7 @@ class DecisionDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_u
     lifts: tuple[Lift, ...]
     reasons: tuple[Reason, ...]
     grounds: tuple[GroundName, ...] = ()  # what it rests on; absent when it rests on none
+    emergency: Emergency | None = None  # of a message of that type, and of no other
 
 
 class RecallDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -70,7 +70,7 @@ class Endorsement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A person's signature over statements: payload of a JWS of typ ``ecluse-endorsement+jws``."""
 
     v: Literal[1]
-    act: Literal["request", "approve"]
+    act: Literal["request", "approve", "uphold", "overrule"]  # the last two review an emergency
     at: Instant
     officer: str
     statements: tuple[str, ...]  # lowercase hex SHA-256 of each statement's bytes

@@ -241,6 +241,32 @@ class OutboxRow(Row, frozen=True):
     not_before: Instant | None = None  # it does not leave, nor get its number, before this
 
 
+class EmergencyRow(Row, frozen=True):
+    """A release that was queued as an emergency: who answers for it, and what must follow by when."""
+
+    release: str
+    requester: str
+    oral_approver: str  # officer id; empty when two signed
+    waived: tuple[str, ...]  # rules that would have denied, and `second-signature` when one officer signed
+    at: Instant
+    confirm_by: Instant | None  # None when two signed
+    review_by: Instant
+    confirmed_at: Instant | None = None
+    reviewer: str = ""
+    verdict: str = ""  # ``upheld`` or ``not-upheld``
+    reviewed_at: Instant | None = None
+    settled: bool = False  # nothing more has to follow
+
+
+class InformRow(Row, frozen=True):
+    """An originator whose consent an emergency waived: to be informed without delay (LED art. 35(2))."""
+
+    release: str
+    originator: str  # organisation id
+    informed_at: Instant | None = None
+    informed_by: str = ""
+
+
 class RecallRow(Row, frozen=True):
     """A message recalled: by us (``out``), or by its sender (``in``), whether it came already or not."""
 

@@ -24,6 +24,19 @@ class ReleaseEvidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decision: bytes  # RFC 8785 bytes of `DecisionDocument`
     records: tuple[bytes, ...]  # RFC 8785 bytes of each `CanonicalRecord`, in decision order
     partner: bytes  # RFC 8785 bytes of the `Partner` entry whose digest is statement.partner_keys
+    settings: bytes = (
+        b""  # RFC 8785 bytes of the thresholds in force; of an emergency that one officer signed
+    )
+
+
+class Settlement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What has been done about an emergency that was sealed with one signature: endorsements over its statement."""
+
+    message_id: str
+    statement: bytes  # RFC 8785 bytes of `Statement`
+    confirmation: str = ""  # ``approve``, by who approved orally; empty: not yet
+    review: str = ""  # ``uphold`` or ``overrule``, by a third person; empty: not yet
+    act: Literal["uphold", "overrule"] = "uphold"  # which of them the review is
 
 
 class Announced(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

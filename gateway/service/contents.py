@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.flow.replay import Considered
 from gateway.model.decision import Decision
-from gateway.model.request import Lift, Request
+from gateway.model.request import Emergency, Lift, Request
 
 
 class ReleaseBody(msgspec.Struct, frozen=True):
@@ -25,6 +25,12 @@ class ReleaseBody(msgspec.Struct, frozen=True):
     lifts: tuple[Lift, ...]
     request: Request | None
     fingerprint: str  # of the record version decided on: another one in force voids the release
+    emergency: Emergency | None = None
+
+    @property
+    def oral_approver(self) -> str:
+        """The officer on whose word one officer signs; empty when two sign."""
+        return self.emergency.oral_approver if self.emergency else ""
 
 
 class CodedBody(msgspec.Struct, frozen=True):

@@ -27,6 +27,7 @@ from gateway.service import calls
 from gateway.service.changes import Changes
 from gateway.service.contents import InboundBody
 from gateway.service.context import Gateway
+from gateway.service.emergencies import Emergencies
 from gateway.service.grounds import Grounds
 from gateway.service.imports import Imports
 from gateway.service.lanes import Queue
@@ -54,6 +55,7 @@ class Desk:
         self._recalls = Recalls(gateway)
         self.notices = Notices(gateway, releases, self._recalls)
         self._grounds = Grounds(gateway, releases)
+        self._emergencies = Emergencies(gateway, releases)
         self._replays = Replays(gateway)
         self._policies = Policies(gateway, self._replays)
 
@@ -123,6 +125,7 @@ class Desk:
             "audit/logs": Operation(calls.Empty, (*DESK, "operator", "security-officer"), self.logs),
             **self.notices.operations(),
             **self._grounds.operations(),
+            **self._emergencies.operations(),
         }
 
     async def status(self, officer: Officer, params: calls.Empty) -> calls.Status:
@@ -236,11 +239,15 @@ class Desk:
         if not basis:
             agreement = self._g.directory.agreements.get(params.partners[0])
             basis = agreement.terms.legal_basis if agreement else ""
-        return Why(params.purpose, basis, params.justification, params.lifts)
+        if params.emergency is not None and params.conversation:
+            raise RequestInvalid(
+                "an emergency goes in a conversation of its own", diagnostic={"field": "conversation"}
+            )
+        return Why(params.purpose, basis, params.justification, params.lifts, emergency=params.emergency)
 
     async def endorse(self, officer: Officer, params: calls.Endorsed) -> dict[str, str]:
-        await self._releases.endorse(officer, params.endorsement, params.releases)
-        return dict.fromkeys(params.releases, "awaiting-approval")
+        """The state of each: an emergency that was approved orally is queued, or voided, everything else waits."""
+        return await self._releases.endorse(officer, params.endorsement, params.releases)
 
     async def release_show(self, officer: Officer, params: calls.Named) -> calls.ReleaseView:
         shown = (await self._releases.show([params.id]))[0]

@@ -380,7 +380,13 @@ class Dispatcher:
             tx.put(msgspec.structs.replace(release, state=step(release.state, "accept")))
             if isinstance(body, ReleaseBody):  # by a recall the partner holds nothing
                 Holdings(gateway).reserve(
-                    tx, release.partner, release.subject, release.id, now, members=body.decision.members
+                    tx,
+                    release.partner,
+                    release.subject,
+                    release.id,
+                    now,
+                    members=body.decision.members,
+                    origin="release" if body.emergency is None else "emergency",
                 )
             tx.put(msgspec.structs.replace(lane, held=False))
             finish(tx, current)

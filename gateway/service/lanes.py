@@ -128,10 +128,14 @@ class Queue:
 
     def _outbound(self, tx: ReadTx, release: ReleaseRow) -> Trace:
         steps = [TraceStep(rfc3339(release.created), "prepared", release.requester)]
-        acts = {"request": "endorsed by the requester", "approve": "approved"}
-        for row in sorted(
-            tx.select(EndorsementRow, {"release": release.id}), key=lambda row: row.act != "request"
-        ):
+        acts = {
+            "request": "endorsed by the requester",
+            "approve": "approved",
+            "uphold": "emergency reviewed: upheld",
+            "overrule": "emergency reviewed: not upheld",
+        }
+        found = tx.select(EndorsementRow, {"release": release.id})
+        for row in sorted(found, key=lambda row: (row.at, row.act != "request")):
             steps.append(TraceStep(rfc3339(row.at), acts[row.act], row.officer))
         queued = next(iter(tx.select(OutboxRow, {"message_id": release.message_id})), None)
         if queued is None:

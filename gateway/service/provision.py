@@ -176,6 +176,7 @@ def create_home(
         # (4)
         replace_file(grown.signer / "trust.json", msgspec.json.encode(found(founding, now=now)))
         replace_file(grown.signer / "heads.json", b"{}")
+        replace_file(grown.signer / "alone.json", b"{}")
         # (5)
         _store(grown, founding, document, now)
         # (6)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Literal
@@ -10,18 +9,17 @@ from typing import Literal
 import msgspec
 
 from gateway.audit.entry import HouseEvent
-from gateway.errors import Conflict, LocalFault, NotFound, PartnerFault, RoleMissing
+from gateway.errors import Conflict, NotFound, RoleMissing
 from gateway.flow.lifecycle import step
-from gateway.flow.outbound import Draft, Go, Prepared, Refused, Void, four_eyes, house, prepare, recheck
+from gateway.flow.outbound import Draft, Go, Prepared, Refused, Void, four_eyes, house, prepare
 from gateway.flow.recall import carries_content
 from gateway.flow.replay import considered
 from gateway.model.decision import Decision, DecisionDocument, Reason
 from gateway.model.officer import Officer
 from gateway.model.record import CanonicalRecord
-from gateway.model.request import Lift, Request
+from gateway.model.request import Emergency, Lift, Request
 from gateway.model.rows import (
     EmbargoRow,
-    EndorsementRow,
     GroundUseRow,
     KeyRow,
     LaneRow,
@@ -32,22 +30,21 @@ from gateway.model.rows import (
 )
 from gateway.model.signing import Pseudonym
 from gateway.policy.context import Context
-from gateway.policy.rules import Policy
 from gateway.ports import ReadTx, Tx
 from gateway.service import calls
-from gateway.service.contents import Decided, EndorsementBody, RecordBody, ReleaseBody
+from gateway.service.asked import Asked
+from gateway.service.contents import Decided, RecordBody, ReleaseBody
 from gateway.service.context import Gateway
 from gateway.service.grounds import in_force
-from gateway.service.holdings import Holdings
+from gateway.service.holdings import Holdings, Origin
+from gateway.service.invoked import PRIORITY, invoke, overdue, stopped
+from gateway.service.signatures import endorsed, keep
 from gateway.service.slots import enqueue
 from gateway.service.vault import keys_of
 from gateway.wire.ct_json import preview_of
-from gateway.wire.endorse import Act, verify_endorsement
+from gateway.wire.endorse import verify_endorsement
 
 FORMAT = "ct-exchange-json/1.0"
-
-#: Answers of `recheck` kept with their arguments: those of two batches on their way. Each holds a record, some 50 KiB.
-ASKED_KEPT = 128
 
 
 class Why(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,6 +55,7 @@ class Why(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     justification: str = ""
     lifts: tuple[Lift, ...] = ()
     request: Request | None = None
+    emergency: Emergency | None = None
 
 
 class Drafted(msgspec.Struct, frozen=True):
@@ -98,7 +96,7 @@ class Releases:
 
     def __init__(self, gateway: Gateway) -> None:
         self._g, self._holdings = gateway, Holdings(gateway)
-        self._asked: OrderedDict[str, tuple[tuple[Prepared, Context, Policy], Go | Void]] = OrderedDict()
+        self._asked = Asked()
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -181,6 +179,8 @@ class Releases:
             derogation=grounds.derogation,
             consents=grounds.consents,
             grounds=grounds.names,
+            emergency=why.emergency,
+            emergencies_overdue=overdue(tx, now, but=release) if why.emergency else 0,
         )
 
     # --- C1 -----------------------------------------------------------------------------------------------------
@@ -229,10 +229,13 @@ class Releases:
             conversation=conversation or gateway.ids.uuid(),
             mode=gateway.config.mode,
             nonce=gateway.ids.blind(),
+            type="emergency" if why.emergency else "disclosure",
         )
+        oral = why.emergency.oral_approver if why.emergency else ""
+        officers = (officer, gateway.directory.officer(oral)) if oral else (officer,)
 
         def unit(tx: Tx) -> Drafted:
-            ctx = self.context(tx, record, row.subject, partner, why, (officer,), now)
+            ctx = self.context(tx, record, row.subject, partner, why, officers, now)
             prepared = prepare(ctx, gateway.directory.policy, draft, ref=ref)
             kept = considered(ctx, gateway.directory.policy, row.version)
             decided = Decided(partner, prepared.decision, kept)
@@ -284,6 +287,7 @@ class Releases:
                 lifts=why.lifts,
                 request=why.request,
                 fingerprint=record.fingerprint,
+                emergency=why.emergency,
             ),
         )
         terms = self._g.directory.agreement(partner).terms
@@ -303,6 +307,7 @@ class Releases:
             person=officer.person,
             created=now,
             not_after=min(now + timedelta(days=30), terms.not_after),
+            priority=PRIORITY if why.emergency else 0,
         )
         tx.insert(key.row, body, SubjectRow(record.subject, key.id), release)
         document = msgspec.json.decode(prepared.document, type=DecisionDocument)
@@ -311,9 +316,13 @@ class Releases:
 
     # --- C2, C3 -------------------------------------------------------------------------------------------------
 
-    async def endorse(self, officer: Officer, jws: str, releases: Sequence[str]) -> None:
-        """C2: the requester's signature over the statements of these releases."""
+    async def endorse(self, officer: Officer, jws: str, releases: Sequence[str]) -> dict[str, str]:
+        """C2: the requester's signature over the statements of these releases. An emergency that was approved orally
+        is queued by it: C2 and C3 in one. Returns the state of each."""
         await self._endorse(officer, jws, releases, "request")
+        self._g.wake()
+        rows = await self._g.store.read(lambda tx: tx.select(ReleaseRow, {"id": tuple(releases)}))
+        return {row.id: row.state for row in rows}
 
     async def approve(
         self, officer: Officer, jws: str, releases: Sequence[str]
@@ -344,55 +353,83 @@ class Releases:
                 row = tx.get(ReleaseRow, one.row.id)
                 if row is None:
                     raise NotFound("there is no release of this id")
-                if act == "request":
-                    self._requested(tx, now, officer, row, jws)
-                else:
-                    verdict = self._approved(tx, now, officer, row, one.body, jws)
-                    if isinstance(verdict, Void):
-                        voided[row.id] = verdict.reasons
+                move = self._requested if act == "request" else self._approved
+                verdict = move(tx, now, officer, row, one.body, jws)
+                if isinstance(verdict, Void):
+                    voided[row.id] = verdict.reasons
             return voided
 
         return await gateway.store.write(unit)
 
-    def _requested(self, tx: Tx, now: datetime, officer: Officer, row: ReleaseRow, jws: str) -> None:
+    def _requested(
+        self, tx: Tx, now: datetime, officer: Officer, row: ReleaseRow, body: ReleaseBody, jws: str
+    ) -> Go | Void:
         if row.requester != officer.id:
             raise RoleMissing("only the requester named in the statement may endorse it as requester")
+        if body.oral_approver:
+            signed = (officer, self._g.directory.officer(body.oral_approver))
+            return self._queue(tx, now, row, body, signed, "request", jws)
         state = step(row.state, "endorse")
-        self._keep(tx, now, row, "request", officer, jws)
+        keep(self._g, tx, now, row, "request", officer, jws)
         tx.put(msgspec.structs.replace(row, state=state))
         self._g.ledger.record(tx, now, "endorsement", officer.id, row.id, {"act": "request"})
+        return Go()
 
     def _approved(
         self, tx: Tx, now: datetime, officer: Officer, row: ReleaseRow, body: ReleaseBody, jws: str
     ) -> Go | Void:
-        """One release's C3.
-
-        (1) requester and approver are two persons with the right roles, or the approval is refused; (2) the same
-        rules over the state inside this transaction still permit, the approver now among the officers; (3) quota is
-        reserved, the message takes its place in its lane, the entry is written: one commit.
-        """
+        """One release's C3: requester and approver are two persons with the right roles, or the approval is refused."""
         requester = self._g.directory.officer(row.requester)
         document = msgspec.json.decode(body.document, type=DecisionDocument)
-        # (1)
         eyes = four_eyes(requester, officer, document)
         if isinstance(eyes, Void):
             raise RoleMissing(
                 "requester and approver must be two persons, the approver with the role to approve"
             )
-        following = step(row.state, "approve")
+        signed = endorsed(self._g, tx, row, body, now)
+        if isinstance(signed, Void):
+            step(row.state, "approve")
+            self.void(tx, row, signed, officer.id, now)
+            return signed
+        return self._queue(tx, now, row, body, (*signed, officer), "approve", jws)
+
+    def _queue(
+        self,
+        tx: Tx,
+        now: datetime,
+        row: ReleaseRow,
+        body: ReleaseBody,
+        officers: tuple[Officer, ...],
+        act: Literal["request", "approve"],
+        jws: str,
+    ) -> Go | Void:
+        """The place in the lane, by the signature of the officer who has ``act`` to do.
+
+        (1) the lifecycle lets it; (2) the same rules over the state inside this transaction still permit, both officers
+        among its facts; (3) quota is reserved, the message takes its place, the entry is written: one commit. An
+        emergency is kept as such, and its entry says who approved orally and what was waived.
+        """
+        # (1)
+        actor = officers[0] if act == "request" else officers[-1]
+        following = step(row.state, "enqueue" if act == "request" else "approve")
         # (2)
-        endorsed = self.endorsed(tx, row, body, now)
-        verdict = (
-            endorsed if isinstance(endorsed, Void) else self.recheck(tx, row, body, (*endorsed, officer), now)
-        )
+        verdict = self.recheck(tx, row, body, officers, now)
         if isinstance(verdict, Void):
-            self.void(tx, row, verdict, officer.id, now)
+            self.void(tx, row, verdict, actor.id, now)
             return verdict
         # (3)
-        self._keep(tx, now, row, "approve", officer, jws)
-        self._holdings.reserve(tx, row.partner, row.subject, row.id, now, members=body.decision.members)
+        detail: dict[str, object] = {"act": act}
+        if body.emergency is not None:
+            policy, ctx = self._g.directory.policy, self._context_of(tx, row, body, officers, now)
+            kept = invoke(tx, row.id, ctx, policy, body.decision)
+            detail["emergency"] = {"oral_approver": kept.oral_approver, "waived": list(kept.waived)}
+        keep(self._g, tx, now, row, act, actor, jws)
+        origin: Origin = "release" if body.emergency is None else "emergency"
+        self._holdings.reserve(
+            tx, row.partner, row.subject, row.id, now, members=body.decision.members, origin=origin
+        )
         enqueue(tx, row, following)
-        self._g.ledger.record(tx, now, "endorsement", officer.id, row.id, {"act": "approve"})
+        self._g.ledger.record(tx, now, "endorsement", actor.id, row.id, detail)
         return verdict
 
     def recheck(
@@ -403,50 +440,26 @@ class Releases:
         What was decided on must still be what we know: a re-import that changed content or labels voids the release,
         whatever the change, since nobody has approved it.
         """
-        why = Why(body.purpose, body.legal_basis, body.justification, body.lifts, body.request)
         partner = self._g.directory.partners.get(row.partner)
         if partner is None or partner.stopped:
             return Void((house("partner.stopped"),))
         latest = tx.select(RecordRow, {"handle": row.handle, "latest": True}, limit=1)
         if not latest or latest[0].fingerprint != body.fingerprint:
             return Void((house("record.unchanged"),))
-        record = msgspec.json.decode(body.record, type=CanonicalRecord)
-        ctx = self.context(tx, record, row.subject, row.partner, why, officers, now, release=row.id)
+        if (void := stopped(tx, row.id, now)) is not None:
+            return void
+        ctx = self._context_of(tx, row, body, officers, now)
         prepared = Prepared(body.payload, body.decision, body.document, body.statement, body.record)
-        return self._answered(row.id, prepared, ctx, self._g.directory.policy)
+        return self._asked.answer(row.id, prepared, ctx, self._g.directory.policy)
 
-    def _answered(self, release: str, prepared: Prepared, ctx: Context, policy: Policy) -> Go | Void:
-        """The answer of `recheck`, which is pure: asked about a release with the very arguments it was asked with last,
-        time included (a batch is looked at three times within a second or two), its answer is the same. Anything else
-        in the store or the directory is another context, and is asked again."""
-        asked = (prepared, ctx, policy)
-        last = self._asked.pop(release, None)
-        verdict = last[1] if last and last[0] == asked else recheck(prepared, ctx, policy, now=ctx.now)
-        self._asked[release] = (asked, verdict)
-        while len(self._asked) > ASKED_KEPT:
-            self._asked.popitem(last=False)
-        return verdict
-
-    def endorsed(
-        self, tx: ReadTx, row: ReleaseRow, body: ReleaseBody, now: datetime
-    ) -> tuple[Officer, ...] | Void:
-        """Requester and approver as far as they have signed, in this order, by keys that are in force *now*.
-
-        A suspended officer or a revoked key endorses nothing any more, whenever the signature was made.
-        """
-        officers = self._g.directory.officers
-        found = []
-        for kept in sorted(
-            tx.select(EndorsementRow, {"release": row.id}), key=lambda kept: kept.act != "request"
-        ):
-            jws = self._g.vault.open(tx, kept.body, EndorsementBody).jws
-            act: Act = "approve" if kept.act == "approve" else "request"
-            try:
-                verify_endorsement(jws, officers, act=act, statement=body.statement, now=now)
-            except (PartnerFault, LocalFault):
-                return Void((house("endorsement.in-force"),))
-            found.append(officers[kept.officer])
-        return tuple(found)
+    def _context_of(
+        self, tx: ReadTx, row: ReleaseRow, body: ReleaseBody, officers: tuple[Officer, ...], now: datetime
+    ) -> Context:
+        why = Why(
+            body.purpose, body.legal_basis, body.justification, body.lifts, body.request, body.emergency
+        )
+        record = msgspec.json.decode(body.record, type=CanonicalRecord)
+        return self.context(tx, record, row.subject, row.partner, why, officers, now, release=row.id)
 
     def void(self, tx: Tx, row: ReleaseRow, verdict: Void, actor: str, now: datetime) -> None:
         """Void a release: its quota is freed, its reason kept; nothing of it leaves."""
@@ -478,7 +491,3 @@ class Releases:
             gateway.ledger.record(tx, now, "void", officer.id, row.id, {"event": event, "reason": reason})
 
         await gateway.store.write(unit)
-
-    def _keep(self, tx: Tx, now: datetime, row: ReleaseRow, act: str, officer: Officer, jws: str) -> None:
-        body = self._g.vault.seal(row.key, EndorsementBody(jws))
-        tx.insert(body, EndorsementRow(row.id, act, officer.id, officer.person, body.id, now))

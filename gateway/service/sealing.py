@@ -20,7 +20,6 @@ from gateway.model.message import Envelope, ExchangeMessage
 from gateway.model.party import KeyRecord, Partner
 from gateway.model.rows import (
     CheckpointRow,
-    EndorsementRow,
     LaneRow,
     OutboxRow,
     ReleaseRow,
@@ -31,9 +30,11 @@ from gateway.ports import ReadTx, Tx
 from gateway.service.coded import Coded
 from gateway.service.contents import CodedBody, EndorsementBody, ProtocolBody, ReleaseBody, SealBody
 from gateway.service.context import Gateway
+from gateway.service.emergencies import Emergencies
 from gateway.service.ledger import Crossing
 from gateway.service.recalls import recalled_by_us
 from gateway.service.releases import Releases
+from gateway.service.signatures import endorsed, signing
 from gateway.service.slots import Slot, Slots, entry_bytes, hold, leave, move, outbox_row, release_row
 from gateway.wire.ct_json import CtJson
 
@@ -48,7 +49,7 @@ class Sealing:
 
     def __init__(self, gateway: Gateway, releases: Releases) -> None:
         self._g, self._releases, self._slots = gateway, releases, Slots(gateway)
-        self._coded = Coded(gateway)
+        self._coded, self._emergencies = Coded(gateway), Emergencies(gateway, releases)
 
     # --- C4 -----------------------------------------------------------------------------------------------------
 
@@ -99,10 +100,10 @@ class Sealing:
             return Void((house("release.recalled"),))
         if isinstance(slot.body, CodedBody):
             return self._coded.recheck(tx, slot.release, slot.body, now)
-        endorsed = self._releases.endorsed(tx, slot.release, slot.body, now)
-        if isinstance(endorsed, Void):
-            return endorsed
-        verdict = self._releases.recheck(tx, slot.release, slot.body, endorsed, now)
+        signed = endorsed(self._g, tx, slot.release, slot.body, now)
+        if isinstance(signed, Void):
+            return signed
+        verdict = self._releases.recheck(tx, slot.release, slot.body, signed, now)
         return verdict if isinstance(verdict, Void) else None
 
     def _allot(self, tx: Tx, row: OutboxRow) -> OutboxRow:
@@ -132,6 +133,8 @@ class Sealing:
         encryption = encryption_key(entry, agreement.terms.suites[0], now)
         if await gateway.store.read(lambda tx: gateway.ledger.long_unsigned(tx, origin)):
             await gateway.checkpoint_logs([origin])
+        if any(slot.row.type == "emergency" for slot in slots):
+            await self._emergencies.tell_signer()
         async with gateway.heads:
             signed = (await gateway.signer.heads()).get(origin, 0)
 
@@ -207,15 +210,17 @@ class Sealing:
     def _evidence(self, tx: ReadTx, slot: Slot, partner: bytes) -> ReleaseEvidence | None:
         if not isinstance(slot.body, ReleaseBody) or slot.release is None:
             return None
-        rows = sorted(
-            tx.select(EndorsementRow, {"release": slot.release.id}), key=lambda row: row.act != "request"
+        tokens = tuple(
+            self._g.vault.open(tx, row.body, EndorsementBody).jws for _, row in signing(tx, slot.release.id)
         )
+        alone = slot.body.oral_approver and len(tokens) == 1
         return ReleaseEvidence(
             statement=slot.body.statement,
-            endorsements=tuple(self._g.vault.open(tx, row.body, EndorsementBody).jws for row in rows),
+            endorsements=tokens,
             decision=slot.body.document,
             records=(slot.body.record,),
             partner=partner,
+            settings=canonical(self._g.directory.settings) if alone else b"",
         )
 
     def _coded_evidence(

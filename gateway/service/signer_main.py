@@ -63,14 +63,14 @@ def load_signer_keys(home: Home) -> SignerKeys:
     )
 
 
-def _heads(home: Home) -> bytes:
+def _kept(home: Home, name: str) -> bytes:
     try:
-        raw = (home.signer / "heads.json").read_bytes()
+        raw = (home.signer / f"{name}.json").read_bytes()
     except OSError:
         raw = b""
     if not raw:
         raise AuditBroken(
-            "the signer's file of heads is missing or empty", diagnostic={"rule": "heads-missing"}
+            f"the signer's file {name}.json is missing or empty", diagnostic={"rule": f"{name}-missing"}
         )
     return raw
 
@@ -78,8 +78,8 @@ def _heads(home: Home) -> bytes:
 def run_signer(home: Home) -> None:
     """The signer process: load keys and trust, serve the socket until the parent's pipe closes.
 
-    Raises `AuditBroken` without its file of heads: `init` wrote one, and a signer that forgot what it signed would sign
-    a second history.
+    Raises `AuditBroken` without its files of heads and of single signatures: `init` wrote them, and a signer that
+    forgot what it signed would sign a second history, or a further emergency.
 
     A signer whose gateway was killed ends with its current operation; its successor waits for that, so that two never
     write the same heads.
@@ -90,7 +90,9 @@ def run_signer(home: Home) -> None:
     def replace(name: str, data: bytes) -> None:
         replace_file(home.signer / name, data)
 
-    trust = TrustFile((home.signer / "trust.json").read_bytes(), _heads(home), replace)
+    trust = TrustFile(
+        (home.signer / "trust.json").read_bytes(), _kept(home, "heads"), replace, _kept(home, "alone")
+    )
     authority = Authority(
         load_signer_keys(home), trust, kinds=kinds(), levels=default_levels(), now=system_now
     )

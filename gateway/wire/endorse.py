@@ -39,7 +39,7 @@ MAX_STATEMENTS = 4096  # statements of one endorsement (a bulk answer); each is 
 READ_KEPT = 16  # endorsements kept as read: those of a batch on its way; each may be half a MiB
 
 _OfficerId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
-Act = Literal["request", "approve"]
+Act = Literal["request", "approve", "uphold", "overrule"]
 ChangeAct = Literal["propose", "approve"]
 
 

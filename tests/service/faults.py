@@ -16,6 +16,7 @@ from gateway.model.signing import (
     Pseudonym,
     SealBatch,
     SealBatchResult,
+    Settlement,
     TrustChange,
 )
 from gateway.ports import ReadTx, Tx
@@ -124,6 +125,12 @@ class InProcessSigner:
 
     async def receipts(self, statements: Sequence[bytes]) -> list[str]:
         return await self._call("receipts", lambda: [self.authority.receipt(one) for one in statements])
+
+    async def unsettled(self) -> tuple[str, ...]:
+        return await self._call("unsettled", lambda: tuple(self.authority.trust.alone))
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        await self._call("settle", lambda: self.authority.settle(settlements))
 
     async def change(self, change: TrustChange) -> None:
         await self._call("change", lambda: self.authority.trust.change(change, now=self._clock.now()))

@@ -211,7 +211,12 @@ class Side:
 
     async def boot(self) -> None:
         """Start the process: nothing is kept but the store and the signer's files. Refuses a store rolled back."""
-        trust = TrustFile(self.files["trust.json"], self.files["heads.json"], self.files.__setitem__)
+        trust = TrustFile(
+            self.files["trust.json"],
+            self.files["heads.json"],
+            self.files.__setitem__,
+            self.files.get("alone.json", b""),
+        )
         authority = Authority(self.home.keys, trust, kinds=KINDS, levels=LEVELS, now=self.world.clock.now)
         self.signer = InProcessSigner(self.org, authority, self.world.clock, self.world.faults)
         self.vault = Vault(self.signer, self.ids)

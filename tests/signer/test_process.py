@@ -302,7 +302,7 @@ def test_the_operations_are_a_closed_list() -> None:
     """There is no operation that signs bytes of the caller's choice; a new one needs its line here."""
     assert set(TABLE) == {
         *("keys", "heads", "data_keys", "unwrap", "index", "pseudonyms", "open"),
-        *("checkpoint", "seal", "receipts", "change"),
+        *("checkpoint", "seal", "receipts", "change", "unsettled", "settle"),
     }
 
 

@@ -212,7 +212,8 @@ class Disk:
         self.writes.append(name)
 
     def open(self) -> TrustFile:
-        return TrustFile(self.files["trust.json"], self.files.get("heads.json", b""), self.replace)
+        kept = (self.files.get(name, b"") for name in ("heads.json", "alone.json"))
+        return TrustFile(self.files["trust.json"], next(kept), self.replace, next(kept))
 
 
 def trust(**changes: Any) -> Trust:

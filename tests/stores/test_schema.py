@@ -46,6 +46,8 @@ PRIMARY_KEYS: dict[type[rows.Row], str] = {
     rows.SubjectLinkRow: "subject",
     rows.LaneRow: "partner conversation",
     rows.OutboxRow: "partner conversation position",
+    rows.EmergencyRow: "release",
+    rows.InformRow: "release originator",
     rows.RecallRow: "direction partner message_id",
     rows.RemovalRow: "handle fingerprint",
     rows.LookRow: "handle",

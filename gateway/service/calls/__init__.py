@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.flow.replay import Replayed
 from gateway.model.decision import FieldOutcome, Reason
-from gateway.model.request import Lift
+from gateway.model.request import Emergency, Lift
 from gateway.model.time import Instant
 
 
@@ -165,6 +165,7 @@ class Disclose(Params, frozen=True):
     justification: str = ""
     conversation: str = ""
     lifts: tuple[Lift, ...] = ()
+    emergency: Emergency | None = None
 
 
 class DecisionView(msgspec.Struct, frozen=True):

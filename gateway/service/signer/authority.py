@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Literal
 
 import msgspec
 
@@ -32,7 +31,6 @@ from gateway.errors import (
     AuditBroken,
     Conflict,
     GatewayError,
-    GuardRefused,
     MalformedMessage,
     NotFound,
     RequestInvalid,
@@ -43,9 +41,9 @@ from gateway.flow.change import digest, policy_in_force, read_as
 from gateway.flow.outbound import DEFAULT_VALIDITY_DAYS
 from gateway.guard import guard, guard_protocol
 from gateway.model.agreement import AgreementState
-from gateway.model.decision import DecisionDocument, Statement
+from gateway.model.decision import DecisionDocument
 from gateway.model.kind import RecordKind
-from gateway.model.label import LevelTable, SecurityLabel, nation_of
+from gateway.model.label import LevelTable
 from gateway.model.message import DEMANDS
 from gateway.model.party import Partner
 from gateway.model.record import CanonicalRecord
@@ -58,15 +56,17 @@ from gateway.model.signing import (
     SealBatchResult,
     SealRequest,
     SealResult,
+    Settlement,
 )
 from gateway.service.signer.bound import require_bound
 from gateway.service.signer.coded import Trusted, require_recall, require_reply
 from gateway.service.signer.covered import require_covered
+from gateway.service.signer.emergency import Alone, require_waived
 from gateway.service.signer.keys import SignerKeys
+from gateway.service.signer.officers import require_officers
 from gateway.service.signer.trust import TrustFile
 from gateway.wire import mldsa
 from gateway.wire.container import MAX_PREAMBLE, Preamble, decrypt
-from gateway.wire.endorse import verify_endorsement
 from gateway.wire.jws import ALG
 from gateway.wire.receipt import read_statement, sign_receipt
 from gateway.wire.seal import SealHeader, second_header, sign_seal
@@ -162,7 +162,8 @@ class Authority:
         head just signed;
         (4) what its class demands holds: decision, endorsements of two persons, guard; for a coded message those of
         one, and the log entries of the messages it names (`require_recall`, `require_reply`); a protocol message has
-        only the closed fields of its type, a language agreed on and a time that is about now; (5) build the header from
+        only the closed fields of its type, a language agreed on and a time that is about now; what one officer signed
+        is durable in the list of those here, and none of it past its time; (5) build the header from
         these members and sign, in profile hybrid a second time with ML-DSA-65 under the same header.
         """
         demands = DEMANDS.get(item.type)
@@ -213,7 +214,9 @@ class Authority:
             )
             self._require_key(item, partner, now)
         else:
-            self._check_release(item, item.evidence, partner, agreement, demands.officers, now)
+            alone = self._check_release(item, item.evidence, partner, agreement, demands.officers, now)
+            if alone is not None:
+                self.trust.keep_alone(item.jti, alone, now=now)
         # (5)
         message = self.keys.record("message", ALG)
         header = _header(
@@ -306,14 +309,15 @@ class Authority:
         agreement: AgreementState,
         officers: int,
         now: datetime,
-    ) -> None:
-        """What people decided must be what is about to leave.
+    ) -> Alone | None:
+        """What people decided must be what is about to leave. Returns what is to be kept of it, where one person
+        signed.
 
         (1) the statement binds payload, decision, partner entry and message, it has not expired, and the seal will not
         outlive it; (2) the decision is for this message, addressee and agreement, under the policy in force, about
-        these records, and within what was agreed (`require_covered`); (3) every endorsement holds, by as many persons
-        as the class demands, the requester among them, lifted fields approved by a lift approver, each cleared for the
-        labels and with a need to know the kinds; (4) the guard accepts the bytes under the agreement's ceiling; (5)
+        these records, and within what was agreed (`require_covered`), and names a threat exactly if it is an emergency;
+        (3) two persons stand behind it (`require_officers`), or one, where the thresholds in force let one sign
+        (`require_waived`); (4) the guard accepts the bytes under the agreement's ceiling; (5)
         they will be encrypted to this addressee.
         """
         # (1)
@@ -329,6 +333,7 @@ class Authority:
             and envelope.sender == self.trust.trust.org
             and envelope.recipient == item.aud == decision.partner
             and decision.agreement_sha256 == item.agreement
+            and (item.type == "emergency") == (decision.emergency is not None)
         )
         if not same:
             raise SignatureInvalid("the decision is about another message")
@@ -342,7 +347,27 @@ class Authority:
         terms = agreement.terms
         require_covered(decision, records, terms, partner, kinds=self._kinds, latest=now + SKEW)
         # (3)
-        self._check_officers(statement, evidence, decision, officers, now, records)
+        signed = require_officers(
+            statement,
+            evidence,
+            decision,
+            records,
+            trust.officers,
+            count=officers,
+            levels=self._levels,
+            now=now,
+        )
+        alone = None
+        if signed.alone:
+            alone = require_waived(
+                decision,
+                records,
+                signed,
+                evidence.statement,
+                evidence.settings,
+                settings_sha256=trust.settings_sha256,
+                now=now,
+            )
         # (4)
         pseudonyms = {
             sha256: self.keys.pseudonym(Pseudonym(item.aud, terms.series, record.kind, record.entity_id))
@@ -359,42 +384,11 @@ class Authority:
         )
         # (5)
         self._require_key(item, partner, now)
+        return alone
 
-    def _check_officers(
-        self,
-        statement: Statement,
-        evidence: ReleaseEvidence,
-        decision: DecisionDocument,
-        count: int,
-        now: datetime,
-        records: Sequence[CanonicalRecord],
-    ) -> None:
-        labels, kinds = _labels(records, decision), {record.kind for record in records}
-        nation = nation_of(decision.partner)
-        officers = self.trust.trust.officers
-        acts: tuple[Literal["request", "approve"], ...] = ("request", "approve")
-        acts = acts[: max(count, 1)]
-        if len(evidence.endorsements) != len(acts):
-            raise RoleMissing("the number of endorsements is not the one this class demands")
-        found = [
-            verify_endorsement(token, officers, act=act, statement=evidence.statement, now=now)
-            for act, token in zip(acts, evidence.endorsements, strict=True)
-        ]
-        if len({endorsement.person for endorsement in found}) != len(acts):
-            raise RoleMissing("requester and approver must be two persons")
-        if found[0].officer != statement.requester:
-            raise SignatureInvalid("the request is not signed by the requester it names")
-        roles = ("requester", "approver")
-        for endorsement, role in zip(found, roles, strict=False):
-            officer = officers[endorsement.officer]
-            if role not in officer.roles or "operator" in officer.roles:
-                raise RoleMissing(f"an officer does not hold the role {role}")
-            if not all(officer.may_see(label, now, self._levels, toward=nation) for label in labels):
-                raise RoleMissing("an officer's clearance does not reach the label")
-            if not all(officer.needs_to_know(kind) for kind in kinds):
-                raise RoleMissing("an officer has no need to know records of this kind")
-        if decision.lifts and "lift-approver" not in officers[found[-1].officer].roles:
-            raise RoleMissing("a lifted field needs a lift approver")
+    def settle(self, settlements: Sequence[Settlement]) -> None:
+        """What was done about emergencies that one officer signed (`settled`). Repeatable."""
+        self.trust.settle(settlements, now=self._now())
 
     # --- receipts and opening -----------------------------------------------------------------------------------
 
@@ -445,20 +439,6 @@ def _require_first(head: Checkpoint, leaves: Sequence[bytes]) -> None:
         tree.push(leaf)
     if tree.root() != head.root:
         raise AuditBroken("the first head is not the root of the entries given with it")
-
-
-def _labels(records: Sequence[CanonicalRecord], decision: DecisionDocument) -> list[SecurityLabel]:
-    """Labels of everything released, from the record bytes the decision names."""
-    labels = []
-    for record, outcome in zip(records, decision.records, strict=True):
-        released = {field.pointer for field in outcome.fields if field.outcome == "released"}
-        found = {entry.pointer: entry.label for entry in record.labels}
-        for pointer in released:
-            label = found.get(pointer)
-            if label is None:
-                raise GuardRefused("a released field carries no label", diagnostic={"rule": "label.present"})
-            labels.append(label)
-    return labels
 
 
 def _header(**members: object) -> SealHeader:

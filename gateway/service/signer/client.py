@@ -17,6 +17,7 @@ from gateway.model.signing import (
     Pseudonym,
     SealBatch,
     SealBatchResult,
+    Settlement,
     TrustChange,
 )
 from gateway.service.signer.protocol import Answer, Call, encode, frame, from_fault, read_frame
@@ -96,6 +97,12 @@ class SignerClient:
 
     async def receipts(self, statements: Sequence[bytes]) -> list[str]:
         return list(await self._call("receipts", list(statements), list[str]))
+
+    async def unsettled(self) -> tuple[str, ...]:
+        return tuple(await self._call("unsettled", None, tuple[str, ...]))
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        await self._call("settle", list(settlements), None)
 
     async def change(self, change: TrustChange) -> None:
         await self._call("change", change, None)

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import GatewayError, LocalFault, RequestInvalid, SignerUnavailable, StoreUnavailable
-from gateway.model.signing import CheckpointRequest, Pseudonym, SealBatch, TrustChange
+from gateway.model.signing import CheckpointRequest, Pseudonym, SealBatch, Settlement, TrustChange
 from gateway.service.signer.authority import Authority, system_now
 from gateway.service.signer.protocol import Answer, Call, encode, frame, read_frame, to_fault
 
@@ -44,6 +44,8 @@ def operations(authority: Authority) -> dict[str, Operation]:
         "checkpoint": (CheckpointRequest, authority.checkpoint),
         "seal": (SealBatch, authority.seal),
         "receipts": (list[bytes], lambda statements: [authority.receipt(one) for one in statements]),
+        "unsettled": (None, lambda _: tuple(trust.alone)),
+        "settle": (list[Settlement], authority.settle),
         "change": (TrustChange, lambda change: trust.change(change, now=system_now())),
     }
 

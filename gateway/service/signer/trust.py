@@ -1,4 +1,5 @@
-"""The signer's own trust: officers, partners, agreements in force, and the last head of every log.
+"""The signer's own trust: officers, partners, agreements in force, the last head of every log, and what it sealed with
+one signature that waits for the second.
 
 The gateway has the same documents in its database; the signer does not believe them. Its copy changes only with two
 endorsements that it verifies against the state before. Files are replaced atomically and fsynced.
@@ -6,7 +7,7 @@ endorsements that it verifies against the state before. Files are replaced atomi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 
@@ -28,8 +29,9 @@ from gateway.flow.change import (
 from gateway.model.agreement import AgreementState, SignedAgreement
 from gateway.model.officer import Officer
 from gateway.model.party import KeyRecord, Partner
-from gateway.model.signing import CheckpointRequest, TrustChange
+from gateway.model.signing import CheckpointRequest, Settlement, TrustChange
 from gateway.policy.context import Settings
+from gateway.service.signer.emergency import Alone, settled, with_alone
 
 #: Replaces a file so that after a crash it holds either the old bytes or the new ones.
 Replace = Callable[[str, bytes], None]
@@ -107,12 +109,13 @@ def found(signed: SignedFounding, *, now: datetime) -> Trust:
 
 
 class TrustFile:
-    """Trust and heads on disk. One process owns it."""
+    """Trust, heads and single signatures on disk. One process owns it."""
 
-    def __init__(self, trust: bytes, heads: bytes, replace: Replace) -> None:
+    def __init__(self, trust: bytes, heads: bytes, replace: Replace, alone: bytes = b"") -> None:
         try:
             self.trust = msgspec.json.decode(trust, type=Trust)
             self.heads = msgspec.json.decode(heads, type=dict[str, Head]) if heads else {}
+            self.alone = msgspec.json.decode(alone, type=dict[str, Alone]) if alone else {}
         except (msgspec.MsgspecError, UnicodeDecodeError):
             raise ConfigInvalid("the signer's trust file is damaged") from None
         self._replace = replace
@@ -199,6 +202,19 @@ class TrustFile:
         heads = {**self.heads, request.origin: Head(request.size, request.root)}
         self._replace("heads.json", msgspec.json.encode(heads))
         self.heads = heads
+
+    def keep_alone(self, message_id: str, alone: Alone, *, now: datetime) -> None:
+        """Make it durable that a message is sealed with one signature, before it is. Raises `Conflict` when locked."""
+        self._replace_alone(with_alone(self.alone, message_id, alone, now))
+
+    def settle(self, settlements: Sequence[Settlement], *, now: datetime) -> None:
+        """Take over what was done about such messages, after verifying it against this trust."""
+        self._replace_alone(settled(self.alone, settlements, self.trust.officers, now))
+
+    def _replace_alone(self, after: dict[str, Alone]) -> None:
+        if after != self.alone:
+            self._replace("alone.json", msgspec.json.encode(after))
+            self.alone = after
 
     def _apply(self, kind: str, target: str, document: bytes, *, now: datetime) -> Trust:
         trust = self.trust

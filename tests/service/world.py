@@ -203,7 +203,7 @@ class Side:
 
     def __init__(self, world: World, org: str, home: FoundedHome, store: SqliteStore) -> None:
         self.world, self.org, self.home, self.store = world, org, home, store
-        self.files = {"trust.json": home.trust, "heads.json": home.heads}
+        self.files = {"trust.json": home.trust, "heads.json": home.heads, "alone.json": b""}
         self.ids = SeededIds(f"{world.seed}/{org}")
         self.config = home.config
         self.wire = Loopback(world, org)
@@ -211,13 +211,9 @@ class Side:
 
     async def boot(self) -> None:
         """Start the process: nothing is kept but the store and the signer's files. Refuses a store rolled back."""
-        trust = TrustFile(
-            self.files["trust.json"],
-            self.files["heads.json"],
-            self.files.__setitem__,
-            self.files.get("alone.json", b""),
-        )
-        authority = Authority(self.home.keys, trust, kinds=KINDS, levels=LEVELS, now=self.world.clock.now)
+        trust, heads, alone = (self.files[f"{name}.json"] for name in ("trust", "heads", "alone"))
+        kept = TrustFile(trust, heads, self.files.__setitem__, alone)
+        authority = Authority(self.home.keys, kept, kinds=KINDS, levels=LEVELS, now=self.world.clock.now)
         self.signer = InProcessSigner(self.org, authority, self.world.clock, self.world.faults)
         self.vault = Vault(self.signer, self.ids)
         now = self.world.clock.now()

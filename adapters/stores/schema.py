@@ -15,6 +15,7 @@ from typing import Final
 
 from sqlalchemy import Column, Index, Table
 
+from adapters.stores.books import BOOKS
 from adapters.stores.columns import Texts
 from adapters.stores.columns import blob as _blob
 from adapters.stores.columns import flag as _flag
@@ -184,13 +185,15 @@ _endorsements = _narrow(
 _reservations = _narrow(
     "reservations",
     _text("partner", key=True),
-    _text("subject", key=True),
+    _text("about", key=True),
     _text("release", key=True),
+    _text("subject"),
     _instant("at"),
     _text("origin"),
     Column("members", Texts, nullable=False),
     _integer("place"),
 )
+Index("reservations_by_subject", _reservations.c.subject, _reservations.c.partner)
 Index("reservations_by_time", _reservations.c.partner, _reservations.c.at)
 Index("reservations_by_release", _reservations.c.release)
 
@@ -206,6 +209,27 @@ _subject_links = _narrow(
     _text("counted_as"),
     _instant("at"),
 )
+Index("subject_links_by_person", _subject_links.c.counted_as)
+
+_subject_acts = _narrow(
+    "subject_acts",
+    _text("id", key=True),
+    _integer("number"),
+    _text("act"),
+    _text("state"),
+    _text("subject"),
+    _text("other"),
+    _text("handle"),
+    _text("other_handle"),
+    _text("key"),
+    _text("body"),
+    _text("proposer"),
+    _text("person"),
+    _instant("proposed_at"),
+    _text("decider"),
+    _instant("decided_at", nullable=True),
+)
+Index("subject_acts_by_state", _subject_acts.c.state, _subject_acts.c.number)
 
 _lanes = _narrow(
     "lanes",
@@ -371,80 +395,6 @@ _quarantine = _narrow(
 )
 Index("quarantine_by_partner", _quarantine.c.partner, _quarantine.c.at)
 
-# --- audit -----------------------------------------------------------------------------------------------------------
-
-_logs = _narrow(
-    "logs",
-    _text("origin", key=True),
-    _integer("size"),
-)
-
-_entries = _wide(
-    "entries",
-    _text("origin", key=True),
-    _integer("position", key=True),
-    _blob("entry"),
-)
-
-_entry_bodies = _narrow(
-    "entry_bodies",
-    _text("origin", key=True),
-    _integer("position", key=True),
-    _text("body"),
-)
-
-_tiles = _wide(
-    "tiles",
-    _text("origin", key=True),
-    _integer("level", key=True),
-    _integer("position", key=True),
-    _blob("hashes"),
-)
-
-_checkpoints = _wide(
-    "checkpoints",
-    _text("origin", key=True),
-    _integer("size", key=True),
-    _blob("note"),
-    _instant("at"),
-)
-
-# Named apart from `checkpoints`: these are heads that partners signed. The primary key is the index by origin.
-_held = _wide(
-    "held_checkpoints",
-    _text("origin", key=True),
-    _integer("size", key=True),
-    _blob("note"),
-    _instant("at"),
-)
-
-# --- housekeeping ----------------------------------------------------------------------------------------------------
-
-_nonces = _narrow(
-    "nonces",
-    _text("nonce", key=True),
-    _instant("until"),
-)
-Index("nonces_by_until", _nonces.c.until)
-
-_idempotency = _narrow(
-    "idempotency",
-    _text("key", key=True),
-    _text("officer", key=True),
-    _text("op"),
-    _text("params"),
-    _text("key_id"),
-    _text("body"),
-    _instant("at"),
-)
-Index("idempotency_by_time", _idempotency.c.at)
-
-META: Final = _narrow(
-    "meta",
-    _text("name", key=True),
-    _text("value"),
-)
-
 #: Where each row type is kept.
 TABLES: Final[dict[type[rows.Row], Table]] = {
     rows.KeyRow: _keys,
@@ -461,6 +411,7 @@ TABLES: Final[dict[type[rows.Row], Table]] = {
     rows.ReservationRow: _reservations,
     rows.TallyRow: _tallies,
     rows.SubjectLinkRow: _subject_links,
+    rows.SubjectActRow: _subject_acts,
     rows.LaneRow: _lanes,
     rows.OutboxRow: _outbox,
     rows.EmergencyRow: _emergencies,
@@ -472,13 +423,5 @@ TABLES: Final[dict[type[rows.Row], Table]] = {
     rows.InboxRow: _inbox,
     rows.ReceiptRow: _receipts,
     rows.QuarantineRow: _quarantine,
-    rows.LogRow: _logs,
-    rows.EntryRow: _entries,
-    rows.EntryBodyRow: _entry_bodies,
-    rows.TileRow: _tiles,
-    rows.CheckpointRow: _checkpoints,
-    rows.HeldRow: _held,
-    rows.NonceRow: _nonces,
-    rows.IdempotencyRow: _idempotency,
-    rows.MetaRow: META,
+    **BOOKS,
 }

@@ -29,6 +29,7 @@ from gateway.cli import (
     record,
     release,
     server,
+    subject,
 )
 from gateway.cli.shared import USAGE, complain
 
@@ -46,6 +47,7 @@ for name, commands in {
     "record": record.commands,
     "embargo": record.embargoes,
     "ground": ground.commands,
+    "subject": subject.commands,
     "inbox": inbox.commands,
     "message": message.commands,
     "queue": queue.commands,

@@ -180,8 +180,9 @@ class ReservationRow(Row, frozen=True):
     """
 
     partner: str
-    subject: str  # of persons known to be one, the one they are counted as
+    about: str  # the subject of the record
     release: str  # or the id of what else disclosed it
+    subject: str  # of persons known to be one, the one they are counted as
     at: Instant
     origin: str = "release"
     members: tuple[str, ...] = ()
@@ -201,6 +202,26 @@ class SubjectLinkRow(Row, frozen=True):
     subject: str
     counted_as: str  # never itself linked
     at: Instant
+
+
+class SubjectActRow(Row, frozen=True):
+    """Two officers' word that two subjects are one person, or are not after all. The newest about a pair counts."""
+
+    id: str
+    number: int  # of acts in force, in the order in which they came to be; 0 until then
+    act: str  # link, split
+    state: str  # proposed, done, rejected
+    subject: str
+    other: str  # above ``subject`` in text order: a pair has one spelling
+    handle: str
+    other_handle: str
+    key: str
+    body: str  # why
+    proposer: str
+    person: str  # of the proposer
+    proposed_at: Instant
+    decider: str = ""
+    decided_at: Instant | None = None
 
 
 class LaneRow(Row, frozen=True):

@@ -101,6 +101,12 @@ class GroundBody(msgspec.Struct, frozen=True):
     document: bytes
 
 
+class ReasonBody(msgspec.Struct, frozen=True):
+    """Why an officer said something."""
+
+    reason: str
+
+
 class Decided(msgspec.Struct, frozen=True):
     """The detail of a decision's log entry: outcome and context, so that it can be made again. ``document`` stands
     behind a release."""

@@ -39,6 +39,7 @@ from gateway.service.recalls import Recalls
 from gateway.service.received import inbox_item, received, received_page
 from gateway.service.releases import Releases, Why
 from gateway.service.replays import Replays
+from gateway.service.subjects import Subjects
 from gateway.service.vault import keys_of
 from gateway.wire.ct_json import CtJson
 
@@ -56,6 +57,7 @@ class Desk:
         self.notices = Notices(gateway, releases, self._recalls)
         self._grounds = Grounds(gateway, releases)
         self._emergencies = Emergencies(gateway, releases)
+        self._subjects = Subjects(gateway, releases)
         self._replays = Replays(gateway)
         self._policies = Policies(gateway, self._replays)
 
@@ -126,6 +128,7 @@ class Desk:
             **self.notices.operations(),
             **self._grounds.operations(),
             **self._emergencies.operations(),
+            **self._subjects.operations(),
         }
 
     async def status(self, officer: Officer, params: calls.Empty) -> calls.Status:

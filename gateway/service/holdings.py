@@ -6,7 +6,7 @@ telephone. The rows of the store are the truth; a tally beside them spares count
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -44,7 +44,7 @@ class Holdings:
         reserved = tx.select(ReservationRow, {"partner": holders, "subject": counted_as(tx, subject)})
         others = [row for row in reserved if row.release != release]
         # What came after a release that is reserved already had to answer for itself, and may have had a lift.
-        place = next((row.place for row in reserved if row.release == release), None)
+        place = max((row.place for row in reserved if row.release == release), default=None)
         earlier = [row for row in others if place is None or row.place <= place]
         repeated = now - timedelta(days=settings.repeats.days if settings.repeats else 0)
         # (3)
@@ -111,41 +111,48 @@ class Holdings:
         for tally in _tallies(tx, partner):
             if not _hold(tx, tally, person):
                 tx.put(msgspec.structs.replace(tally, subjects=tally.subjects + 1))
-        if tx.get(ReservationRow, partner, person, release) is None:
+        if tx.get(ReservationRow, partner, subject, release) is None:
             places = (row.place for row in tx.select(ReservationRow, {"partner": holders, "subject": person}))
             place = 1 + max(places, default=0)
-            tx.insert(ReservationRow(partner, person, release, now, origin, tuple(sorted({*members})), place))
+            names = tuple(sorted({*members}))
+            tx.insert(ReservationRow(partner, subject, release, person, now, origin, names, place))
 
     def free(self, tx: Tx, release: str) -> None:
         """Nothing of this leaves any more. Repeatable."""
         for row in tx.select(ReservationRow, {"release": release}):
-            tx.delete(ReservationRow, {"partner": row.partner, "subject": row.subject, "release": release})
+            tx.delete(ReservationRow, {"partner": row.partner, "about": row.about, "release": release})
             for tally in _tallies(tx, row.partner):
                 if not _hold(tx, tally, row.subject):
                     tx.put(msgspec.structs.replace(tally, subjects=tally.subjects - 1))
 
-    def link(self, tx: Tx, subject: str, other: str, now: datetime) -> None:
-        """From now on ``subject`` is counted as ``other``: they are one person. What is held of both is held of one.
-
-        Who may say so is the caller's question. Repeatable. Reads every reservation: a merge is rare.
-        """
-        source, target = counted_as(tx, subject), counted_as(tx, other)
-        if source == target:
-            return
-        earlier = tx.select(SubjectLinkRow, {"counted_as": source})
-        tx.put(SubjectLinkRow(source, target, now))
-        tx.put(*(msgspec.structs.replace(link, counted_as=target) for link in earlier))
-        moved = tx.select(ReservationRow, {"subject": source})
-        tx.delete(ReservationRow, {"subject": source})
-        tx.put(*(msgspec.structs.replace(row, subject=target) for row in moved))
-        for tally in tx.select(TallyRow):
-            tx.put(_recounted(tx, tuple(tally.holders.split())))
+    def regroup(self, tx: Tx, persons: Sequence[Collection[str]], now: datetime) -> None:
+        """From now on each of these sets of subjects is one person, and no two of the sets are the same. The holdings
+        of each are recounted from what was disclosed of its own subjects. Repeatable; as rare as `link`."""
+        for subjects in persons:
+            known = {link.counted_as for link in tx.select(SubjectLinkRow, {"subject": tuple(subjects)})}
+            person = min(known & {*subjects} or subjects)
+            for subject in subjects:
+                tx.delete(SubjectLinkRow, {"subject": subject})
+                if subject != person:
+                    tx.insert(SubjectLinkRow(subject, person, now))
+            _count_as(tx, tx.select(ReservationRow, {"about": tuple(subjects)}), person)
+        _recount(tx)
 
 
 def counted_as(tx: ReadTx, subject: str) -> str:
     """As whom a subject is counted: itself, unless it is known to be one with another."""
     link = tx.get(SubjectLinkRow, subject)
     return subject if link is None else link.counted_as
+
+
+def one_with(tx: ReadTx, subject: str) -> tuple[str, ...]:
+    """Every subject known to be this person, itself among them."""
+    person = counted_as(tx, subject)
+    return (person, *(link.subject for link in tx.select(SubjectLinkRow, {"counted_as": person})))
+
+
+def _count_as(tx: Tx, rows: Iterable[ReservationRow], person: str) -> None:
+    tx.put(*(msgspec.structs.replace(row, subject=person) for row in rows))
 
 
 # --- tallies ---------------------------------------------------------------------------------------------------------
@@ -164,6 +171,11 @@ def _tallies(tx: ReadTx, partner: str) -> list[TallyRow]:
 def _hold(tx: ReadTx, tally: TallyRow, subject: str) -> bool:
     where = {"partner": tuple(tally.holders.split()), "subject": subject}
     return bool(tx.select(ReservationRow, where, limit=1))
+
+
+def _recount(tx: Tx) -> None:
+    for tally in tx.select(TallyRow):
+        tx.put(_recounted(tx, tuple(tally.holders.split())))
 
 
 def _recounted(tx: ReadTx, holders: tuple[str, ...]) -> TallyRow:

@@ -36,7 +36,7 @@ from gateway.service.asked import Asked
 from gateway.service.contents import Decided, RecordBody, ReleaseBody
 from gateway.service.context import Gateway
 from gateway.service.grounds import in_force
-from gateway.service.holdings import Holdings, Origin
+from gateway.service.holdings import Holdings, Origin, one_with
 from gateway.service.invoked import PRIORITY, invoke, overdue, stopped
 from gateway.service.signatures import endorsed, keep
 from gateway.service.slots import enqueue
@@ -152,7 +152,7 @@ class Releases:
     ) -> Context:
         """Everything the rules may ask about, as the store and directory have it inside this transaction."""
         directory, config = self._g.directory, self._g.config
-        embargoes = tx.select(EmbargoRow, {"subject": subject, "lifted_at": None}, limit=1)
+        embargoes = tx.select(EmbargoRow, {"subject": one_with(tx, subject), "lifted_at": None}, limit=1)
         grounds = in_force(tx, subject, partner, why.purpose, now)
         return Context(
             record=record,

@@ -115,6 +115,8 @@ class Sides:
         if words[0] == "disclose":
             self.printed["RELEASE"] = found["releases"][0]["release"]
             self.printed["MESSAGE"] = found["releases"][0]["message_id"]
+        if words[0] == "subject" and "id" in found:
+            self.printed["PROPOSAL"] = found["id"]
         if words[0] == "ground" and "sha256" in found:
             self.printed["GROUND"] = found["id"]
         if words[0] == "recall":

@@ -25,7 +25,7 @@ from gateway.policy.facts.release import REPEAT
 from gateway.ports import Tx
 from gateway.service import calls
 from gateway.service.context import Gateway
-from gateway.service.holdings import Holdings
+from gateway.service.holdings import Holdings, one_with
 from tests.service.founding import SETTINGS, Founded, sign_agreement, terms
 from tests.service.world import BASIS, BE, CLEAN, FR, KIND, NOW, PURPOSE, SERIES, Side, World
 
@@ -239,17 +239,22 @@ async def test_merged_persons_are_one(world: World) -> None:
     holdings, now = Holdings(be.gateway), world.clock.now()
     assert tallies(be) == {FR: 2, DE: 1}
     for _ in range(2):  # repeatable
-        await be.store.write(lambda tx: holdings.link(tx, first, second, now))
+        await be.store.write(lambda tx: holdings.regroup(tx, [{first, second}], now))
     assert tallies(be) == {FR: 1, DE: 1}
     for subject in (first, second):
         held = await be.store.read(lambda tx, subject=subject: holdings.held(tx, FR, subject, now))  # type: ignore[misc]
         assert (held.total, held.subject_ever, held.disclosures) == (1, True, 2)
         assert held.members == {"names", "sex"}
     await be.disclose(CLEAN[0])
-    assert {row.subject for row in be.rows(ReservationRow)} == {second}
-    await be.store.write(lambda tx: holdings.link(tx, second, "subject-3", now))
-    assert {row.counted_as for row in be.rows(SubjectLinkRow)} == {"subject-3"}
+    assert len({row.subject for row in be.rows(ReservationRow)}) == 1
+    await be.store.write(lambda tx: holdings.regroup(tx, [{first, second, "subject-3"}], now))
+    assert len({row.counted_as for row in be.rows(SubjectLinkRow)}) == 1
     assert tallies(be) == {FR: 1, DE: 1}
+    await be.store.write(lambda tx: holdings.regroup(tx, [{first}, {second, "subject-3"}], now))
+    assert tallies(be) == {FR: 2, DE: 1}
+    assert {(row.about, row.subject == second) for row in be.rows(ReservationRow)} >= {(first, False)}
+    held = await be.store.read(lambda tx: holdings.held(tx, FR, second, now))
+    assert (held.total, held.disclosures, held.members) == (2, 1, frozenset({"sex"}))
 
 
 # --- with the release ------------------------------------------------------------------------------------------------
@@ -332,7 +337,7 @@ class Step(NamedTuple):
 
 steps = st.builds(
     Step,
-    st.sampled_from(["reserve", "reserve", "reserve", "free", "link", "regroup"]),
+    st.sampled_from(["reserve", "reserve", "reserve", "free", "link", "link", "split", "regroup"]),
     st.sampled_from(PARTNERS),
     st.sampled_from(SUBJECTS),
     st.sampled_from(RELEASES),
@@ -366,7 +371,10 @@ class Counting:
             case "free":
                 holdings.free(tx, step.release)
             case "link":
-                holdings.link(tx, step.subject, SUBJECTS[step.days % len(SUBJECTS)], at)
+                other = SUBJECTS[step.days % len(SUBJECTS)]
+                holdings.regroup(tx, [{*one_with(tx, step.subject), *one_with(tx, other)}], at)
+            case "split":
+                holdings.regroup(tx, [{subject} for subject in one_with(tx, step.subject)], at)
             case "regroup":
                 self.grouped(step.days)
 
@@ -427,7 +435,7 @@ def assert_told(tx: Tx, held: Held, holders: tuple[str, ...], subject: str) -> N
     assert held.members == {member for row in of_person for member in row.members}
     recent = [row for row in rows if row.at >= NOW - timedelta(days=30)]
     assert held.disclosures == sum(
-        row.subject == person and (not places or row.place <= places[0]) for row in recent
+        row.subject == person and (not places or row.place <= max(places)) for row in recent
     )
     after = len({row.subject for row in recent} | {person})
     told_after = held.records + (not held.subject_held)

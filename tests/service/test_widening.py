@@ -19,7 +19,7 @@ from adapters.records.synthetic import extract
 from gateway.cli import app
 from gateway.flow.change import canonical
 from gateway.model.officer import Officer
-from gateway.model.rows import GroundRow, OutboxRow
+from gateway.model.rows import OutboxRow
 from gateway.policy.context import Settings
 from gateway.service import calls
 from gateway.service.desk_api import DeskApi
@@ -30,6 +30,7 @@ from gateway.service.provision import new_officer_key, shipped_policy
 from gateway.service.refusals import Refusals
 from tests.service.commandline import Line
 from tests.service.founding import sign_agreement, terms
+from tests.service.test_confirmations import CONFIRMED
 from tests.service.world import BASIS, CLEAN, FR, KIND, PURPOSE, SERIES, World
 
 Class = Literal["reads", "narrows", "widens", "four-eyes", "local"]
@@ -71,6 +72,11 @@ COMMANDS: dict[str, tuple[Class, str]] = {
     "ground withdraw": ("narrows", "nothing that names it leaves any more"),
     "ground show": ("reads", "within need to know, logged"),
     "ground list": ("reads", "organisations and days"),
+    "subject link": ("narrows", "two count as one, once another has confirmed it"),
+    "subject split": ("widens", "what counted as one counts apart"),
+    "subject confirm": ("widens", "the second person of every link and split"),
+    "subject reject": ("narrows", "a proposal ends"),
+    "subject list": ("reads", "handles"),
     "inbox list": ("reads", "no content"),
     "inbox show": ("reads", "within clearance and need to know, logged"),
     "inbox recall": ("narrows", "what we answer a partner's recall with; done is not shown any more"),
@@ -186,6 +192,12 @@ OPERATIONS: dict[str, tuple[Class, str]] = {
     "grounds/withdraw": ("narrows", "nothing that names it leaves any more"),
     "grounds/show": ("reads", "within need to know, logged"),
     "grounds/list": ("reads", "organisations and days"),
+    "subjects/link": ("narrows", "the first of two persons; alone it changes nothing"),
+    "subjects/split": ("widens", "the first of two persons; alone it changes nothing"),
+    "subjects/confirm": ("widens", "the second of two persons"),
+    "subjects/reject": ("narrows", "a proposal ends"),
+    "subjects/show": ("reads", "within need to know, logged"),
+    "subjects/list": ("reads", "handles"),
     "changes/before": ("reads", "the document that a change would replace"),
     "policy/explain": ("reads", "a rule in words"),
     "policy/decided": ("reads", "a decision of the log, within need to know, logged"),
@@ -333,39 +345,14 @@ WIDENING: dict[str, dict[str, Words]] = {
     },
 }
 
-_UNTIL = ("--to", FR, "--until", "2099-12-31")
-
-
-async def _ground_consent(line: Line) -> list[object]:
-    return ["ground", "consent", CLEAN[0], "--from", "nld.aivd-demo", *_UNTIL, "--purpose", PURPOSE,
-            "--by", "desk 3"]  # fmt: skip
-
-
-async def _ground_authorisation(line: Line) -> list[object]:
-    file = line.file("authority", b"a synthetic magistrate")
-    return ["ground", "authorisation", CLEAN[0], *_UNTIL, "--authority", "invented", "--reference", "1",
-            "--file", file]  # fmt: skip
-
-
-async def _ground_derogation(line: Line) -> list[object]:
-    return ["ground", "derogation", CLEAN[0], *_UNTIL, "--justification", "invented", "--data", "/threat"]
-
-
-#: What an approver confirms, rather than a second security officer.
-CONFIRMED: dict[str, Words] = {
-    "ground consent": _ground_consent,
-    "ground authorisation": _ground_authorisation,
-    "ground derogation": _ground_derogation,
-}
-
 #: Widening rows that are the second half of the others, tried with each of them.
-SECOND_HALF = {"change approve", "ground confirm"}
+SECOND_HALF = {"change approve", "ground confirm", "subject confirm"}
 
 
 def test_every_widening_row_is_tried() -> None:
     """A row that widens without a try fails here."""
     rows = {name for name, (kind, _) in COMMANDS.items() if kind == "widens"}
-    assert rows == WIDENING.keys() | CONFIRMED.keys() | SECOND_HALF
+    assert rows == WIDENING.keys() | CONFIRMED | SECOND_HALF
 
 
 @pytest.mark.parametrize(
@@ -391,25 +378,6 @@ async def test_it_takes_two_persons(line: Line, command: str, what: str) -> None
         assert after[0] != before[0]
     await line.world.be.boot()
     assert line.state()[1:] == after[1:]
-
-
-@pytest.mark.parametrize("command", CONFIRMED)
-async def test_a_ground_takes_two_persons(line: Line, command: str) -> None:
-    """One officer's word is of no effect; nor does the same person's second key confirm it, nor an operator, nor
-    somebody who may not approve. An approver's word puts it in force; one person's takes it away."""
-    be = line.world.be
-    code, recorded = await line.run(FIRST, *await CONFIRMED[command](line))
-    assert (code, recorded["state"]) == (0, "recorded")
-    for officer in (*WRONG, "be-anna-and-operator", "be-only-operator", "be-only-requester"):
-        code, refused = await line.run(officer, "ground", "confirm", recorded["id"], "--yes")
-        assert (code, "error" in refused) == (2, True), officer
-        assert [row.state for row in be.rows(GroundRow)] == ["recorded"]
-    code, done = await line.run(SECOND, "ground", "confirm", recorded["id"], "--yes")
-    assert (code, done["state"]) == (0, "in-force")
-    assert (await line.run("be-only-requester", "ground", "withdraw", recorded["id"], "--reason", "x"))[
-        0
-    ] == 0
-    assert [row.state for row in be.rows(GroundRow)] == ["withdrawn"]
 
 
 # --- what narrows takes one ------------------------------------------------------------------------------------------

@@ -1,0 +1,102 @@
+"""The tables of the logs, and of housekeeping: what proves, and what keeps the house."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Index, Table
+
+from adapters.stores.columns import blob as _blob
+from adapters.stores.columns import instant as _instant
+from adapters.stores.columns import integer as _integer
+from adapters.stores.columns import narrow as _narrow
+from adapters.stores.columns import text as _text
+from adapters.stores.columns import wide as _wide
+from gateway.model import rows
+
+# --- audit -----------------------------------------------------------------------------------------------------------
+
+_logs = _narrow(
+    "logs",
+    _text("origin", key=True),
+    _integer("size"),
+)
+
+_entries = _wide(
+    "entries",
+    _text("origin", key=True),
+    _integer("position", key=True),
+    _blob("entry"),
+)
+
+_entry_bodies = _narrow(
+    "entry_bodies",
+    _text("origin", key=True),
+    _integer("position", key=True),
+    _text("body"),
+)
+
+_tiles = _wide(
+    "tiles",
+    _text("origin", key=True),
+    _integer("level", key=True),
+    _integer("position", key=True),
+    _blob("hashes"),
+)
+
+_checkpoints = _wide(
+    "checkpoints",
+    _text("origin", key=True),
+    _integer("size", key=True),
+    _blob("note"),
+    _instant("at"),
+)
+
+# Named apart from `checkpoints`: these are heads that partners signed. The primary key is the index by origin.
+_held = _wide(
+    "held_checkpoints",
+    _text("origin", key=True),
+    _integer("size", key=True),
+    _blob("note"),
+    _instant("at"),
+)
+
+# --- housekeeping ----------------------------------------------------------------------------------------------------
+
+_nonces = _narrow(
+    "nonces",
+    _text("nonce", key=True),
+    _instant("until"),
+)
+Index("nonces_by_until", _nonces.c.until)
+
+_idempotency = _narrow(
+    "idempotency",
+    _text("key", key=True),
+    _text("officer", key=True),
+    _text("op"),
+    _text("params"),
+    _text("key_id"),
+    _text("body"),
+    _instant("at"),
+)
+Index("idempotency_by_time", _idempotency.c.at)
+
+_meta = _narrow(
+    "meta",
+    _text("name", key=True),
+    _text("value"),
+)
+
+#: Where each row type is kept.
+BOOKS: Final[dict[type[rows.Row], Table]] = {
+    rows.LogRow: _logs,
+    rows.EntryRow: _entries,
+    rows.EntryBodyRow: _entry_bodies,
+    rows.TileRow: _tiles,
+    rows.CheckpointRow: _checkpoints,
+    rows.HeldRow: _held,
+    rows.NonceRow: _nonces,
+    rows.IdempotencyRow: _idempotency,
+    rows.MetaRow: _meta,
+}

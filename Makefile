@@ -38,7 +38,7 @@ check: $(VENV)/.done               ## style, types, import contracts, house rule
 	$(PY) docs/policy_table.py --check
 	$(PY) -m pytest -q tests/architecture/test_house_rules.py tests/architecture/test_dependencies.py
 
-bench: $(VENV)/.done               ## messages per second on this machine
+bench: $(VENV)/.done               ## messages per second on this machine; ARGS='--against cedarpy': decisions
 	$(BIN)/ecluse bench $(ARGS)
 
 crash: $(VENV)/.done               ## kill the gateway at KILLS random instants and look for what was lost

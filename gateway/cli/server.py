@@ -108,20 +108,25 @@ def demo(
 @commands.command("bench")
 def bench(
     messages: Annotated[int, typer.Option("--messages", help="Queued in each round.")] = 500,
-    rounds: Annotated[int, typer.Option("--rounds", help="Interleaved; medians are printed.")] = 3,
+    rounds: Annotated[int, typer.Option("--rounds", help="Interleaved; medians are printed.")] = 5,
     against: Annotated[
-        str, typer.Option("--against", help="A peer to measure beside; none is known yet.")
+        str, typer.Option("--against", help="Decide beside a peer instead: cedarpy (extra `bench`).")
     ] = "",
+    cases: Annotated[int, typer.Option("--cases", help="With --against: decided by both.")] = 10_000,
     json_out: Json = False,
 ) -> None:
-    """Measure two gateways on loopback beside this machine's disk and the floor of one message."""
+    """Measure two gateways beside the disk and the floor of one message, or our decisions beside a peer's."""
 
     def run() -> Answer:
+        if against:
+            from gateway.cli.bench.decisions import measured_against
+
+            return measured_against(against, cases, rounds)
         from gateway.cli.bench import bench as measure
         from gateway.service.app import configure_logging
 
         configure_logging()
-        return measure(messages, rounds, against)
+        return measure(messages, rounds)
 
     answer(json_out, run)
 

@@ -57,23 +57,25 @@ def pointer_token(member: str) -> str:
     return member.replace("~", "~0").replace("/", "~1")
 
 
+def items_of(record: CanonicalRecord, kind: RecordKind) -> Iterator[tuple[str, str, Any]]:
+    """Member (as a token), pointer and value of every field, in the order of its content; a list yields its items."""
+    for member, value in record.content.items():
+        token = pointer_token(member)
+        if member in kind.lists and isinstance(value, list):
+            for index, item in enumerate(value):
+                yield token, f"/{token}/{index}", item
+        else:
+            yield token, f"/{token}", value
+
+
 def fields_of(record: CanonicalRecord, kind: RecordKind) -> Iterator[LabelledField]:
     """Every field of the record, in the order of its content; a list yields one field an item."""
     labels = {entry.pointer: entry for entry in record.labels}
-    for member, value in record.content.items():
-        whole = f"/{pointer_token(member)}"
-        items = (
-            [(f"{whole}/{index}", item) for index, item in enumerate(value)]
-            if member in kind.lists and isinstance(value, list)
-            else [(whole, value)]
-        )
-        for pointer, item in items:
-            found = labels.get(pointer)
+    for _, pointer, item in items_of(record, kind):
+        found = labels.get(pointer)
+        if found is None:
+            yield LabelledField(pointer, item, kind.spec(pointer), None, "", ())
+        else:
             yield LabelledField(
-                pointer=pointer,
-                value=item,
-                spec=kind.spec(pointer),
-                label=found.label if found else None,
-                originator=found.originator if found else "",
-                consent=found.consent if found else (),
+                pointer, item, kind.spec(pointer), found.label, found.originator, found.consent
             )

@@ -9,31 +9,47 @@ is denied and the field rules that withheld it are the reasons: a release list e
 ``label.releasable``.
 """
 
+from collections.abc import Sequence
+from enum import Enum
+from typing import Literal
+
 import msgspec
 
 from gateway.model.decision import Decision, Effect, FieldOutcome, Reason, Redact
 from gateway.model.record import LabelledField, fields_of
 from gateway.policy.context import Context
-from gateway.policy.expr import FactUnreadable, Reading
+from gateway.policy.expr import Const, FactUnreadable, Reading
+from gateway.policy.facts.declare import FIELD, SPEC
 from gateway.policy.rules import CompiledRule, Policy, Rule
 
-#: The reason when no rule of the policy even speaks of the matter: silence denies.
-SILENCE = Reason(
-    rule="default.deny",
+#: The rule when no rule of the policy even speaks of the matter: silence denies.
+SILENCE = Rule(
+    id="default.deny",
     version=1,
-    effect="DENY",
+    scope="release",
     source_kind="house",
     article="release policy: no permit denies",
+    applies=Const(True),
+    condition=Const(True),
+    effect="DENY",
     message_id="default.deny",
 )
+
+#: A rule that spoke, how, and the fact at fault where it could not be told.
+Said = tuple[Rule, Effect, str]
 
 
 class Verdict(msgspec.Struct, frozen=True):
     """What the rules of one scope say together. ``overruled``: a rule denied, rather than none permitting."""
 
     effect: Effect
-    reasons: tuple[Reason, ...]
+    said: tuple[Said, ...]  # by the rules that decided; one at least
+    pointer: str
     overruled: bool = False
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        return tuple(_reason(*said, self.pointer) for said in self.said)
 
 
 def decide(policy: Policy, ctx: Context) -> Decision:
@@ -53,25 +69,29 @@ def decide(policy: Policy, ctx: Context) -> Decision:
     }
     left = tuple(field for field in fields if verdicts[field.pointer].effect != "DENY")
     # (2)
-    release = judge(policy.release_rules, Reading(_after(ctx, left)))
+    release = judge(policy.release_rules, reading.after(_after(ctx, left)))
     # (3)
+    reasons = release.reasons
+    effect = release.effect
     if not release.overruled and (lost := _lost(fields, left, ctx.kind.required)):
         first: dict[str, Reason] = {}  # one reason a rule, at the first field it withheld
         for reason in (reason for field in lost for reason in verdicts[field.pointer].reasons):
             first.setdefault(reason.rule, reason)
-        release = Verdict("DENY", tuple(first.values()))
+        effect, reasons = "DENY", tuple(first.values())
     # (4)
-    if release.effect == "DENY":
-        stopped = Verdict("DENY", release.reasons)
-        verdicts = {name: each if each.effect == "DENY" else stopped for name, each in verdicts.items()}
+    if effect == "DENY":
+        stopped = reasons[0]
+        outcomes = tuple(
+            _outcome(pointer, verdict) if verdict.effect == "DENY" else _stopped(pointer, stopped)
+            for pointer, verdict in verdicts.items()
+        )
+        return Decision("DENY", reasons, outcomes, ())
     outcomes = tuple(_outcome(pointer, verdict) for pointer, verdict in verdicts.items())
-    if release.effect == "DENY":
-        return Decision("DENY", release.reasons, outcomes, ())
     reviews = [verdict for verdict in (release, *verdicts.values()) if verdict.effect == "REVIEW"]
     if reviews:
         return Decision("REVIEW", tuple(reason for each in reviews for reason in each.reasons), outcomes, ())
     withheld = tuple(Redact(outcome.pointer) for outcome in outcomes if outcome.outcome == "withheld")
-    return Decision("PERMIT", release.reasons, outcomes, withheld)
+    return Decision("PERMIT", reasons, outcomes, withheld)
 
 
 def judge(rules: tuple[CompiledRule, ...], reading: Reading, pointer: str = "") -> Verdict:
@@ -80,45 +100,76 @@ def judge(rules: tuple[CompiledRule, ...], reading: Reading, pointer: str = "") 
     A rule that cannot be told denies, with the fact at fault as ``error``; a PERMIT rule that cannot be told permits
     nothing. The rules that could have permitted are the reasons when none did.
     """
-    denying: list[Reason] = []
-    reviewing: list[Reason] = []
-    permitting: list[Reason] = []
-    silent: list[Reason] = []
-    for each in rules:
-        effect = each.rule.effect
-        permits = effect == "PERMIT"
-        answer = _ask(each, reading)
-        if answer is None:
-            continue
-        if isinstance(answer, FactUnreadable):
-            (silent if permits else denying).append(_reason(each.rule, "DENY", pointer, answer.fact))
-        elif answer:
-            into = permitting if permits else denying if effect == "DENY" else reviewing
-            into.append(_reason(each.rule, effect, pointer))
-        elif permits:
-            silent.append(_reason(each.rule, "DENY", pointer))
+    denying: list[Said] = []
+    reviewing: list[Said] = []
+    permitting: list[Said] = []
+    silent: list[Said] = []
+    for each, answer in _settled(rules, reading):
+        rule = each.rule
+        effect = rule.effect
+        if answer is True:
+            into = permitting if effect == "PERMIT" else denying if effect == "DENY" else reviewing
+            into.append((rule, effect, ""))
+        else:
+            error = answer.fact if isinstance(answer, FactUnreadable) else ""
+            (silent if effect == "PERMIT" else denying).append((rule, "DENY", error))
     if denying:
-        return Verdict("DENY", tuple(denying), overruled=True)
+        return Verdict("DENY", tuple(denying), pointer, overruled=True)
     if not permitting:
-        return Verdict("DENY", tuple(silent) or (msgspec.structs.replace(SILENCE, pointer=pointer),))
+        return Verdict("DENY", tuple(silent) or ((SILENCE, "DENY", ""),), pointer)
     if reviewing:
-        return Verdict("REVIEW", tuple(reviewing))
-    return Verdict("PERMIT", tuple(permitting))
+        return Verdict("REVIEW", tuple(reviewing), pointer)
+    return Verdict("PERMIT", tuple(permitting), pointer)
 
 
-def _ask(each: CompiledRule, reading: Reading) -> bool | FactUnreadable | None:
-    """The rule's answer over this reading; worked out once for all fields marked alike when it sees no more of them."""
-    kept, name = reading.of_mark, each.rule.id
-    if each.of_mark and name in kept:
-        return kept[name]
-    answer: bool | FactUnreadable | None
-    try:
-        answer = bool(each.condition(reading)) if each.applies(reading) else None
-    except FactUnreadable as unreadable:
-        answer = unreadable
-    if each.of_mark:
-        kept[name] = answer
-    return answer
+class _Open(Enum):
+    """The question to a rule that is still to be answered."""
+
+    APPLIES = "whether it applies"
+    CONDITION = "it applies; whether its condition holds"
+
+
+#: A rule, and its answer so far: a truth, the fact at fault, or the question that is open. What does not apply, and a
+#: DENY or REVIEW rule whose condition does not hold, says nothing and is left out.
+_Asked = tuple[CompiledRule, bool | FactUnreadable | _Open]
+
+
+def _settled(rules: tuple[CompiledRule, ...], reading: Reading, place: int = FIELD) -> Sequence[_Asked]:
+    """Rules with their answers, in order, as far as they can be told from this place.
+
+    What was told from a place is kept there: a rule is asked once for all fields that look alike to it. What it has to
+    say of no field of a specification, whatever the world, is kept with the rule.
+    """
+    look = reading.looks[place]
+    if look.asked is not None and look.asked[0] is rules:
+        kept: Sequence[_Asked] = look.asked[1]
+        return kept
+    settled: list[_Asked] = []
+    spec = look.field.spec if place == SPEC and look.field else None
+    applies, condition = _Open.APPLIES, _Open.CONDITION
+    for asked in _settled(rules, reading, place - 1) if place else [(each, applies) for each in rules]:
+        each, answer = asked
+        if spec is not None and spec in each.silent:
+            continue
+        try:
+            if answer is applies and each.applies_sees <= place:
+                if not each.applies(reading):
+                    if spec is not None and each.of_kind[0]:
+                        each.silent.add(spec)
+                    continue
+                asked = each, (answer := condition)
+            if answer is condition and each.condition_sees <= place:
+                answer = bool(each.condition(reading))
+                if not answer and each.rule.effect != "PERMIT":
+                    if spec is not None and each.of_kind[1]:
+                        each.silent.add(spec)
+                    continue
+                asked = each, answer
+        except FactUnreadable as unreadable:
+            asked = each, unreadable
+        settled.append(asked)
+    look.asked = rules, settled
+    return settled
 
 
 def _after(ctx: Context, left: tuple[LabelledField, ...]) -> Context:
@@ -129,16 +180,16 @@ def _lost(
     fields: tuple[LabelledField, ...], left: tuple[LabelledField, ...], required: frozenset[str]
 ) -> tuple[LabelledField, ...]:
     """Fields whose loss leaves no record of this kind: of required members gone, else all when nothing is left."""
-    kept = {_member(field) for field in left}
-    lost = tuple(field for field in fields if _member(field) in required - kept)
+    missing = required - {_member(field) for field in left}
+    lost = tuple(field for field in fields if _member(field) in missing) if missing else ()
     return lost or (fields if not left else ())
 
 
 def _member(field: LabelledField) -> str:
-    return field.pointer.split("/")[1]
+    return field.pointer.split("/", 2)[1]
 
 
-def _reason(rule: Rule, effect: Effect, pointer: str, error: str = "") -> Reason:
+def _reason(rule: Rule, effect: Effect, error: str, pointer: str) -> Reason:
     return Reason(
         rule=rule.id,
         version=rule.version,
@@ -152,12 +203,11 @@ def _reason(rule: Rule, effect: Effect, pointer: str, error: str = "") -> Reason
 
 
 def _outcome(pointer: str, verdict: Verdict) -> FieldOutcome:
-    reason = verdict.reasons[0]
-    return FieldOutcome(
-        pointer=pointer,
-        outcome="released" if verdict.effect == "PERMIT" else "withheld",
-        rule=reason.rule,
-        version=reason.version,
-        source_kind=reason.source_kind,
-        article=reason.article,
-    )
+    rule = verdict.said[0][0]
+    outcome: Literal["released", "withheld"] = "released" if verdict.effect == "PERMIT" else "withheld"
+    return FieldOutcome(pointer, outcome, rule.id, rule.version, rule.source_kind, rule.article)
+
+
+def _stopped(pointer: str, why: Reason) -> FieldOutcome:
+    """The field stays because the release does."""
+    return FieldOutcome(pointer, "withheld", why.rule, why.version, why.source_kind, why.article)

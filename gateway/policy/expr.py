@@ -11,7 +11,7 @@ follows. A tree that names an unknown fact or compares unlike types is refused w
 """
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -20,6 +20,7 @@ from gateway.errors import PolicyInvalid
 from gateway.model.record import LabelledField
 from gateway.policy.context import Context
 from gateway.policy.facts import FactSpec, Scope, Value
+from gateway.policy.facts.declare import FIELD, MARK, NOTHING, SPEC, seen
 
 #: Levels of nesting; a condition that a lawyer must read has three or four.
 MAX_DEPTH = 16
@@ -33,28 +34,40 @@ class FactUnreadable(Exception):
         self.fact = fact
 
 
-#: Whether a rule fires; None where it does not apply, and the fact at fault where that cannot be told.
-Answers = dict[str, bool | FactUnreadable | None]
+class Look:
+    """What was found from one place of looking: of the release, or of all fields that look alike from there."""
+
+    __slots__ = ("asked", "field", "found", "gaps", "within")
+
+    def __init__(self, field: LabelledField | None) -> None:
+        self.field = field  # as a fact sees it from here
+        self.found: dict[str, Value] = {}
+        self.gaps: dict[str, FactUnreadable | None] = {}  # facts without a value: unknown, or at fault
+        self.within: dict[object, Look] = {}  # by what can be told apart from the next place
+        self.asked: Any = None  # what rules have answered; whoever asks them keeps it here
 
 
 class Reading:
     """One look at the world: each fact is computed at most once, so no decision straddles two values of it."""
 
-    def __init__(
-        self, ctx: Context, field: LabelledField | None = None, release: "Reading | None" = None
-    ) -> None:
-        self._ctx, self._field = ctx, field
-        self._marks: dict[object, Answers] = {}
-        self._own: dict[str, Value | FactUnreadable | None] = {}
-        self._shared = self._own if release is None else release._own  # what release facts were found to be
-        #: By rule id, what rules say that see no more of a field than its mark: one answer for all marked alike.
-        self.of_mark: Answers = {}
+    __slots__ = ("_ctx", "found", "looks")
+
+    def __init__(self, ctx: Context, looks: Sequence[Look] = ()) -> None:
+        self._ctx = ctx
+        self.looks = looks or [Look(None) for _ in (NOTHING, MARK, SPEC, FIELD)]  # by what a fact sees
+        self.found = [look.found for look in self.looks]
 
     def of_field(self, field: LabelledField) -> "Reading":
-        """The same look, at one field: release facts are shared, and what is said of its mark."""
-        reading = Reading(self._ctx, field, self)
-        reading.of_mark = self._marks.setdefault((field.label, field.originator, field.consent), {})
-        return reading
+        """The same look, at one field. Shared with other fields: what is seen of the release, and of all alike."""
+        release = self.looks[NOTHING]
+        mark = (field.label, field.originator, field.consent)
+        marked = release.within.get(mark) or release.within.setdefault(mark, Look(seen(field, MARK)))
+        told = marked.within.get(field.spec) or marked.within.setdefault(field.spec, Look(seen(field, SPEC)))
+        return Reading(self._ctx, (release, marked, told, Look(field)))
+
+    def after(self, ctx: Context) -> "Reading":
+        """The same look, at the release after the field rules: only facts of what they left are computed again."""
+        return Reading(ctx, (self.looks[NOTHING], *(Look(None) for _ in (MARK, SPEC, FIELD))))
 
     def value(self, spec: FactSpec) -> Value:
         """The fact's value; raises `FactUnreadable` for a missing or failing one."""
@@ -68,21 +81,24 @@ class Reading:
         return self._read(spec) is not None
 
     def _read(self, spec: FactSpec) -> Value | None:
-        found = self._shared if spec.scope == "release" else self._own
-        if spec.name not in found:
-            found[spec.name] = self._compute(spec)
-        value = found[spec.name]
-        if isinstance(value, FactUnreadable):
-            raise value
-        return value
-
-    def _compute(self, spec: FactSpec) -> Value | FactUnreadable | None:
-        try:
-            value = spec.compute(self._ctx, None if spec.scope == "release" else self._field)
-        except Exception:  # whatever went wrong in a fact, the answer is the same: it cannot be told
-            return FactUnreadable(spec.name)
-        # `type(...) is`, not isinstance: True is no count of 1.
-        return value if value is None or type(value) is spec.type else FactUnreadable(spec.name)
+        look, name = self.looks[spec.sees], spec.name
+        value: Value | None = look.found.get(name)
+        if value is not None:
+            return value
+        if name not in look.gaps:
+            try:
+                value = spec.compute(self._ctx, look.field)
+            except Exception:  # whatever went wrong in a fact, the answer is the same: it cannot be told
+                look.gaps[name] = FactUnreadable(name)
+            else:
+                if value is not None and type(value) is spec.type:  # not isinstance: True is no count of 1
+                    look.found[name] = value
+                    return value
+                look.gaps[name] = None if value is None else FactUnreadable(name)
+        gap = look.gaps[name]
+        if gap is not None:
+            raise gap
+        return None
 
 
 Test = Callable[[Reading], Any]
@@ -261,15 +277,31 @@ def facts_of(node: Node) -> frozenset[str]:
             return frozenset()
 
 
+def sees(node: Node) -> int:
+    """The narrowest place from which the whole tree can be told: what the fact sees that sees most."""
+    match node:
+        case Fact(spec=spec) | Known(spec=spec):
+            return spec.sees
+        case Not(operand=operand):
+            return sees(operand)
+        case All(operands=operands) | Any_(operands=operands):
+            return max(map(sees, operands))
+        case Binary(left=left, right=right):
+            return max(sees(left), sees(right))
+        case _:
+            return NOTHING
+
+
 def compile_condition(node: Node) -> Test:
     """A closure over the tree: called with a `Reading` it answers, or raises `FactUnreadable`."""
     match node:
         case Const(value=value):
             return lambda reading: value
         case Fact(spec=spec):
-            return lambda reading: reading.value(spec)
+            return _reader(spec)
         case Known(spec=spec):
-            return lambda reading: reading.known(spec)
+            place, name = spec.sees, spec.name
+            return lambda reading: name in reading.found[place] or reading.known(spec)
         case Not(operand=operand):
             inner = compile_condition(operand)
             return lambda reading: not inner(reading)
@@ -278,13 +310,29 @@ def compile_condition(node: Node) -> Test:
         case Any_(operands=operands):
             return _until(True, tuple(map(compile_condition, operands)))
         case Binary(left=Fact(spec=spec), right=Const(value=constant)):  # the usual comparison, in one step
-            compare = _APPLY[type(node)]
-            return lambda reading: compare(reading.value(spec), constant)
+            compare, place, name = _APPLY[type(node)], spec.sees, spec.name
+
+            def ask(reading: Reading) -> bool:
+                value = reading.found[place].get(name)
+                return compare(reading.value(spec) if value is None else value, constant)
+
+            return ask
         case Binary(left=left, right=right):
             apply, first, second = _APPLY[type(node)], compile_condition(left), compile_condition(right)
             return lambda reading: apply(first(reading), second(reading))
         case _:
             raise PolicyInvalid("a node of an unknown kind cannot be compiled")
+
+
+def _reader(spec: FactSpec) -> Test:
+    """The fact's value: found before, as most are, or computed now."""
+    place, name = spec.sees, spec.name
+
+    def read(reading: Reading) -> Value:
+        value = reading.found[place].get(name)
+        return reading.value(spec) if value is None else value
+
+    return read
 
 
 def _until(answer: bool, tests: tuple[Test, ...]) -> Test:

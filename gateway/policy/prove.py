@@ -19,7 +19,7 @@ from gateway.errors import PolicyInvalid
 from gateway.policy.context import Settings
 from gateway.policy.decide import judge
 from gateway.policy.expr import FactUnreadable, Node, Reading
-from gateway.policy.facts import FactSpec, Value
+from gateway.policy.facts import Value
 from gateway.policy.invariants import Invariants
 from gateway.policy.rules import Policy, Rule
 from gateway.policy.smt import AFTER, Model, State, Told
@@ -95,15 +95,17 @@ def _finding(
     return Finding(name, state, world)
 
 
-class _Given(Reading):
+class Given(Reading):
     """A look at a world of which every fact was said before."""
 
     def __init__(self, world: Mapping[str, Value | FactUnreadable | None]) -> None:
         super().__init__(cast(Any, None))
-        self._world = world
-
-    def _compute(self, spec: FactSpec) -> Value | FactUnreadable | None:
-        return self._world[spec.name]
+        for look in self.looks:
+            for name, value in world.items():
+                if value is None or isinstance(value, FactUnreadable):
+                    look.gaps[name] = value
+                else:
+                    look.found[name] = value
 
 
 def leaves_in(policy: Policy, world: Iterable[Told]) -> bool:
@@ -112,6 +114,6 @@ def leaves_in(policy: Policy, world: Iterable[Told]) -> bool:
     for told in world:
         value = frozenset(told.value) if isinstance(told.value, tuple) else told.value
         given[told.fact] = FactUnreadable(told.fact) if told.state == "unreadable" else value
-    field = judge(policy.field_rules, _Given({**given, **dict.fromkeys(AFTER)}))
-    release = judge(policy.release_rules, _Given(given))
+    field = judge(policy.field_rules, Given({**given, **dict.fromkeys(AFTER)}))
+    release = judge(policy.release_rules, Given(given))
     return field.effect == release.effect == "PERMIT"

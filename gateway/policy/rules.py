@@ -15,9 +15,11 @@ import rfc8785
 
 from gateway.errors import PolicyInvalid
 from gateway.model.decision import Effect, SourceKind
+from gateway.model.kind import FieldSpec
 from gateway.policy.document import read_json
-from gateway.policy.expr import Node, Test, compile_condition, facts_of, parse_condition
+from gateway.policy.expr import Node, Test, compile_condition, facts_of, parse_condition, sees
 from gateway.policy.facts import FACTS, FactSpec, Scope
+from gateway.policy.facts.declare import SPEC
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -35,12 +37,17 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 class CompiledRule(msgspec.Struct, frozen=True):
-    """A rule with its two questions as closures."""
+    """A rule with its two questions as closures, and what must be seen of a field to answer each."""
 
     rule: Rule
     applies: Test
     condition: Test
-    of_mark: bool  # of a field it sees no more than label, originator and consent
+    applies_sees: int
+    condition_sees: int
+    of_kind: tuple[bool, bool]  # whether it applies, and whether it says anything: a matter of the kind alone
+    silent: set[
+        FieldSpec | None
+    ]  # fields of which it says nothing, by the kind alone, as far as was found out
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -97,10 +104,13 @@ def load_policy(raw: bytes, facts: Mapping[str, FactSpec] = FACTS) -> Policy:
             rule,
             compile_condition(rule.applies),
             compile_condition(rule.condition),
-            all(
-                facts[name].scope == "release" or facts[name].of_mark
-                for name in facts_of(rule.applies) | facts_of(rule.condition)
+            sees(rule.applies),
+            sees(rule.condition),
+            (
+                _of_kind(rule.applies, facts),
+                _of_kind(rule.applies, facts) and _of_kind(rule.condition, facts),
             ),
+            set(),
         )
         for rule in rules
     ]
@@ -111,6 +121,10 @@ def load_policy(raw: bytes, facts: Mapping[str, FactSpec] = FACTS) -> Policy:
         release_rules=tuple(each for each in compiled if each.rule.scope == "release"),
         field_rules=tuple(each for each in compiled if each.rule.scope == "field"),
     )
+
+
+def _of_kind(node: Node, facts: Mapping[str, FactSpec]) -> bool:
+    return all(facts[name].sees == SPEC for name in facts_of(node))
 
 
 def _rule(document: _RuleDocument, facts: Mapping[str, FactSpec]) -> Rule:

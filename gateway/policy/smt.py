@@ -38,7 +38,8 @@ from gateway.policy.expr import (
     Subset,
     facts_of,
 )
-from gateway.policy.facts import FactSpec, Scope, Value
+from gateway.policy.facts import FACTS, FactSpec, Scope, Value
+from gateway.policy.facts.declare import NOTHING
 from gateway.policy.rules import Policy, Rule
 
 #: Steps of the solver for one question, in its own deterministic unit; the shipped questions take some thousandth.
@@ -46,7 +47,7 @@ MAX_STEPS = 200_000_000
 
 #: Facts of what the field rules left: unknown to those rules. The first is the number of fields, counted here.
 PERMITTED = "fields.permitted"
-AFTER = frozenset({PERMITTED, "fields.members", "held.combination_level"})
+AFTER = frozenset(name for name, spec in FACTS.items() if spec.scope == "release" and spec.sees != NOTHING)
 
 #: What the settings say of a recipient kind, as a fact of the partner.
 ROUTE, KIND = "partner.bdc_route", "partner.kind"

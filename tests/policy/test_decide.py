@@ -1,18 +1,21 @@
 """Decisions: what the table cannot show one rule at a time."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 
 from gateway.model.record import fields_of
+from gateway.policy.context import Context
 from gateway.policy.decide import decide, judge
 from gateway.policy.expr import Reading, facts_of
 from gateway.policy.facts import FACTS, FactSpec
+from gateway.policy.facts.declare import MARK, SPEC, seen
 from gateway.policy.rules import Rule, load_policy
 from tests.policy.worlds import (
     FUSION_CENTRE,
+    KIND,
     NOTE,
     NOTE_WORLD,
     POLICY,
@@ -236,11 +239,32 @@ def test_fields_marked_alike_are_judged_as_if_alone() -> None:
         assert judge(POLICY.field_rules, reading.of_field(field), field.pointer) == alone
 
 
-@pytest.mark.parametrize("name", sorted(name for name, spec in FACTS.items() if spec.of_mark))
-def test_a_fact_of_a_mark_sees_no_more_than_the_mark(name: str) -> None:
-    """Two fields of one label, originator and consent, of other pointers, values and kinds, read the same."""
-    ctx = world()
+@pytest.mark.parametrize("name", sorted(name for name, spec in FACTS.items() if spec.sees in (MARK, SPEC)))
+def test_a_fact_sees_no_more_of_a_field_than_it_says(name: str) -> None:
+    """Two fields that differ only in what a fact does not see read the same, asked by itself or in a reading."""
+    ctx, spec = world(), FACTS[name]
     for field in fields_of(ctx.record, ctx.kind):
-        other = msgspec.structs.replace(field, pointer="/other", value={"date": "1990"}, spec=None)
-        spec = FACTS[name]
+        kept = field.spec if spec.sees == SPEC else None
+        other = msgspec.structs.replace(field, pointer="/other", value={"date": "1990"}, spec=kept)
         assert spec.compute(ctx, other) == spec.compute(ctx, field)
+        assert seen(field, spec.sees) == seen(other, spec.sees)
+
+
+@pytest.mark.parametrize("name", sorted(name for name, spec in FACTS.items() if spec.sees == SPEC))
+def test_what_a_kind_says_does_not_hang_on_the_world(name: str) -> None:
+    """A fact of a specification reads no context, and no mark: what a rule says by it alone holds for ever."""
+    spec, nowhere = FACTS[name], cast(Context, None)
+    for field in fields_of(world().record, KIND):
+        bare = msgspec.structs.replace(field, label=None, originator="", consent=())
+        assert spec.compute(nowhere, bare) == spec.compute(world(), field)
+
+
+def test_rules_of_one_policy_say_nothing_for_those_of_another() -> None:
+    """One reading asked by two policies, and one kind of field met first in a world where more is denied."""
+    ctx, few = world({"release.legal_basis": ""}), policy_without("class.X")
+    reading = Reading(ctx)
+    for field in fields_of(ctx.record, ctx.kind):
+        for policy in (POLICY, few, POLICY):
+            alone = judge(policy.field_rules, Reading(ctx).of_field(field), field.pointer)
+            assert judge(policy.field_rules, reading.of_field(field), field.pointer) == alone
+    assert decide(POLICY, world()) == decide(load_policy(json.dumps(policy_document()).encode()), world())

@@ -20,7 +20,7 @@ from gateway.policy.decide import decide
 from gateway.policy.expr import FactUnreadable, Lt, Node, Reading, compile_condition, facts_of
 from gateway.policy.facts import FACTS, Value
 from gateway.policy.invariants import default_invariants, load_invariants
-from gateway.policy.prove import Finding, leaves_in, needed, prove, widening
+from gateway.policy.prove import Finding, Given, leaves_in, needed, prove, widening
 from gateway.policy.rules import Policy, load_policy
 from gateway.policy.smt import PERMITTED, Model, Told
 from tests.policy.test_decision_table import TABLE, near_miss, spoken
@@ -352,17 +352,6 @@ def stands(draw: st.DrawFn) -> dict[str, Value | FactUnreadable | None]:
     return found
 
 
-class Said(Reading):
-    """A look at a world in which everything was said before."""
-
-    def __init__(self, found: Mapping[str, Value | FactUnreadable | None]) -> None:
-        self._found = found
-        super().__init__(None)  # type: ignore[arg-type]
-
-    def _compute(self, spec: Any) -> Value | FactUnreadable | None:
-        return self._found[spec.name]
-
-
 @settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
@@ -378,7 +367,7 @@ def test_each_rule_is_translated_as_it_is_compiled(
         for each in rules:
             answer: bool | None
             try:
-                answer = bool(each.condition(Said(told))) if each.applies(Said(told)) else False
+                answer = bool(each.condition(Given(told))) if each.applies(Given(told)) else False
             except FactUnreadable:
                 answer = None
             fires, erring = MODEL._asked(each.rule, MODEL.others + 1)

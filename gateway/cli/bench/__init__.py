@@ -1,5 +1,7 @@
 """`ecluse bench`: this machine's disk, the floor of one message, and two gateways, measured side by side.
 
+With ``--against`` a peer decides beside us instead: `gateway.cli.bench.decisions`.
+
 One run, interleaved rounds, medians. Ratios are printed only when everything that was sent is proven to have arrived
 once, under verified receipts, durably, over TLS 1.3 with client certificates. Loopback only; a temporary folder.
 """
@@ -74,10 +76,8 @@ class Rounds:
     listener: Listener = field(default_factory=lambda: Listener("", "", ""))
 
 
-def bench(messages: int, rounds: int, against: str) -> Answer:
-    """Measure; exit code 1 when a guard does not hold. Raises `RequestInvalid` for a peer or a size unknown here."""
-    if against:
-        raise RequestInvalid("there is no such peer to measure against", diagnostic={"field": "against"})
+def bench(messages: int, rounds: int) -> Answer:
+    """Measure; exit code 1 when a guard does not hold. Raises `RequestInvalid` for a size unknown here."""
     if not (0 < messages <= MOST_MESSAGES and 0 < rounds <= MOST_ROUNDS):
         raise RequestInvalid(
             "a run takes 1 to 5000 messages and 1 to 20 rounds", diagnostic={"field": "messages, rounds"}

@@ -19,6 +19,11 @@ Value = bool | int | str | frozenset[str]
 ZONE_SKEW = timedelta(days=1)
 
 
+#: What a fact sees, each more than the one before: no field; the mark of one (label, originator, consent); that and
+#: what the kind says of it; the field itself. What it answers holds for every field that looks alike from there.
+NOTHING, MARK, SPEC, FIELD = range(4)
+
+
 class FactSpec(msgspec.Struct, frozen=True):
     """A fact: its name, what it reads, the exact type of its values, and its function."""
 
@@ -26,7 +31,7 @@ class FactSpec(msgspec.Struct, frozen=True):
     scope: Scope
     type: type
     compute: Callable[[Context, LabelledField | None], Value | None]
-    of_mark: bool = False  # of a field it sees the label, originator and consent, and nothing else
+    sees: int = FIELD  # a release fact that is no `NOTHING` changes with what the field rules left
 
 
 DECLARED: dict[str, FactSpec] = {}
@@ -42,38 +47,39 @@ def _register(spec: FactSpec) -> None:
     DECLARED[spec.name] = spec
 
 
-def fact(name: str, of: type[V]) -> Callable[[ReleaseFact[V]], ReleaseFact[V]]:
-    """Declare a release fact."""
+def fact(name: str, of: type[V], *, after: bool = False) -> Callable[[ReleaseFact[V]], ReleaseFact[V]]:
+    """Declare a release fact; with ``after``, one of what the field rules left, and unknown before they ran."""
 
     def declare(function: ReleaseFact[V]) -> ReleaseFact[V]:
-        _register(FactSpec(name, "release", of, lambda ctx, _: function(ctx)))
+        sees = FIELD if after else NOTHING
+        _register(FactSpec(name, "release", of, lambda ctx, _: function(ctx), sees))
         return function
 
     return declare
 
 
-def field_fact(name: str, of: type[V], *, of_mark: bool = False) -> Callable[[FieldFact[V]], FieldFact[V]]:
+def field_fact(name: str, of: type[V], *, sees: int = FIELD) -> Callable[[FieldFact[V]], FieldFact[V]]:
     """Declare a field fact. Read where there is no field, it fails, and so denies.
 
-    With ``of_mark`` it is given the field without pointer, value and specification (`marked`): what it says then holds
-    for every field that is marked alike.
+    It is given no more of a field than it ``sees`` (`seen`).
     """
 
     def declare(function: FieldFact[V]) -> FieldFact[V]:
         def compute(ctx: Context, field: LabelledField | None) -> Value | None:
             if field is None:
                 raise LookupError(name)
-            return function(ctx, marked(field) if of_mark else field)
+            return function(ctx, field)
 
-        _register(FactSpec(name, "field", of, compute, of_mark))
+        _register(FactSpec(name, "field", of, compute, sees))
         return function
 
     return declare
 
 
-def marked(field: LabelledField) -> LabelledField:
-    """The field as a fact of its mark sees it."""
-    return LabelledField("", None, None, field.label, field.originator, field.consent)
+def seen(field: LabelledField, sees: int) -> LabelledField:
+    """The field as a fact sees it that sees its mark, or its mark and its specification."""
+    spec = field.spec if sees == SPEC else None
+    return LabelledField("", None, spec, field.label, field.originator, field.consent)
 
 
 # --- shared readings -------------------------------------------------------------------------------------------------

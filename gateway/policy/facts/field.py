@@ -3,48 +3,48 @@
 from gateway.model.label import nation_of
 from gateway.model.record import LabelledField
 from gateway.policy.context import Context
-from gateway.policy.facts.declare import day, field_fact, months_begun, rank_of
+from gateway.policy.facts.declare import MARK, SPEC, day, field_fact, months_begun, rank_of
 
 
-@field_fact("field.pattern", str)
+@field_fact("field.pattern", str, sees=SPEC)
 def field_pattern(ctx: Context, field: LabelledField) -> str | None:
     return field.spec.pattern if field.spec else None
 
 
-@field_fact("field.class", str)
+@field_fact("field.class", str, sees=SPEC)
 def field_class(ctx: Context, field: LabelledField) -> str | None:
     """The export class; None for a field the kind does not know."""
     return field.spec.export_class if field.spec else None
 
 
-@field_fact("field.level", int, of_mark=True)
+@field_fact("field.level", int, sees=MARK)
 def field_level(ctx: Context, field: LabelledField) -> int | None:
     return rank_of(ctx, field.label)
 
 
-@field_fact("field.releasable", bool, of_mark=True)
+@field_fact("field.releasable", bool, sees=MARK)
 def field_releasable(ctx: Context, field: LabelledField) -> bool | None:
     """Whether the label names the partner or its state."""
     return field.label.releasable(ctx.partner.org, ctx.partner.nation) if field.label else None
 
 
-@field_fact("field.no_foreign", bool, of_mark=True)
+@field_fact("field.no_foreign", bool, sees=MARK)
 def field_no_foreign(ctx: Context, field: LabelledField) -> bool | None:
     return field.label.no_foreign if field.label else None
 
 
-@field_fact("field.tlp", str, of_mark=True)
+@field_fact("field.tlp", str, sees=MARK)
 def field_tlp(ctx: Context, field: LabelledField) -> str | None:
     return field.label.tlp if field.label else None
 
 
-@field_fact("field.purposes", frozenset, of_mark=True)
+@field_fact("field.purposes", frozenset, sees=MARK)
 def field_purposes(ctx: Context, field: LabelledField) -> frozenset[str] | None:
     """The purposes the label allows; None when that axis is not set."""
     return frozenset(field.label.purpose) if field.label and field.label.purpose is not None else None
 
 
-@field_fact("field.retention_passed", bool, of_mark=True)
+@field_fact("field.retention_passed", bool, sees=MARK)
 def field_retention_passed(ctx: Context, field: LabelledField) -> bool | None:
     """Whether the supplier's last day of keeping is over; False when the label sets none."""
     if field.label is None:
@@ -52,7 +52,7 @@ def field_retention_passed(ctx: Context, field: LabelledField) -> bool | None:
     return field.label.retention_until is not None and day(field.label.retention_until) < ctx.now.date()
 
 
-@field_fact("field.handling_codes", frozenset, of_mark=True)
+@field_fact("field.handling_codes", frozenset, sees=MARK)
 def field_handling_codes(ctx: Context, field: LabelledField) -> frozenset[str] | None:
     return frozenset(field.label.handling_code) if field.label else None
 
@@ -64,7 +64,7 @@ def others_of(ctx: Context, field: LabelledField) -> set[str] | None:
     return {field.originator, *field.label.originators} - {ctx.our_org}
 
 
-@field_fact("field.consent", frozenset, of_mark=True)
+@field_fact("field.consent", frozenset, sees=MARK)
 def field_consent(ctx: Context, field: LabelledField) -> frozenset[str]:
     """Organisations toward which the originator's consent is recorded: it came with the item, or was recorded here
     for this purpose and holds today. Where several supplied an item, each of them must have consented."""
@@ -84,14 +84,14 @@ def field_consent(ctx: Context, field: LabelledField) -> frozenset[str]:
     return came.union(set.intersection(*recorded)) if recorded else came
 
 
-@field_fact("field.foreign_origin", bool, of_mark=True)
+@field_fact("field.foreign_origin", bool, sees=MARK)
 def field_foreign_origin(ctx: Context, field: LabelledField) -> bool | None:
     """Whether a service of another state is among the originators."""
     others = others_of(ctx, field)
     return None if others is None else any(nation_of(other) != ctx.our_nation for other in others)
 
 
-@field_fact("field.member_state_origin", bool, of_mark=True)
+@field_fact("field.member_state_origin", bool, sees=MARK)
 def field_member_state_origin(ctx: Context, field: LabelledField) -> bool | None:
     """Whether each foreign originator is a service of a Member State; None when the states of the Union are unknown."""
     others, states = others_of(ctx, field), ctx.settings.eu_states
@@ -100,7 +100,7 @@ def field_member_state_origin(ctx: Context, field: LabelledField) -> bool | None
     return all(nation_of(other) in states for other in others if nation_of(other) != ctx.our_nation)
 
 
-@field_fact("field.controlled_by_other", bool, of_mark=True)
+@field_fact("field.controlled_by_other", bool, sees=MARK)
 def field_controlled_by_other(ctx: Context, field: LabelledField) -> bool | None:
     """Whether another service of our own state keeps originator control over the item."""
     others = others_of(ctx, field)

@@ -4,7 +4,6 @@ The scale is 4x4: A, B, C, X and 1 to 4. The Admiralty scale (A to F, 1 to 6) sh
 a value outside the 4x4 is never read as one of it.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 from gateway.model.record import LabelledField
@@ -34,20 +33,20 @@ def settings_ungraded_kinds(ctx: Context) -> frozenset[str]:
 @field_fact("field.off_scale", bool)
 def field_off_scale(ctx: Context, field: LabelledField) -> bool:
     """Whether a grade in the field, at any depth, is not one of the 4x4 scale."""
-    member = field.pointer.split("/")[1]
-    return any(not _on_scale(name, value) for name, value in _grades(member, field.value))
+    return not _on_scale(field.pointer.split("/", 2)[1], field.value)
+
+
+_CONTAINERS = (dict, list)
 
 
 def _on_scale(name: str, value: Any) -> bool:
-    return type(value) is (str if name == SOURCE else int) and value in SCALE[name]
-
-
-def _grades(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Whether every grade in the value of this member is one of the scale."""
     if name in SCALE:
-        yield name, value
-    elif isinstance(value, dict):
-        for member, inner in value.items():
-            yield from _grades(member, inner)
+        return type(value) is (str if name == SOURCE else int) and value in SCALE[name]
+    if isinstance(value, dict):
+        for member, item in value.items():
+            if (member in SCALE or isinstance(item, _CONTAINERS)) and not _on_scale(member, item):
+                return False
     elif isinstance(value, list):
-        for inner in value:
-            yield from _grades("", inner)
+        return all(_on_scale("", item) for item in value)
+    return True

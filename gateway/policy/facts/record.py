@@ -1,8 +1,9 @@
 """Facts of the record, always read in full: what was withheld changes none of them (but `record.members`)."""
 
+from collections import Counter
 from datetime import date
 
-from gateway.model.record import fields_of
+from gateway.model.record import items_of
 from gateway.model.time import PartialDate, full_years
 from gateway.policy.context import Context
 from gateway.policy.facts.declare import day, fact, months_begun, rank_of
@@ -46,8 +47,8 @@ def record_listing(ctx: Context) -> str | None:
 @fact("record.unlabelled_items", int)
 def record_unlabelled_items(ctx: Context) -> int:
     """Fields without exactly one label: two labels of one field are a doubt, and doubt is no label."""
-    pointers = [entry.pointer for entry in ctx.subject.labels if entry.label is not None]
-    return sum(pointers.count(field.pointer) != 1 for field in fields_of(ctx.subject, ctx.kind))
+    labels = Counter([entry.pointer for entry in ctx.subject.labels if entry.label is not None])
+    return sum(labels[pointer] != 1 for _, pointer, _ in items_of(ctx.subject, ctx.kind))
 
 
 @fact("record.unknown_levels", int)
@@ -67,7 +68,7 @@ def record_embargoed(ctx: Context) -> bool:
 @fact("record.members", frozenset)
 def record_members(ctx: Context) -> frozenset[str]:
     """Members that hold a field at all; an empty list holds none."""
-    return frozenset(field.pointer.split("/")[1] for field in fields_of(ctx.record, ctx.kind))
+    return frozenset(member for member, _, _ in items_of(ctx.record, ctx.kind))
 
 
 @fact("kind.required", frozenset)

@@ -58,7 +58,7 @@ def held_disclosures_after(ctx: Context) -> int:
     return ctx.held.disclosures + 1
 
 
-@fact("held.combination_level", int)
+@fact("held.combination_level", int, after=True)
 def held_combination_level(ctx: Context) -> int | None:
     """Rank of the highest combination that would be held of this subject with what leaves now; 0 without one.
 
@@ -139,12 +139,12 @@ def lifts_repeat(ctx: Context) -> bool:
     return any(lift.pointer == REPEAT for lift in ctx.lifts)
 
 
-@fact("fields.permitted", int)
+@fact("fields.permitted", int, after=True)
 def fields_permitted(ctx: Context) -> int | None:
     return ctx.permitted
 
 
-@fact("fields.members", frozenset)
+@fact("fields.members", frozenset, after=True)
 def fields_members(ctx: Context) -> frozenset[str] | None:
     """Members of which at least one field leaves."""
     return ctx.members

@@ -231,6 +231,26 @@ _subject_acts = _narrow(
 )
 Index("subject_acts_by_state", _subject_acts.c.state, _subject_acts.c.number)
 
+_oral = _narrow(
+    "oral",
+    _text("id", key=True),
+    _text("partner"),
+    _text("subject"),
+    _text("handle"),
+    _instant("at"),
+    _flag("breach"),
+    _flag("late"),
+    _text("sha256"),
+    _text("key"),
+    _text("body"),
+    _text("speaker"),
+    _text("recorder"),
+    _text("person"),
+    _instant("recorded_at"),
+    _text("confirmer"),
+    _instant("confirmed_at", nullable=True),
+)
+
 _lanes = _narrow(
     "lanes",
     _text("partner", key=True),
@@ -412,6 +432,7 @@ TABLES: Final[dict[type[rows.Row], Table]] = {
     rows.TallyRow: _tallies,
     rows.SubjectLinkRow: _subject_links,
     rows.SubjectActRow: _subject_acts,
+    rows.OralRow: _oral,
     rows.LaneRow: _lanes,
     rows.OutboxRow: _outbox,
     rows.EmergencyRow: _emergencies,

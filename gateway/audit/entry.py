@@ -56,6 +56,7 @@ HouseEvent = Literal[
     "epoch",
     "config",
     "notice",  # what a past recipient must, or may, be told
+    "oral",  # what was said aloud
 ]
 
 

@@ -245,6 +245,7 @@ REASONS = (
     "approval.expired",
     "partner.unchanged",
     "partner.stopped",
+    "partner.unknown",
     "agreement.unchanged",
     "policy.unchanged",
     "ground.in-force",

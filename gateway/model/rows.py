@@ -224,6 +224,27 @@ class SubjectActRow(Row, frozen=True):
     decided_at: Instant | None = None
 
 
+class OralRow(Row, frozen=True):
+    """What was said to a partner; what of it, to whom there and why stand in the body."""
+
+    id: str
+    partner: str
+    subject: str
+    handle: str
+    at: Instant  # when it was said
+    breach: bool  # policy would have kept some of it back
+    late: bool  # recorded after the house clock
+    sha256: str
+    key: str
+    body: str
+    speaker: str
+    recorder: str
+    person: str  # of the recorder
+    recorded_at: Instant
+    confirmer: str = ""
+    confirmed_at: Instant | None = None
+
+
 class LaneRow(Row, frozen=True):
     """One (partner, conversation): strict order within, none between."""
 

@@ -95,8 +95,8 @@ class RecordBody(msgspec.Struct, frozen=True):
     record: bytes
 
 
-class GroundBody(msgspec.Struct, frozen=True):
-    """A ground: the RFC 8785 bytes of its `GroundDocument`."""
+class DocumentBody(msgspec.Struct, frozen=True):
+    """A ground or an oral record: the RFC 8785 bytes of its document."""
 
     document: bytes
 

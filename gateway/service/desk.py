@@ -34,6 +34,7 @@ from gateway.service.lanes import Queue
 from gateway.service.lists import Lists
 from gateway.service.notices import Notices
 from gateway.service.operation import ANYBODY, DESK, RECALLERS, SECURITY, Operation, limit_of, note_read
+from gateway.service.oral import Oral
 from gateway.service.policies import Policies
 from gateway.service.recalls import Recalls
 from gateway.service.received import inbox_item, received, received_page
@@ -58,6 +59,7 @@ class Desk:
         self._grounds = Grounds(gateway, releases)
         self._emergencies = Emergencies(gateway, releases)
         self._subjects = Subjects(gateway, releases)
+        self._oral = Oral(gateway, releases)
         self._replays = Replays(gateway)
         self._policies = Policies(gateway, self._replays)
 
@@ -129,6 +131,7 @@ class Desk:
             **self._grounds.operations(),
             **self._emergencies.operations(),
             **self._subjects.operations(),
+            **self._oral.operations(),
         }
 
     async def status(self, officer: Officer, params: calls.Empty) -> calls.Status:

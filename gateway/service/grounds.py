@@ -35,7 +35,7 @@ from gateway.service.calls.grounds import (
     RecordGround,
     WithdrawGround,
 )
-from gateway.service.contents import GroundBody
+from gateway.service.contents import DocumentBody
 from gateway.service.context import Gateway
 from gateway.service.looks import look_again
 from gateway.service.operation import DESK, RECALLERS, Operation, limit_of, note_read
@@ -152,7 +152,7 @@ class Grounds:
         # (4)
         def unit(tx: Tx) -> GroundRow:
             key = gateway.vault.fresh(now)
-            body = gateway.vault.seal(key, GroundBody(raw))
+            body = gateway.vault.seal(key, DocumentBody(raw))
             row = GroundRow(
                 id=document.id,
                 kind=_kind(ground),
@@ -264,7 +264,7 @@ class Grounds:
 
         row, keys = await gateway.store.read(find)
         await gateway.vault.unlock(keys)
-        raw = await gateway.store.read(lambda tx: gateway.vault.open(tx, row.body, GroundBody).document)
+        raw = await gateway.store.read(lambda tx: gateway.vault.open(tx, row.body, DocumentBody).document)
         self._require_need_to_know(officer, msgspec.json.decode(raw, type=GroundDocument).record_kind)
         return row, raw
 

@@ -11,6 +11,7 @@ from gateway.model.rows import (
     EndorsementRow,
     GroundUseRow,
     LaneRow,
+    OralRow,
     OutboxRow,
     RecallRow,
     ReceiptRow,
@@ -119,6 +120,9 @@ class Queue:
             )
             if release is not None:
                 return self._outbound(tx, release)
+            oral = tx.get(OralRow, name)
+            if oral is not None:
+                return _said(oral)
             row = received(tx, name)
             if row is None:
                 raise NotFound("there is no message or release of this id")
@@ -168,6 +172,28 @@ class Queue:
             steps=tuple(steps),
             receipt=queued.receipt if queued else "",
         )
+
+
+def _said(oral: OralRow) -> Trace:
+    steps = [
+        TraceStep(rfc3339(oral.at), "said aloud", oral.speaker),
+        TraceStep(rfc3339(oral.recorded_at), "recorded late" if oral.late else "recorded", oral.recorder),
+    ]
+    if oral.breach:
+        steps.append(TraceStep(rfc3339(oral.recorded_at), "found outside the policy", "gateway"))
+    if oral.confirmed_at is not None:
+        steps.append(TraceStep(rfc3339(oral.confirmed_at), "confirmed", oral.confirmer))
+    state = "recorded" if oral.confirmed_at is None else "confirmed"
+    return Trace(
+        id=oral.id,
+        message_id="",
+        partner=oral.partner,
+        conversation="",
+        state=state,
+        seq=0,
+        attempts=0,
+        steps=tuple(steps),
+    )
 
 
 def _end(release: ReleaseRow) -> str:

@@ -6,7 +6,6 @@ Linking can only raise what counts as held, and spreads embargoes; it lifts noth
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -22,10 +21,8 @@ from gateway.service.context import Gateway
 from gateway.service.holdings import Holdings, one_with
 from gateway.service.looks import look_again
 from gateway.service.operation import DESK, RECALLERS, Operation, limit_of, note_read
+from gateway.service.releases import Releases
 from gateway.service.vault import keys_of
-
-if TYPE_CHECKING:
-    from gateway.service.releases import Releases
 
 PROPOSED, DONE, REJECTED = "proposed", "done", "rejected"
 

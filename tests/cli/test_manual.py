@@ -117,6 +117,8 @@ class Sides:
             self.printed["MESSAGE"] = found["releases"][0]["message_id"]
         if words[0] == "subject" and "id" in found:
             self.printed["PROPOSAL"] = found["id"]
+        if words[0] == "oral" and "breach" in found:
+            self.printed["ORAL"] = found["id"]
         if words[0] == "ground" and "sha256" in found:
             self.printed["GROUND"] = found["id"]
         if words[0] == "recall":

@@ -45,6 +45,7 @@ PRIMARY_KEYS: dict[type[rows.Row], str] = {
     rows.TallyRow: "holders",
     rows.SubjectLinkRow: "subject",
     rows.SubjectActRow: "id",
+    rows.OralRow: "id",
     rows.LaneRow: "partner conversation",
     rows.OutboxRow: "partner conversation position",
     rows.EmergencyRow: "release",

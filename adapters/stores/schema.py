@@ -390,6 +390,16 @@ _inbox = _narrow(
 Index("inbox_by_conversation", _inbox.c.sender, _inbox.c.conversation, _inbox.c.seq)
 Index("inbox_by_state", _inbox.c.state)
 
+_requests = _narrow(
+    "requests",
+    _text("sender", key=True),
+    _text("message_id", key=True),
+    _text("urgency"),
+    _instant("received_at"),
+    _flag("looked"),
+    _text("answer"),
+)
+
 _receipts = _narrow(
     "receipts",
     _text("id", key=True),
@@ -442,6 +452,7 @@ TABLES: Final[dict[type[rows.Row], Table]] = {
     rows.LookRow: _looks,
     rows.NoticeRow: _notices,
     rows.InboxRow: _inbox,
+    rows.RequestRow: _requests,
     rows.ReceiptRow: _receipts,
     rows.QuarantineRow: _quarantine,
     **BOOKS,

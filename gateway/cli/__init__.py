@@ -29,6 +29,7 @@ from gateway.cli import (
     recall,
     record,
     release,
+    request,
     server,
     subject,
 )
@@ -50,6 +51,7 @@ for name, commands in {
     "ground": ground.commands,
     "subject": subject.commands,
     "oral": oral.commands,
+    "request": request.commands,
     "inbox": inbox.commands,
     "message": message.commands,
     "queue": queue.commands,

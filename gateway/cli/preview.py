@@ -47,17 +47,19 @@ async def preview(
     payload: Annotated[
         Path | None, typer.Option("--bytes", help="Write what one partner would get, marked.")
     ] = None,
+    request: Annotated[str, typer.Option("--request", help="The request it would answer.")] = "",
 ) -> Answer:
     """Show what each partner would get, and why not the rest. Nothing is prepared; looking is logged.
 
-    Exit code 1 when a partner would be denied. The file of --bytes is marked as a preview and refused everywhere.
+    Exit code 1 when a partner would be denied. The file of --bytes is marked as a preview and refused everywhere. With
+    --request it is a look for that request: no refusal of it leaves any more.
     """
     from gateway.policy.explain import require_language
     from gateway.service.calls import DecisionView, Disclose
 
     require_language(language)
     partners = partners_of(to)
-    params = Disclose(record, partners, purpose, basis)
+    params = Disclose(record, partners, purpose, basis, request=request)
     views: list[DecisionView] = await on.desk.call("releases/preview", params, list[DecisionView])
     if payload is not None:
         if len(views) != 1:

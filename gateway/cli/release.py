@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from gateway.model.decision import DecisionDocument, FieldOutcome, Reason, Statement
+    from gateway.model.request import Lift
     from gateway.service.calls import Approved, DecisionView, ReleaseView
 
 commands = group("Releases.")
@@ -71,6 +72,7 @@ async def disclose(
     oral_approval: Annotated[
         str, typer.Option("--oral-approval", help="Approver who agreed orally and confirms by a signature.")
     ] = "",
+    request: Annotated[str, typer.Option("--request", help="The request it answers.")] = "",
 ) -> Answer:
     """Prepare a release of one record to each partner and sign it as requester; an approver decides.
 
@@ -81,22 +83,39 @@ async def disclose(
     With --emergency, within the scope that two persons configured; with --oral-approval too it leaves on your
     signature, and the approver confirms it (emergency confirm).
     """
-    from gateway.model.request import Emergency, Lift
-    from gateway.service.calls import DecisionView, Disclose, Endorsed
+    from gateway.model.request import Emergency
+    from gateway.service.calls import DecisionView, Disclose
 
-    if len(lift or ()) != len(lift_reason or ()):
-        raise RequestInvalid("each --lift needs its own --lift-reason", diagnostic={"field": "lifts"})
+    lifts = lifts_of(lift, lift_reason)
     if conversation and not _is_uuid(conversation):
         raise RequestInvalid(
             "a conversation is a UUID in lower-case letters", diagnostic={"field": "conversation"}
         )
     if oral_approval and not emergency:
         raise RequestInvalid("only an emergency is approved orally", diagnostic={"field": "oral-approval"})
-    lifts = tuple(Lift(*pair) for pair in zip(lift or (), lift_reason or (), strict=True))
     # (1)
     claimed = Emergency(emergency, oral_approval) if emergency else None
-    params = Disclose(record, partners_of(to), purpose, basis, justification, conversation, lifts, claimed)
+    params = Disclose(
+        record, partners_of(to), purpose, basis, justification, conversation, lifts, claimed, request
+    )
     views: list[DecisionView] = await on.desk.call("releases/prepare", params, list[DecisionView], once=True)
+    given = await signed(on, views)
+    return leaving(on, given) if oral_approval else given
+
+
+def lifts_of(lift: list[str] | None, reasons: list[str] | None) -> "tuple[Lift, ...]":
+    """Each field to unlock with its reason; raises `RequestInvalid` where one lacks the other."""
+    from gateway.model.request import Lift
+
+    if len(lift or ()) != len(reasons or ()):
+        raise RequestInvalid("each --lift needs its own --lift-reason", diagnostic={"field": "lifts"})
+    return tuple(Lift(*pair) for pair in zip(lift or (), reasons or (), strict=True))
+
+
+async def signed(on: Acting, views: Sequence["DecisionView"]) -> Answer:
+    """Steps (2) and (3) of `disclose`, for what was prepared; the rest is denied."""
+    from gateway.service.calls import Endorsed
+
     prepared = [view for view in views if view.release]
     # (2)
     for view in prepared:
@@ -116,8 +135,7 @@ async def disclose(
         "denied": denied,
     }
     code = NEGATIVE if denied or "voided" in states.values() else DONE
-    given = Answer(document, _disclosed(prepared, states) + denials(views), code)
-    return leaving(on, given) if oral_approval else given
+    return Answer(document, _disclosed(prepared, states) + denials(views), code)
 
 
 #: State of a release whose requester has not signed.

@@ -45,6 +45,7 @@ MARK = ".ecluse-demo"
 BASIS = "be-2024-03-29:art28"
 PURPOSES = ("ct-prevention", "ct-investigation")
 KIND = "bdc-person/1.0"
+ASKED = "information-request/1.0"
 LISTED = "sanctions-entry"  # every version: what is compared with a list needs both
 FORMAT = "ct-exchange-json/1.0"
 
@@ -123,7 +124,7 @@ def _officer(folder: Path, name: str, roles: tuple[Role, ...], now: datetime) ->
         roles=roles,
         keys=(public,),
         clearance=Clearance("BEL", "UNCLASSIFIED", now + timedelta(days=DEMO_DAYS)),
-        need_to_know=(KIND, LISTED),
+        need_to_know=(KIND, LISTED, ASKED),
     )
     return officer, Identity(name, provision.read_officer_key(path))
 
@@ -199,6 +200,11 @@ port = {ports.operations}
 [delivery]
 backoff_first_s = 0.5
 backoff_most_s = 5.0
+
+# Short, so that nobody waits for the demonstration; what the shipped values hide for an hour, these hide for 5 seconds.
+[answers]
+urgent_s = 5
+normal_s = 5
 """
 
 
@@ -278,7 +284,7 @@ def _agreement(
         route=route,
         legal_basis=BASIS,
         purposes=PURPOSES,
-        kinds=(KIND,),
+        kinds=(KIND, ASKED),
         lifts=("/national_number",),
         ceiling=Ceiling("BEL", "UNCLASSIFIED"),
         retention_days=365,

@@ -6,12 +6,12 @@ schema of its type, and an agreement must be in force under which anything is ex
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
 from gateway.flow.change import canonical, digest
-from gateway.flow.outbound import DEFAULT_VALIDITY_DAYS, Draft, Go, Void, house
+from gateway.flow.outbound import Draft, Go, Void, house, valid_until
 from gateway.model.agreement import AgreementState, AgreementTerms
 from gateway.model.decision import Decision, RecallDocument, ReplyDocument, Statement
 from gateway.model.message import Envelope, MessageType
@@ -49,7 +49,7 @@ def envelope_of(
         conversation=draft.conversation,
         sender=ours,
         recipient=theirs,
-        created=rfc3339(now),
+        created=rfc3339(draft.at or now),
         language=language if language in terms.languages else terms.languages[0],
     )
 
@@ -66,7 +66,7 @@ def freeze(
 ) -> PreparedCoded:
     """Bind the bytes: the statement names them, the decision, the partner's entry, the requester and an expiry."""
     decided = canonical(document)
-    not_after = min(now + timedelta(days=DEFAULT_VALIDITY_DAYS), terms.not_after)
+    not_after = valid_until(draft.at or now, terms)
     statement = Statement(
         v=1,
         release=draft.release,

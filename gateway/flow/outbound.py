@@ -14,7 +14,7 @@ import msgspec
 from gateway.errors import PolicyInvalid
 from gateway.flow.change import canonical, digest, policy_in_force
 from gateway.flow.ground import rests_on, withdrawn
-from gateway.model.agreement import AgreementState
+from gateway.model.agreement import AgreementState, AgreementTerms
 from gateway.model.decision import Decision, DecisionDocument, Reason, RecordDecision, Statement
 from gateway.model.message import Envelope, Handling, MessageType, Mode, Reply
 from gateway.model.officer import Officer
@@ -57,6 +57,9 @@ class Draft(msgspec.Struct, frozen=True):
     mode: Mode
     nonce: bytes
     type: MessageType = "disclosure"  # of content that answers no request
+    #: What the bytes say of their time, and what their periods count from; None: the time of preparing. An answer to a
+    #: request names the slot it is prepared for.
+    at: datetime | None = None
 
 
 def prepare(ctx: Context, policy: Policy, draft: Draft, *, ref: str) -> Prepared | Refused:
@@ -93,7 +96,7 @@ def prepare(ctx: Context, policy: Policy, draft: Draft, *, ref: str) -> Prepared
         return Refused(_lossy(decision, rendered.lost))
     assert_same_content(left.content, message.records[0].content)
     raw_document = canonical(document)
-    not_after = min(ctx.now + timedelta(days=DEFAULT_VALIDITY_DAYS), agreement.terms.not_after)
+    not_after = valid_until(draft.at or ctx.now, agreement.terms)
     statement = Statement(
         v=1,
         release=draft.release,
@@ -124,7 +127,7 @@ def _document(
             conversation=draft.conversation,
             sender=ctx.our_org,
             recipient=ctx.partner.org,
-            created=rfc3339(ctx.now),
+            created=rfc3339(draft.at or ctx.now),
             language=ctx.language,
         ),
         handling=Handling(
@@ -132,7 +135,7 @@ def _document(
             route=terms.route,
             purpose=ctx.purpose,
             legal_basis=ctx.legal_basis,
-            retention_until=_retention(ctx, decision, terms.retention_days),
+            retention_until=_retention(ctx, decision, draft.at or ctx.now, terms.retention_days),
             onward=terms.onward,
         ),
         records=(RecordDecision(digest(canonical(ctx.record)), ctx.record.kind, decision.fields),),
@@ -152,10 +155,15 @@ def _document(
     )
 
 
-def _retention(ctx: Context, decision: Decision, days: int) -> str:
+def valid_until(since: datetime, terms: AgreementTerms) -> datetime:
+    """The instant at which an approval and its message expire."""
+    return min(since + timedelta(days=DEFAULT_VALIDITY_DAYS), terms.not_after)
+
+
+def _retention(ctx: Context, decision: Decision, since: datetime, days: int) -> str:
     """The last day of keeping: the agreement's, or that of a released field whose supplier announced an earlier one
     (Regulation (EU) 2024/982 art. 51). The strictest wins, for the message as a whole."""
-    agreed = (ctx.now + timedelta(days=days)).date().isoformat()
+    agreed = (since + timedelta(days=days)).date().isoformat()
     leaving = frozenset(decision.released)
     announced = [
         entry.label.retention_until

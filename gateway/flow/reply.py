@@ -19,7 +19,7 @@ from gateway.model.party import Partner
 from gateway.wire.ct_json import CtJson
 
 #: Every reason of a decision about a coded answer, each with its sentence among the explanations.
-REASONS = ("coded.agreement", "reply.question", "reply.once", "reply.permit")
+REASONS = ("coded.agreement", "reply.question", "reply.once", "reply.looked", "reply.permit")
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -44,11 +44,13 @@ def prepare_reply(
     justification: str,
     repeated: bool,
     now: datetime,
+    looked: bool = False,
 ) -> PreparedCoded | Refused:
     """Decide about a coded answer, and freeze its one form.
 
     (1) the agreement is in force, for the format and ours; (2) what it answers came from this partner and is of the
-    type that such an answer answers; (3) no answer to it is on its way or was delivered (``repeated``); (4) render
+    type that such an answer answers; (3) no answer to it is on its way or was delivered (``repeated``), and a refusal
+    is older than any look at a record for it (``looked``): after one it would tell what was found; (4) render
     once: the bytes hang on the envelope, the id and the code alone; the statement binds them.
     """
     denied: list[str] = []
@@ -65,6 +67,8 @@ def prepare_reply(
     # (3)
     if repeated:
         denied.append("reply.once")
+    if looked and message_type == "refusal":
+        denied.append("reply.looked")
     if denied or agreement is None or DEMANDS[message_type].message_class != "coded":
         return Refused(Decision("DENY", tuple(house(rule) for rule in denied), (), ()))
     # (4)

@@ -22,7 +22,7 @@ RefusalGround = Literal["incomplete", "minor-offence", "outside-agreement", "out
 Consent = Literal["granted", "refused"]
 
 #: Types that ask something: the base name of the one kind of record that says what. It travels in no other type.
-ASKING: dict[str, str] = {"request": "information-request", "consent-request": "consent-request"}
+ASKING: dict[MessageType, str] = {"request": "information-request", "consent-request": "consent-request"}
 
 #: Types that answer a message received, each naming it: the type of message it answers.
 ANSWERING: dict[str, str] = {
@@ -31,6 +31,12 @@ ANSWERING: dict[str, str] = {
     "refusal": "request",
     "consent-answer": "consent-request",
 }
+
+
+def type_of(kind: str) -> MessageType:
+    """The one type in which a record of this kind leaves when it answers nothing."""
+    base = kind.partition("/")[0]
+    return next((asking for asking, asked in ASKING.items() if asked == base), "disclosure")
 
 
 class Demands(msgspec.Struct, frozen=True):

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
+
+#: Classes of a request (Directive (EU) 2023/977 art. 5(1)): by what is urgent, and how directly it can be had.
+Urgency = Literal["urgent-direct", "urgent-indirect", "normal"]
 
 
 class Request(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

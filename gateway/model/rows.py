@@ -383,6 +383,17 @@ class InboxRow(Row, frozen=True):
     entry: int = -1  # position in our log about the sender
 
 
+class RequestRow(Row, frozen=True):
+    """A partner's request, as far as lists and the choice of an answer need it; what it asks stands in its message."""
+
+    sender: str
+    message_id: str
+    urgency: str
+    received_at: Instant
+    looked: bool = False  # a record was looked up for it: a refusal would tell what was found
+    answer: str = ""  # release of the newest answer that was on its way
+
+
 class ReceiptRow(Row, frozen=True):
     """A receipt given (out) or got (in); ``body`` holds statement and JWS, encrypted."""
 

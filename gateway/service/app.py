@@ -24,6 +24,7 @@ from adapters.identities.system import SystemClock, SystemIds
 from adapters.keys.file import replace_file
 from adapters.partners.exchange import ExchangeTransport
 from adapters.records.bdc import BdcExtract
+from adapters.records.information_request import InformationRequest
 from adapters.records.sanctions.parts import parts as list_parts
 from adapters.records.sanctions.reader import READERS as LIST_READERS
 from adapters.records.synthetic import extract
@@ -46,7 +47,7 @@ from gateway.service.dispatcher import Dispatcher
 from gateway.service.exits import Endpoint, Exits
 from gateway.service.home import Home
 from gateway.service.http import QuietRunner, partner_runner
-from gateway.service.imports import Imports
+from gateway.service.imports import AdapterFactory, Imports
 from gateway.service.intake import Intake
 from gateway.service.keeper import Keeper
 from gateway.service.lanes import Queue
@@ -80,6 +81,12 @@ from gateway.service.vault import Vault
 from gateway.wire.strict import b64url_decode
 
 log = structlog.get_logger()
+
+#: Readers of records that are handed over line by line, by kind.
+LINE_READERS: dict[str, AdapterFactory] = {
+    BdcExtract.kind: BdcExtract,
+    InformationRequest.kind: InformationRequest,
+}
 
 #: Seconds for which `serve` waits for a home that a command holds: the longest of them, an import, takes as long.
 SERVE_PATIENCE_S = 15.0
@@ -206,7 +213,7 @@ class Application:
         dispatcher = Dispatcher(self.gateway, sealing)
         self.gateway.wake = dispatcher.wake
         readers = record_adapters(pinned, self.gateway.kinds)
-        imports = Imports(self.gateway, {"bdc-person/1.0": BdcExtract, **LIST_READERS, **readers})
+        imports = Imports(self.gateway, {**LINE_READERS, **LIST_READERS, **readers})
         desk = Desk(self.gateway, releases, imports, Changes(self.gateway), Queue(self.gateway, sealing))
         await self._open_control_socket(DeskApi(self.gateway, desk))
         # (6)

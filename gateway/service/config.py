@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+import zoneinfo
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -118,6 +119,23 @@ class PinnedAdapter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ]  # `gateway.service.plugins` says over what
 
 
+#: Seconds of a day: slots that divide it lie at the same times every day.
+_DAY_S = 86_400
+
+
+class AnswerSlots(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When what officers answer to a request leaves: at whole multiples of these since midnight UTC, so that the time
+    says nothing about how long anybody looked. Shorter slots say more."""
+
+    urgent_s: Count = 900  # both urgent classes: a 32nd of the shortest clock
+    normal_s: Count = 3600
+
+    def __post_init__(self) -> None:
+        """A slot that does not divide the day would fall on other times each day."""
+        if _DAY_S % self.urgent_s or _DAY_S % self.normal_s:
+            raise ValueError("a slot divides the day")
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One home's configuration: how it runs. What may leave is decided by documents that two persons approved."""
 
@@ -127,11 +145,20 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mode: Mode = "operational"
     profile: Literal["", "demo"] = ""
     language: str = "fr"
+    zone: str = "Europe/Brussels"  # in which calendar days of a request's clock are counted
     intake_ttl_days: int = 7  # an imported record not tied to a release is purged after this (house rule)
     delivery: Delivery = Delivery()
+    answers: AnswerSlots = AnswerSlots()
     inbound: Inbound = Inbound()
     revocation: Revocation = Revocation()
     adapters: tuple[PinnedAdapter, ...] = ()
+
+    def __post_init__(self) -> None:
+        """A zone that this machine does not know has no calendar days."""
+        try:
+            zoneinfo.ZoneInfo(self.zone)
+        except (ValueError, zoneinfo.ZoneInfoNotFoundError, OSError):
+            raise ValueError("the time zone is not known here") from None
 
 
 class LoadedConfig(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ import msgspec
 
 from gateway import __version__
 from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing
+from gateway.model.message import type_of
 from gateway.model.officer import Officer
 from gateway.model.record import CanonicalRecord, fields_of
 from gateway.model.rows import (
@@ -40,6 +41,7 @@ from gateway.service.recalls import Recalls
 from gateway.service.received import inbox_item, received, received_page
 from gateway.service.releases import Releases, Why
 from gateway.service.replays import Replays
+from gateway.service.requests import Requests
 from gateway.service.subjects import Subjects
 from gateway.service.vault import keys_of
 from gateway.wire.ct_json import CtJson
@@ -62,10 +64,11 @@ class Desk:
         self._oral = Oral(gateway, releases)
         self._replays = Replays(gateway)
         self._policies = Policies(gateway, self._replays)
+        self._requests = Requests(gateway, releases)
 
     def operations(self) -> dict[str, Operation]:
         """The closed table. An operation that is not in it does not exist."""
-        return {
+        return self._requests.operations() | {
             "status": Operation(calls.Empty, ANYBODY, self.status),
             "records/import": Operation(
                 calls.ImportChunk, ("requester",), self.records_import, repeatable=True
@@ -215,8 +218,8 @@ class Desk:
         params = msgspec.structs.replace(
             params, partners=partners, justification=params.justification or "preview"
         )
-        why = self._why(params)
-        await self._require_need_to_know(officer, params.record)
+        kind = await self._require_need_to_know(officer, params.record)
+        why = await self._why(officer, params, kind)
         drafts = await self._releases.draft(officer, params.record, partners, why, keep=False)
         return [draft.view() for draft in drafts]
 
@@ -225,31 +228,37 @@ class Desk:
             raise RequestInvalid(
                 "a disclosure needs a justification (LED art. 25)", diagnostic={"field": "justification"}
             )
-        why = self._why(params)
-        await self._require_need_to_know(officer, params.record)
+        kind = await self._require_need_to_know(officer, params.record)
+        why = await self._why(officer, params, kind)
         drafts = await self._releases.draft(
             officer, params.record, params.partners, why, conversation=params.conversation
         )
         return [draft.view() for draft in drafts]
 
-    async def _require_need_to_know(self, officer: Officer, name: str) -> None:
-        """Before anything is decided: a decision's fields and reasons say much about the record."""
+    async def _require_need_to_know(self, officer: Officer, name: str) -> str:
+        """The record's kind. Before anything is decided: a decision's fields and reasons say much about the record."""
         _, record = await self._releases.record(name)
         if not officer.needs_to_know(record.kind):
             raise RoleMissing("this kind of record is outside your need to know")
+        return record.kind
 
-    def _why(self, params: calls.Disclose) -> Why:
+    async def _why(self, officer: Officer, params: calls.Disclose, kind: str) -> Why:
         if not params.partners:
             raise RequestInvalid("name at least one partner", diagnostic={"field": "partners"})
         basis = params.legal_basis
         if not basis:
             agreement = self._g.directory.agreements.get(params.partners[0])
             basis = agreement.terms.legal_basis if agreement else ""
-        if params.emergency is not None and params.conversation:
+        if params.emergency is not None and (params.conversation or params.request):
             raise RequestInvalid(
-                "an emergency goes in a conversation of its own", diagnostic={"field": "conversation"}
+                "an emergency goes in a conversation of its own, and answers no request",
+                diagnostic={"field": "conversation" if params.conversation else "request"},
             )
-        return Why(params.purpose, basis, params.justification, params.lifts, emergency=params.emergency)
+        if params.emergency is not None and type_of(kind) != "disclosure":
+            raise RequestInvalid("a record that asks leaves in no emergency", diagnostic={"field": "record"})
+        asked = await self._requests.asked(officer, params.request, kind) if params.request else None
+        request = asked[0] if asked is not None else None
+        return Why(params.purpose, basis, params.justification, params.lifts, request, params.emergency)
 
     async def endorse(self, officer: Officer, params: calls.Endorsed) -> dict[str, str]:
         """The state of each: an emergency that was approved orally is queued, or voided, everything else waits."""
@@ -313,7 +322,7 @@ class Desk:
         """By sender and id; ``after`` is ``ORG/ID``."""
         limit = limit_of(params.limit)
         return await self._g.store.read(
-            lambda tx: [inbox_item(tx, row) for row in received_page(tx, params.after, limit)]
+            lambda tx: [inbox_item(tx, row) for row in received_page(tx, InboxRow, params.after, limit)]
         )
 
     async def inbox_show(self, officer: Officer, params: calls.Named) -> calls.InboxView:

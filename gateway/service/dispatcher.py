@@ -70,8 +70,11 @@ class Dispatcher:
                 for partner in await self._partners():
                     if partner not in self._busy:
                         self._busy[partner] = asyncio.create_task(self._drain(partner))
+                # Looks fall on whole multiples of the interval, whenever the last one was: what waits for a slot leaves
+                # the same fraction of a second after it, whatever woke us before.
+                rest = IDLE_S - asyncio.get_running_loop().time() % IDLE_S
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._work.wait(), IDLE_S)
+                    await asyncio.wait_for(self._work.wait(), rest)
         finally:
             for task in list(self._busy.values()):
                 task.cancel()

@@ -31,6 +31,7 @@ from gateway.service.contents import InboundBody, QuarantineBody, ReceiptBody
 from gateway.service.context import Gateway
 from gateway.service.held import held_row, keep_head
 from gateway.service.ledger import Crossing
+from gateway.service.questions import note_request
 from gateway.service.received import note_recall
 from gateway.service.vault import keys_of
 from gateway.wire.container import deframe, require_consistent, split, unpack
@@ -316,6 +317,8 @@ class Intake:
         recall = checked.admitted.message.recall
         if recall is not None:
             note_recall(tx, org, recall, header.jti, now)
+        if header.message_type == "request":
+            note_request(tx, checked.admitted.message, now)
         if checked.witness is not None:
             keep_head(gateway, tx, checked.witness, org, now)
         return Crossing(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TypeVar
 
 import msgspec
 
 from gateway.errors import Conflict, RequestInvalid
 from gateway.model.message import Recall
-from gateway.model.rows import InboxRow, RecallRow, ReceiptRow
+from gateway.model.rows import InboxRow, RecallRow, ReceiptRow, RequestRow
 from gateway.model.time import rfc3339
 from gateway.ports import ReadTx, Tx
 from gateway.service.calls import InboxItem, RecallView, Trace, TraceStep
+
+R = TypeVar("R", InboxRow, RequestRow)
 
 #: Between sender and message id, in a name and in a page's cursor. Neither of them holds one.
 SEPARATOR = "/"
@@ -31,22 +34,23 @@ def received(tx: ReadTx, name: str) -> InboxRow | None:
     return found[0] if found else None
 
 
-def received_page(tx: ReadTx, after: str, limit: int) -> list[InboxRow]:
-    """Messages after this cursor (``ORG/ID`` of the last one seen; empty: from the start), by sender and id.
+def received_page(tx: ReadTx, row: type[R], after: str, limit: int) -> list[R]:
+    """Messages, or requests, after this cursor (``ORG/ID`` of the last one seen; empty: from the start), by sender and
+    id.
 
     Raises `RequestInvalid` for a cursor of another form.
     """
     if not after:
-        return tx.select(InboxRow, limit=limit)
+        return tx.select(row, limit=limit)
     sender, separator, message = after.rpartition(SEPARATOR)
     if not separator:
         raise RequestInvalid("the cursor of a page of messages is ORG/ID", diagnostic={"field": "after"})
     same = tx.select(
-        InboxRow, {"sender": sender}, at_least=("message_id", message), order="message_id", limit=limit + 1
+        row, {"sender": sender}, at_least=("message_id", message), order="message_id", limit=limit + 1
     )
-    rows = [row for row in same if row.message_id != message][:limit]
+    rows = [one for one in same if one.message_id != message][:limit]
     # A space sorts before every character of an organisation id: this is every sender behind that one.
-    return rows + tx.select(InboxRow, at_least=("sender", f"{sender} "), limit=limit)[: limit - len(rows)]
+    return rows + tx.select(row, at_least=("sender", f"{sender} "), limit=limit)[: limit - len(rows)]
 
 
 def trace_received(tx: ReadTx, row: InboxRow) -> Trace:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -11,10 +11,21 @@ import msgspec
 from gateway.audit.entry import HouseEvent
 from gateway.errors import Conflict, NotFound, RoleMissing
 from gateway.flow.lifecycle import step
-from gateway.flow.outbound import Draft, Go, Prepared, Refused, Void, four_eyes, house, prepare
+from gateway.flow.outbound import (
+    Draft,
+    Go,
+    Prepared,
+    Refused,
+    Void,
+    four_eyes,
+    house,
+    prepare,
+    valid_until,
+)
 from gateway.flow.recall import carries_content
 from gateway.flow.replay import considered
 from gateway.model.decision import Decision, DecisionDocument, Reason
+from gateway.model.message import type_of
 from gateway.model.officer import Officer
 from gateway.model.record import CanonicalRecord
 from gateway.model.request import Emergency, Lift, Request
@@ -26,18 +37,20 @@ from gateway.model.rows import (
     OutboxRow,
     RecordRow,
     ReleaseRow,
+    RequestRow,
     SubjectRow,
 )
 from gateway.model.signing import Pseudonym
 from gateway.policy.context import Context
 from gateway.ports import ReadTx, Tx
-from gateway.service import calls
 from gateway.service.asked import Asked
 from gateway.service.contents import Decided, RecordBody, ReleaseBody
 from gateway.service.context import Gateway
+from gateway.service.drafted import Drafted
 from gateway.service.grounds import in_force
 from gateway.service.holdings import Holdings, Origin, one_with
 from gateway.service.invoked import PRIORITY, invoke, overdue, stopped
+from gateway.service.questions import answered, looked_up, take
 from gateway.service.signatures import endorsed, keep
 from gateway.service.slots import enqueue
 from gateway.service.vault import keys_of
@@ -56,32 +69,6 @@ class Why(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lifts: tuple[Lift, ...] = ()
     request: Request | None = None
     emergency: Emergency | None = None
-
-
-class Drafted(msgspec.Struct, frozen=True):
-    """The answer to one (record, partner): a release to sign, or the decision that denies it."""
-
-    partner: str
-    decision: Decision
-    release: str = ""
-    statement: bytes = b""
-    payload: bytes = b""
-    message_id: str = ""
-    conversation: str = ""
-
-    def view(self) -> calls.DecisionView:
-        """As the desk shows it."""
-        return calls.DecisionView(
-            partner=self.partner,
-            effect=self.decision.effect,
-            reasons=self.decision.reasons,
-            fields=self.decision.fields,
-            release=self.release,
-            message_id=self.message_id,
-            conversation=self.conversation,
-            statement=self.statement,
-            payload=self.payload,
-        )
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -229,14 +216,17 @@ class Releases:
             conversation=conversation or gateway.ids.uuid(),
             mode=gateway.config.mode,
             nonce=gateway.ids.blind(),
-            type="emergency" if why.emergency else "disclosure",
+            type="emergency" if why.emergency else type_of(record.kind),
         )
         oral = why.emergency.oral_approver if why.emergency else ""
         officers = (officer, gateway.directory.officer(oral)) if oral else (officer,)
 
         def unit(tx: Tx) -> Drafted:
             ctx = self.context(tx, record, row.subject, partner, why, officers, now)
-            prepared = prepare(ctx, gateway.directory.policy, draft, ref=ref)
+            timed = looked_up(tx, gateway.config.answers, draft, partner, why.request, now)
+            prepared = prepare(ctx, gateway.directory.policy, timed, ref=ref)
+            if keep and why.request is not None and answered(tx, tx.get(RequestRow, partner, why.request.id)):
+                prepared = Refused(Decision("DENY", (house("reply.once"),), (), ()))
             kept = considered(ctx, gateway.directory.policy, row.version)
             decided = Decided(partner, prepared.decision, kept)
             if isinstance(prepared, Refused) or not keep:
@@ -244,7 +234,7 @@ class Releases:
                 gateway.ledger.record(tx, now, event, officer.id, row.handle, decided, about=row.subject)
                 shown = b"" if isinstance(prepared, Refused) else preview_of(prepared.payload)
                 return Drafted(partner, prepared.decision, payload=shown)
-            release = self._store(tx, now, officer, row, partner, why, draft, prepared)
+            release = self._store(tx, now, officer, row, partner, why, timed, prepared)
             decided = msgspec.structs.replace(decided, document=prepared.document)
             gateway.ledger.record(tx, now, "release", officer.id, release.id, decided, about=row.subject)
             return Drafted(
@@ -306,7 +296,7 @@ class Releases:
             requester=officer.id,
             person=officer.person,
             created=now,
-            not_after=min(now + timedelta(days=30), terms.not_after),
+            not_after=valid_until(draft.at or now, terms),
             priority=PRIORITY if why.emergency else 0,
         )
         tx.insert(key.row, body, SubjectRow(record.subject, key.id), release)
@@ -406,8 +396,9 @@ class Releases:
         """The place in the lane, by the signature of the officer who has ``act`` to do.
 
         (1) the lifecycle lets it; (2) the same rules over the state inside this transaction still permit, both officers
-        among its facts; (3) quota is reserved, the message takes its place, the entry is written: one commit. An
-        emergency is kept as such, and its entry says who approved orally and what was waived.
+        among its facts, and no other answer to the same request is on its way: this one waits for its slot; (3) quota
+        is reserved, the message takes its place, the entry is written: one commit. An emergency is kept as such, and
+        its entry says who approved orally and what was waived.
         """
         # (1)
         actor = officers[0] if act == "request" else officers[-1]
@@ -417,6 +408,10 @@ class Releases:
         if isinstance(verdict, Void):
             self.void(tx, row, verdict, actor.id, now)
             return verdict
+        taken = take(tx, self._g.config.answers, body.request, row.id, now) if body.request else None
+        if isinstance(taken, Void):
+            self.void(tx, row, taken, actor.id, now)
+            return taken
         # (3)
         detail: dict[str, object] = {"act": act}
         if body.emergency is not None:
@@ -428,7 +423,7 @@ class Releases:
         self._holdings.reserve(
             tx, row.partner, row.subject, row.id, now, members=body.decision.members, origin=origin
         )
-        enqueue(tx, row, following)
+        enqueue(tx, row, following, taken)
         self._g.ledger.record(tx, now, "endorsement", actor.id, row.id, detail)
         return verdict
 

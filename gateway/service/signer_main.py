@@ -26,7 +26,11 @@ from gateway.wire.hpke import kem_private
 #: Seconds to wait for the last signer of this home to end.
 HANDOVER_S = 5.0
 
-RECORD_KINDS = ("records/bdc-person/1.0.json", "records/sanctions-entry/1.0.json")
+RECORD_KINDS = (
+    "records/bdc-person/1.0.json",
+    "records/information-request/1.0.json",
+    "records/sanctions-entry/1.0.json",
+)
 
 
 def kinds() -> dict[str, RecordKind]:

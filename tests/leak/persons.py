@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from random import Random
 from typing import Any
 
-from adapters.records.bdc import MAX_LINE_BYTES
+from adapters.lines import MAX_LINE_BYTES
 from gateway.model.time import rfc3339
 from tests.service.world import BE, FR
 

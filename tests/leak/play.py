@@ -11,7 +11,7 @@ import msgspec
 from gateway.errors import GatewayError
 from gateway.model.rows import CheckpointRow, LaneRow
 from gateway.service import calls
-from gateway.service.releases import Drafted
+from gateway.service.drafted import Drafted
 from gateway.wire.container import frame
 from tests.leak.persons import word
 from tests.leak.plan import Draw, Round

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
 
 import schemas
-from adapters.records import bdc
+from adapters import lines
 from adapters.records.bdc import BdcExtract
 from adapters.records.synthetic import exemplar
 from gateway.errors import RecordInvalid, RequestInvalid
@@ -308,7 +308,7 @@ def test_every_refused_character_is_named() -> None:
     defs = schemas.load_json("records/bdc-person/1.0.json")["$defs"]
     line = Draft202012Validator({"pattern": defs["line"]["pattern"]})
     every = (chr(point) for point in range(0x110000) if not 0xD800 <= point <= 0xDFFF)
-    named_here = re.compile(f"{bdc._CONTROL.pattern}|{bdc._INVISIBLE.pattern}")
+    named_here = re.compile(f"{lines._CONTROL.pattern}|{lines._INVISIBLE.pattern}")
     assert [each for each in every if line.is_valid(each) == bool(named_here.match(each))] == []
 
 
@@ -355,7 +355,7 @@ def test_an_empty_file_holds_nothing() -> None:
 def test_a_long_line_is_refused_and_its_neighbour_lands() -> None:
     """A line may have exactly the limit; one byte more is named without being parsed."""
     raw = json.dumps(small()).encode()
-    fits = raw + b" " * (bdc.MAX_LINE_BYTES - len(raw))
+    fits = raw + b" " * (lines.MAX_LINE_BYTES - len(raw))
     outcomes = read(fits + b" ", fits)
     assert isinstance(outcomes[0], RecordInvalid)
     assert (outcomes[0].rule, outcomes[0].line) == ("line.size", 1)
@@ -365,7 +365,7 @@ def test_a_long_line_is_refused_and_its_neighbour_lands() -> None:
 def test_a_large_file_is_refused_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """Past the file limit (lowered here) nothing is read, and one fault says so."""
     raw = json.dumps(small()).encode()
-    monkeypatch.setattr(bdc, "MAX_FILE_BYTES", len(raw))
+    monkeypatch.setattr(lines, "MAX_FILE_BYTES", len(raw))
     assert isinstance(read(raw)[0], CanonicalRecord)
     (outcome,) = read(raw + b"\n")
     assert isinstance(outcome, RecordInvalid)

@@ -26,6 +26,7 @@ from gateway.wire.endorse import sign_change
 from gateway.wire.jws import thumbprint
 from gateway.wire.strict import b64url
 from tests.service.world import (
+    ASKED,
     BASIS,
     BE,
     FR,
@@ -137,7 +138,7 @@ def _officer(folder: Path, name: str) -> tuple[Officer, Identity]:
         roles=roles,
         keys=(provision.new_officer_key(path),),
         clearance=Clearance("BEL", "UNCLASSIFIED", NOW + timedelta(days=300)),
-        need_to_know=(KIND,) if knows else (),
+        need_to_know=(KIND, ASKED) if knows else (),
     )
     return officer, Identity(name, provision.read_officer_key(path))
 
@@ -236,7 +237,7 @@ def terms(**changes: object) -> AgreementTerms:
         route="police",
         legal_basis=BASIS,
         purposes=(PURPOSE,),
-        kinds=(KIND,),
+        kinds=(KIND, ASKED),
         lifts=("/national_number",),
         ceiling=Ceiling("BEL", "UNCLASSIFIED"),
         retention_days=365,

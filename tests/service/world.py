@@ -1,7 +1,6 @@
 """Two organisations in one process, wired from the real parts: no socket, no TLS, no process, a clock that stands.
 
-`founding` makes two homes once; each test gets a `World` over a copy of them in memory. What a kill, a signer that is
-away or a lost answer does is scripted by `faults`.
+`founding` makes two homes once; each test gets a `World` over a copy. What a kill or a lost answer does, `faults` says.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from adapters.identities.fixed import FixedClock, SeededIds
 from adapters.records.bdc import BdcExtract
+from adapters.records.information_request import InformationRequest
 from adapters.records.sanctions.reader import READERS as LIST_READERS
 from adapters.records.synthetic import variation_of
 from adapters.stores.database import connect
@@ -67,7 +67,7 @@ R = TypeVar("R", bound=Row)
 NOW = datetime(2026, 11, 21, 21, tzinfo=UTC)
 BE, FR = "bel.ocam", "fra.police-demo"
 NATION = {BE: "BEL", FR: "FRA"}
-KIND = "bdc-person/1.0"
+KIND, ASKED = "bdc-person/1.0", "information-request/1.0"
 BASIS = "be-2024-03-29:art28"
 PURPOSE = "ct-prevention"
 SERIES = f"{BE}-{FR}"
@@ -237,7 +237,7 @@ class Side:
         self.sealing = Sealing(self.gateway, self.releases)
         self.dispatcher = Dispatcher(self.gateway, self.sealing)
         self.intake = Intake(self.gateway)
-        self.imports = Imports(self.gateway, {KIND: BdcExtract, **LIST_READERS})
+        self.imports = Imports(self.gateway, {KIND: BdcExtract, ASKED: InformationRequest, **LIST_READERS})
         self.changes = Changes(self.gateway)
         self.queue = Queue(self.gateway, self.sealing)
         self.desk = Desk(self.gateway, self.releases, self.imports, self.changes, self.queue)

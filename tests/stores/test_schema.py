@@ -55,6 +55,7 @@ PRIMARY_KEYS: dict[type[rows.Row], str] = {
     rows.LookRow: "handle",
     rows.NoticeRow: "id",
     rows.InboxRow: "sender message_id",
+    rows.RequestRow: "sender message_id",
     rows.ReceiptRow: "id",
     rows.QuarantineRow: "id",
     rows.LogRow: "origin",

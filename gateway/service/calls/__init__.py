@@ -166,6 +166,7 @@ class Disclose(Params, frozen=True):
     conversation: str = ""
     lifts: tuple[Lift, ...] = ()
     emergency: Emergency | None = None
+    request: str = ""  # the request it answers, ``ID`` or ``ORG/ID``
 
 
 class DecisionView(msgspec.Struct, frozen=True):

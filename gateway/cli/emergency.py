@@ -50,7 +50,9 @@ async def list_(on: Acting) -> Answer:
         for one in items
     ]
     overdue = any(one.state == "overdue" for one in items)
-    return Answer(items, [table(columns, rows, title="emergencies")], NEGATIVE if overdue else DONE)
+    return Answer(
+        {"emergencies": items}, [table(columns, rows, title="emergencies")], NEGATIVE if overdue else DONE
+    )
 
 
 def _owed(one: "EmergencyItem") -> list[str]:

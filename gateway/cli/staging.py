@@ -27,7 +27,7 @@ from gateway.model.agreement import (
 )
 from gateway.model.officer import Clearance, Officer, Role
 from gateway.model.party import Assurance, KeyRecord, Partner, RecipientKind
-from gateway.policy.context import Combination, Compilation, Repeats, Settings
+from gateway.policy.context import Combination, Compilation, EmergencyScope, Repeats, Settings
 from gateway.service import provision
 from gateway.service.config import load_config
 from gateway.service.home import Home
@@ -76,6 +76,7 @@ class Stage:
 ROLES: dict[str, tuple[str, tuple[Role, ...]]] = {
     "be-requester": (BE, ("requester", "security-officer")),
     "be-approver": (BE, ("approver", "lift-approver", "reviewer", "security-officer")),
+    "be-reviewer": (BE, ("reviewer",)),
     "fr-inbox": (FR, ("inbox", "requester", "reviewer", "security-officer")),
     "fr-second": (FR, ("approver", "security-officer")),
 }
@@ -102,8 +103,8 @@ def build(folder: Path, *, now: datetime, bulk: int = 100, profile: SignaturePro
     }
     fusion = _fusion(keys[FUSION], entries[FR])
     agreements = {
-        FR: _agreement(folder, FR, "police", "police", now, bulk, profile),
-        FUSION: _agreement(folder, FUSION, "fusion", "other", now, bulk, "classic"),
+        FR: agreement(folder, FR, "police", "police", now, bulk, profile),
+        FUSION: agreement(folder, FUSION, "fusion", "other", now, bulk, "classic"),
     }
     for ours, theirs in ((BE, FR), (FR, BE)):
         authority = folder / "offline" / theirs
@@ -161,7 +162,7 @@ def _home(
     raw = canonical(founding)
     signatures = tuple(
         sign_change(identity.key, identity.kid, officer=officer.id, act=act, at=now, statement=raw)
-        for act, (officer, identity) in zip(ACTS, ours, strict=True)
+        for act, (officer, identity) in zip(ACTS, ours[: len(ACTS)], strict=True)
     )
     home = Home(folder / name)
     ports = Ports(free_port(), free_port())
@@ -233,6 +234,14 @@ SETTINGS = Settings(
     ),
     repeats=Repeats(disclosures=20, days=30),
     ungraded_kinds=(KIND,),
+    emergency=EmergencyScope(
+        waives=("second-signature", "quota", "originator-consent"),
+        kinds=(KIND,),
+        purposes=PURPOSES,
+        partners=(FR,),
+        confirm_hours=24,
+        review_hours=24,
+    ),
 )
 
 
@@ -266,7 +275,7 @@ def _fusion(agreement_key: KeyRecord, like: Partner) -> Partner:
     )
 
 
-def _agreement(
+def agreement(
     folder: Path,
     partner: str,
     kind: RecipientKind,
@@ -275,6 +284,7 @@ def _agreement(
     bulk: int,
     profile: SignatureProfile,
 ) -> SignedAgreement:
+    """The demo's terms between the Belgian side and this partner, with both sides' offline signatures."""
     terms = AgreementTerms(
         series=f"{BE}-{partner}",
         version=1,

@@ -22,7 +22,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 import gateway.guard
+import gateway.service.asked as asked_module
 import gateway.service.releases as releases_module
+import gateway.service.signatures as signatures_module
 from adapters.records.bdc import BdcExtract
 from gateway.flow.change import canonical, digest, read_change
 from gateway.flow.outbound import Go
@@ -32,7 +34,7 @@ from gateway.model.rows import (
     DirectoryRow,
     RecordRow,
 )
-from gateway.model.signing import CheckpointRequest, SealBatch, TrustChange
+from gateway.model.signing import CheckpointRequest, SealBatch, Settlement, TrustChange
 from gateway.service.contents import RecordBody
 from gateway.service.context import Gateway
 from gateway.service.releases import Releases
@@ -108,6 +110,7 @@ class Worker(Hands):
         await self._trust()
         await self._receipts()
         await self._operations()
+        await self._emergencies()
         await self._to_the_partner()
         await self._the_gateways_own_way()
 
@@ -200,6 +203,52 @@ class Worker(Hands):
         for name, spoilt in spoiled.items():
             item = replace(other.items[0], **spoilt)
             self.results[name] = await self._asked(replace(other, items=(item,)))
+
+    async def _emergencies(self) -> None:
+        """What one officer signs in an emergency: taken for other content, or for more than its scope, or settled."""
+        approved, mine, replace = self.emergency.evidence, self._evidence(), msgspec.structs.replace
+        assert approved is not None
+        claimed = {"threat": "invented", "oral_approver": self.officer.id}
+        decided = msgspec.json.decode(mine.decision) | {"emergency": claimed}
+        decided["envelope"]["type"] = "emergency"
+        wider = msgspec.json.decode(approved.settings)
+        wider["emergency"]["confirm_hours"] = 1
+        same: dict[str, Any] = {
+            "type": "emergency",
+            "payload": self.emergency.payload,
+            "jti": self.emergency.jti,
+            "conv": self.emergency.conv,
+        }
+        for name, changes in {
+            "content as an emergency": {"type": "emergency", "evidence": mine},
+            "content as an emergency of our own deciding": {
+                "type": "emergency",
+                "evidence": replace(mine, decision=canonical(decided), settings=approved.settings),
+            },
+            "content under an emergency's evidence": {"type": "emergency", "evidence": approved},
+            "an emergency as a disclosure": {**same, "type": "disclosure", "evidence": approved},
+            "an emergency under thresholds of our own": {
+                **same,
+                "evidence": replace(approved, settings=canonical(wider)),
+            },
+            "an emergency without the thresholds": {**same, "evidence": replace(approved, settings=b"")},
+        }.items():
+            self.results[name], _ = await self._sealed(**changes)
+        forged = self._forged(approved.statement)
+        settled = Settlement(self.emergency.jti, approved.statement, forged)
+        for name, one in {
+            "an emergency confirmed by a key of our own": settled,
+            "an emergency confirmed by its own request": replace(
+                settled, confirmation=approved.endorsements[0]
+            ),
+            "an emergency confirmed over another statement": replace(settled, statement=mine.statement),
+            "an emergency reviewed by its own request": replace(
+                settled, confirmation="", review=approved.endorsements[0]
+            ),
+        }.items():
+            self.results[name] = await self._ended(self.gate.signer.settle([one]))
+        waits = self.emergency.jti in await self.gate.signer.unsettled()
+        self.results["an emergency struck from the list"] = "waits" if waits else "gone"
 
     # --- logs, trust, receipts, everything else the socket offers ---------------------------------------------------
 
@@ -364,11 +413,11 @@ class Worker(Hands):
         )
         # (2)
         yes: Any = lambda *_args, **_more: Go()  # noqa: E731
-        releases_module.verify_endorsement = lambda *_args, **_more: taken  # type: ignore[attr-defined,assignment]
-        releases_module.four_eyes = releases_module.recheck = yes  # type: ignore[attr-defined]
+        releases_module.four_eyes = asked_module.recheck = yes  # type: ignore[attr-defined]
         gateway.guard.guard = yes
-        taken_for = type("Endorsed", (), {"officer": taken.id})
-        releases_module.verify_endorsement = lambda *_args, **_more: taken_for  # type: ignore[attr-defined,assignment]
+        taken_for: Any = type("Endorsed", (), {"officer": taken.id})
+        for module in (releases_module, signatures_module):
+            module.verify_endorsement = lambda *_args, **_more: taken_for  # type: ignore[attr-defined]
         self.results["approved with every check overwritten"] = await self._ended(
             releases.approve(taken, "rubbish", [self.patched.id])
         )

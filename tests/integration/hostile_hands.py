@@ -50,7 +50,8 @@ class Hands:
         """Take what lies about: the one honest seal with its evidence, and three releases that wait for approval."""
         gate = self.gate
         self.officer = gate.directory.officers["be-approver"]
-        (batch, answer), *_ = SEEN
+        (batch, answer), *others = SEEN
+        self.emergency = next(item for seen, _ in others for item in seen.items if item.type == "emergency")
         self.honest: SealRequest = batch.items[0]
         self.jws, self.second = answer.results[0].jws, answer.results[0].second
         self.partner = gate.directory.partner(self.honest.aud)

@@ -24,7 +24,8 @@ from gateway.cli import staging
 from gateway.cli.client import desk
 from gateway.cli.demo import approve, disclose, furnish, gateways, import_persons
 from gateway.cli.shared import read_file
-from gateway.cli.staging import FR, KIND, Stage
+from gateway.cli.staging import BASIS, FR, KIND, Stage
+from gateway.model.request import Emergency
 from gateway.model.rows import InboxRow, QuarantineRow
 from gateway.service import calls
 from gateway.service.app import now, open_logs
@@ -70,6 +71,18 @@ REFUSED = {
     "a void that carries content": "guard-refused",
     "content announced by another entry": "audit-broken",
     "content under another proof": "audit-broken",
+    # what one officer signed in an emergency
+    "content as an emergency": "signature-invalid",
+    "content as an emergency of our own deciding": "signature-invalid",
+    "content under an emergency's evidence": "signature-invalid",
+    "an emergency as a disclosure": "signature-invalid",
+    "an emergency under thresholds of our own": "signature-invalid",
+    "an emergency without the thresholds": "signature-invalid",
+    "an emergency confirmed by a key of our own": "signature-invalid",
+    "an emergency confirmed by its own request": "role-missing",
+    "an emergency confirmed over another statement": "signature-invalid",
+    "an emergency reviewed by its own request": "role-missing",
+    "an emergency struck from the list": "waits",
     # a second history
     "another head of the same size": "audit-broken",
     "a shorter log": "audit-broken",
@@ -155,17 +168,30 @@ async def _play(stage: Stage, out: Path, site: Path) -> Played:
     assert all(view.release for view in (first, *others)), [view.effect for view in others]
     await approve(stage.be, approver, [first.release])
     await _until(lambda: _received(stage), ARRIVED_S)
+    await _emergency(stage)
+    await _until(lambda: len(_received(stage)) >= 2, ARRIVED_S)
     trust = (stage.be.signer / "trust.json").read_bytes()
     async with desk(stage.be.path, requester) as client:
         attack = calls.ImportChunk(KIND, 1, b"#attack\n" + str(out).encode() + b"\n")
         await client.call("records/import", attack, calls.Imported)
     await _until(out.exists, ATTACKED_S)
-    await _until(lambda: len(_received(stage)) >= 3, ARRIVED_S)
+    await _until(lambda: len(_received(stage)) >= 4, ARRIVED_S)
     results = json.loads(read_file(out))
     modules = _signer_imports(stage, site)
     return Played(
         stage, results, first.payload, (trust, (stage.be.signer / "trust.json").read_bytes()), modules
     )
+
+
+async def _emergency(stage: Stage) -> None:
+    """One honest message that one officer sends on another's word."""
+    why = ("ct-prevention", BASIS, "synthetic")
+    claimed = Emergency("invented: an attack announced for tonight", "be-approver")
+    async with desk(stage.be.path, stage.officers["be-requester"]) as client:
+        params = calls.Disclose("BDC-000005", (FR,), *why, emergency=claimed)
+        (view,) = await client.call("releases/prepare", params, list[calls.DecisionView])
+        token = client.endorse("request", [view.statement])
+        await client.call("releases/endorse", calls.Endorsed((view.release,), token), dict[str, str])
 
 
 async def _until(there: Any, seconds: float) -> None:
@@ -202,15 +228,16 @@ def test_every_attempt_ends_as_it_must(played: Played) -> None:
 
 
 async def test_the_partner_accepted_nothing_that_two_persons_did_not_approve(played: Played) -> None:
-    """In the partner's inbox: the one approved message, byte for byte and once, and content-free voids."""
+    """In the partner's inbox: the one approved message, byte for byte and once, the one emergency, and content-free
+    voids."""
     rows = _received(played.stage)
-    assert sorted(row.type for row in rows) == ["disclosure", "void", "void"]
+    assert sorted(row.type for row in rows) == ["disclosure", "emergency", "void", "void"]
     async with desk(played.stage.fr.path, played.stage.officers["fr-inbox"]) as client:
         for row in rows:
             view = await client.call("inbox/show", calls.Named(row.message_id), calls.InboxView)
             if row.type == "disclosure":
                 assert view.payload == played.approved
-            else:
+            elif row.type == "void":
                 assert set(json.loads(view.payload)) == {
                     *(
                         "format",

@@ -246,7 +246,7 @@ def test_an_agreement_is_signed_by_each_side_once(ecluse: Run, tmp_path: Path) -
         folder.mkdir(parents=True)
         assert ecluse("agreement", "key", "--out", folder, "--org", org, "--json").code == 0
         records[org] = (msgspec.json.decode((folder / "agreement.json").read_bytes(), type=KeyRecord),)
-    whole = staging._agreement(tmp_path, FR, "police", "police", now(), 100, "hybrid")
+    whole = staging.agreement(tmp_path, FR, "police", "police", now(), 100, "hybrid")
     terms = tmp_path / "terms.json"
     terms.write_bytes(b64url_decode(whole.terms))
     agreement = tmp_path / "agreement.json"

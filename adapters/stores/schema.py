@@ -297,7 +297,6 @@ Index("outbox_by_state", _outbox.c.state)
 _emergencies = _narrow(
     "emergencies",
     _text("release", key=True),
-    _text("requester"),
     _text("oral_approver"),
     Column("waived", Texts, nullable=False),
     _instant("at"),

@@ -287,7 +287,6 @@ class EmergencyRow(Row, frozen=True):
     """A release that was queued as an emergency: who answers for it, and what must follow by when."""
 
     release: str
-    requester: str
     oral_approver: str  # officer id; empty when two signed
     waived: tuple[str, ...]  # rules that would have denied, and `second-signature` when one officer signed
     at: Instant

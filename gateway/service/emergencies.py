@@ -237,7 +237,7 @@ def _item(tx: ReadTx, row: EmergencyRow, inform: tuple[str, ...], now: datetime)
         partner=release.partner,
         message_id=release.message_id,
         message_state=release.state,
-        requester=row.requester,
+        requester=release.requester,
         oral_approver=row.oral_approver,
         waived=row.waived,
         at=row.at,

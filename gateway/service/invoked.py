@@ -37,7 +37,6 @@ def invoke(tx: Tx, release: str, ctx: Context, policy: Policy, decision: Decisio
     oral = emergency.oral_approver
     row = EmergencyRow(
         release=release,
-        requester=ctx.officers[0].id,
         oral_approver=oral,
         waived=((SECOND_SIGNATURE,) if oral else ()) + _overcome(ctx, policy),
         at=ctx.now,

@@ -174,10 +174,7 @@ class EndorsementRow(Row, frozen=True):
 
 
 class ReservationRow(Row, frozen=True):
-    """What a partner holds, or is about to: reserved with the approval, freed when the release is voided.
-
-    ``members`` names members of the record kind that left, never a value.
-    """
+    """What a partner holds, or is about to: reserved with the approval, freed when the release is voided."""
 
     partner: str
     about: str  # the subject of the record
@@ -185,7 +182,7 @@ class ReservationRow(Row, frozen=True):
     subject: str  # of persons known to be one, the one they are counted as
     at: Instant
     origin: str = "release"
-    members: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()  # of the record's kind that left: names, never a value
     place: int = 0  # above that of every earlier one about this subject that reached the same hands
 
 

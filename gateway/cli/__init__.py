@@ -20,6 +20,7 @@ from gateway.cli import (
     ground,
     inbox,
     message,
+    note,
     officer,
     oral,
     partner,
@@ -47,6 +48,7 @@ for commands in (server.commands, preview.commands, release.commands, recall.com
     app.add_typer(commands)
 for name, commands in {
     "record": record.commands,
+    "note": note.commands,
     "embargo": record.embargoes,
     "ground": ground.commands,
     "subject": subject.commands,

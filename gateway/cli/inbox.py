@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.cli import texts
 from gateway.cli.release import readable
 from gateway.cli.shared import (
     Acting,
@@ -47,14 +48,16 @@ async def show(
     from gateway.service.calls import InboxView, Named
 
     view: InboxView = await on.desk.call("inbox/show", Named(message), InboxView)
-    item = view.item
+    item, found = view.item, texts.of_payload(view.payload)
     text = [
         f"{item.type} {item.message_id} from {item.sender}, conversation {item.conversation}, seq {item.seq}",
         f"received {item.received_at:%Y-%m-%dT%H:%M:%SZ}, receipt {view.receipt}",
         *([f"RECALLED by its sender: {_recalled(item)}"] if item.recall else []),
         readable(view.payload),
+        *texts.lines(found),
     ]
-    return Answer({"item": item, "receipt": view.receipt, **payload_members(view.payload)}, text)
+    document = {"item": item, "receipt": view.receipt, **payload_members(view.payload)}
+    return Answer({**document, "free_texts": texts.documents(found)}, text)
 
 
 class Decided(StrEnum):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from gateway.cli import texts
 from gateway.cli.release import Purpose, Record, decision_of, denials
 from gateway.cli.shared import (
     DONE,
@@ -71,7 +72,13 @@ async def preview(
             write_file(payload, msgspec.json.encode(marked) + b"\n")
     denied = [view.partner for view in views if view.effect != "PERMIT"]
     document = {"preview": True, "partners": [decision_of(view) for view in views]}
-    text = [*matrix(views, terminal().width), *denials(views, language)]
+    leaving = [
+        line
+        for view in views
+        if view.effect == "PERMIT"
+        for line in (f"{view.partner}:", *texts.lines(view.texts))
+    ]
+    text = [*matrix(views, terminal().width), *leaving, *denials(views, language)]
     return Answer(document, text, NEGATIVE if denied else DONE)
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 commands = group("Local records: import an extract, look at what is here, purge.")
 embargoes = group("Embargoes: one officer places one at once, two lift it.")
 
+#: The kind whose e-mail files are read, each as a whole, and how it is named then.
+MAIL_KINDS, MAIL = ("information-note", "information-note/1.0"), "information-note/1.0/eml"
+
 #: One call: well inside the gateway's limit of 16 MiB, and small enough that its commit is short.
 CHUNK_BYTES = 4 * 1024 * 1024
 CHUNK_LINES = 500
@@ -35,6 +38,11 @@ class Chunk(NamedTuple):
     first_line: int
     lines: bytes
     oversized: bool = False
+
+
+def is_mail(kind: str, path: Path) -> bool:
+    """Whether a file is one e-mail, and so one note."""
+    return kind in MAIL_KINDS and path.suffix.lower() == ".eml"
 
 
 def chunks(path: Path, *, most_bytes: int = CHUNK_BYTES, most_lines: int = CHUNK_LINES) -> Iterator[Chunk]:
@@ -74,6 +82,8 @@ async def import_files(
 ) -> Answer:
     """Import extract files. Good lines land, bad ones are named; repeating an import changes nothing.
 
+    Of the kind information-note, a file that ends in .eml is one e-mail: an unlabelled note.
+
     Of a sanctions list, entries that it holds no more are marked as delisted, and imported persons who may be on it are
     counted, if you need to know both: look at them with `ecluse record matches`. What a list lost is marked without
     more if it is little; else when an approver who imports none gives the same file with --shrunk.
@@ -90,13 +100,14 @@ async def import_files(
     with _progress(on) as progress:
         task = progress.add_task("import", total=sum(sizes)) if progress else None
         for path in files:
-            for chunk in chunks(path):
+            mail = is_mail(kind, path)
+            for chunk in [Chunk(1, read_file(path, limit=CHUNK_BYTES))] if mail else chunks(path):
                 if chunk.oversized:
                     bad.append(
                         _bad(path, chunk.first_line, "", "line.size", "a line is larger than the limit")
                     )
                     continue
-                params = ImportChunk(kind, chunk.first_line, chunk.lines)
+                params = ImportChunk(MAIL if mail else kind, chunk.first_line, chunk.lines)
                 landed: Imported = await on.desk.call("records/import", params, Imported)
                 for name in totals:
                     totals[name] += getattr(landed, name)

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 import typer
 
+from gateway.cli import texts
 from gateway.cli.ground import named_grounds
 from gateway.cli.shared import (
     BYTES_DIFFER,
@@ -164,7 +165,7 @@ def _disclosed(prepared: Sequence["DecisionView"], states: dict[str, str]) -> li
     for view in prepared:
         state = states[view.release].replace("-", " ")
         text.append(f"{view.partner}: release {view.release} {state} (conversation {view.conversation})")
-        text.append(field_table(view.fields))
+        text += [field_table(view.fields), *texts.lines(view.texts)]
     return text
 
 
@@ -302,6 +303,7 @@ def _shown(one: Bound, grounds: Sequence[str]) -> list["RenderableType"]:
         *grounds,
         f"payload, {len(one.view.payload)} bytes, sha256 {one.statement.payload_sha256} (indented for reading):",
         readable(one.view.payload),
+        *texts.lines([*texts.of_payload(one.view.payload), *one.view.reasons]),
         field_table([field for record in document.records for field in record.fields]),
     ]
 
@@ -326,6 +328,7 @@ def _approval(one: Bound) -> dict[str, Any]:
         "grounds": one.document.grounds,
         "released": [field.pointer for field in fields if field.outcome == "released"],
         "withheld": [field for field in fields if field.outcome == "withheld"],
+        "free_texts": texts.documents([*texts.of_payload(one.view.payload), *one.view.reasons]),
     }
 
 
@@ -377,6 +380,7 @@ def decision_of(view: "DecisionView") -> dict[str, Any]:
         "reasons": view.reasons,
         "released": [field.pointer for field in view.fields if field.outcome == "released"],
         "withheld": [field for field in view.fields if field.outcome == "withheld"],
+        "free_texts": texts.documents(view.texts),
     }
 
 
@@ -385,6 +389,7 @@ def denials(views: Iterable["DecisionView"], language: str = "en") -> list["Rend
     for view in views:
         if view.effect != "PERMIT":
             text += [f"{view.partner}: {view.effect}", *reasons_of(view.reasons, language)]
+            text += texts.lines(view.texts)
     return text
 
 

@@ -46,6 +46,7 @@ BASIS = "be-2024-03-29:art28"
 PURPOSES = ("ct-prevention", "ct-investigation")
 KIND = "bdc-person/1.0"
 ASKED = "information-request/1.0"
+NOTE = "information-note/1.0"
 LISTED = "sanctions-entry"  # every version: what is compared with a list needs both
 FORMAT = "ct-exchange-json/1.0"
 
@@ -125,7 +126,7 @@ def _officer(folder: Path, name: str, roles: tuple[Role, ...], now: datetime) ->
         roles=roles,
         keys=(public,),
         clearance=Clearance("BEL", "UNCLASSIFIED", now + timedelta(days=DEMO_DAYS)),
-        need_to_know=(KIND, LISTED, ASKED),
+        need_to_know=(KIND, NOTE, LISTED, ASKED),
     )
     return officer, Identity(name, provision.read_officer_key(path))
 
@@ -294,7 +295,7 @@ def agreement(
         route=route,
         legal_basis=BASIS,
         purposes=PURPOSES,
-        kinds=(KIND, ASKED),
+        kinds=(KIND, NOTE, ASKED),
         lifts=("/national_number",),
         ceiling=Ceiling("BEL", "UNCLASSIFIED"),
         retention_days=365,

@@ -20,7 +20,7 @@ RefusalRule = Literal[
     "unexplained", "missing", "order",
     "altered-constant", "altered-protocol", "altered-part", "altered-ref", "altered-value", "altered-label",
     # free text
-    "withheld-value-in-text", "entity-id",
+    "withheld-value-in-text", "register-number-in-text", "entity-id",
 ]  # fmt: skip
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from gateway.guard.allow import AllowList
-from gateway.guard.reader import Leaf, Path
+from gateway.guard.numbers import numbers_in
+from gateway.guard.reader import Leaf, Path, leaves
 from gateway.guard.refusal import refuse
 from gateway.guard.release import ReleasedRecord
 
@@ -74,7 +75,8 @@ def require_silent(records: Sequence[ReleasedRecord], sent: Iterable[Leaf], allo
     (1) no string stands where a kind keeps local ids, and none holds an entity id of the release; (2) no free text
     holds a withheld value of any record of the release, unless (3) that value also stands in the message by right: as
     the whole of a string that is not free text, or that is the same member of the same field pattern (two aliases of
-    one spelling, one of them withheld). Codes of closed vocabularies are not looked for.
+    one spelling, one of them withheld). Codes of closed vocabularies are not looked for; (4) no free text holds a
+    register or account number, unless it is released as data of class A.
     """
     strings = [(_place(leaf.path), fold(leaf.string)) for leaf in sent if leaf.string is not None]
     forms = [form for _, form in strings]
@@ -83,6 +85,9 @@ def require_silent(records: Sequence[ReleasedRecord], sent: Iterable[Leaf], allo
         raise refuse("entity-id", "the payload names an entity by its local id")
     texts = [form for place, form in strings if not allow.free_text.isdisjoint(place)]
     by_right = {(() if allow.free_text.isdisjoint(place) else place, form.words) for place, form in strings}
+    known = {number for record in records for number in _class_a(record, allow)}
+    if any(numbers_in(form.words) - known for form in texts):  # (4)
+        raise refuse("register-number-in-text", "a free text holds a register or account number")
     for leaf in {leaf for record in records for leaf in record.withheld}:
         place = _place(leaf.path)
         if leaf.string is None or place[-1] in allow.closed_vocabularies:
@@ -91,6 +96,21 @@ def require_silent(records: Sequence[ReleasedRecord], sent: Iterable[Leaf], allo
         here = [((), sought.words), (place, sought.words)]  # (3)
         if by_right.isdisjoint(here) and _named(leaf.string, sought, texts):  # (2)
             raise refuse("withheld-value-in-text", "a free text holds a value that is withheld")
+
+
+def _class_a(record: ReleasedRecord, allow: AllowList) -> Iterator[str]:
+    """Register and account numbers that leave as data of class A: by their kind they may."""
+    for leaf in leaves(record.content):
+        spec = record.kind.spec("/" + "/".join(map(str, leaf.path[:2]))) or record.kind.spec(
+            f"/{leaf.path[0]}"
+        )
+        if (
+            spec
+            and spec.export_class == "A"
+            and leaf.string is not None
+            and allow.free_text.isdisjoint(leaf.path)
+        ):
+            yield from numbers_in(fold(leaf.string).words)
 
 
 def _named(value: str, sought: Form, texts: Iterable[Form]) -> bool:

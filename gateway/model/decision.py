@@ -72,6 +72,13 @@ class Decision(msgspec.Struct, frozen=True):
         return tuple(field for field in self.fields if field.outcome == "withheld")
 
 
+class Hint(msgspec.Struct, frozen=True):
+    """A text that stays inside and says what it need not: where, and the rule that would stop it if it left."""
+
+    pointer: str  # into the decision document
+    rule: str
+
+
 class RecordDecision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The outcome for one record version of the release."""
 

@@ -2,15 +2,16 @@
 
 A kind is a JSON Schema (draft 2020-12) in ``schemas/records/<kind>/<version>.json`` whose properties carry
 ``x-class`` (A with a legal basis, B only if the request asks for it, C only when a named approver lifts it, X never)
-and ``x-category``, and say whether they state a ``fact`` or an ``assessment`` (``x-statement``), and which member of
-theirs is a level (``x-graver``); the schema itself carries ``x-interconnection``, the regime of law its records stand
-under (``x-regime``) and whom they are about (``x-person``). A *field* is a top-level member, or one item of a top-level
-list: ``/sex`` is one field, ``/names/0`` and ``/names/1`` are two, both of pattern ``/names/*``.
+and ``x-category``, say whether they state a ``fact`` or an ``assessment`` (``x-statement``), which member of theirs is
+a level (``x-graver``), and in which members somebody's own words stand (``x-free-text``); the schema itself carries
+``x-interconnection``, the regime of law its records stand under (``x-regime``) and whom they are about (``x-person``).
+A *field* is a top-level member, or one item of a top-level list: ``/sex`` is one field, ``/names/0`` and ``/names/1``
+are two, both of pattern ``/names/*``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -33,6 +34,8 @@ class FieldSpec(msgspec.Struct, frozen=True):
     special: bool = False  # special category of LED art. 10: justification compulsory
     statement: Statement | None = None  # None: the kind does not say, and the field stays
     graver: str = ""  # member of the value that is a level: a higher one is graver
+    texts: frozenset[str] = frozenset()  # members of the field, or itself, that hold somebody's own words
+    codes: frozenset[str] = frozenset()  # members, or itself, with a closed list of values
 
 
 class RecordKind(msgspec.Struct, frozen=True):
@@ -44,7 +47,9 @@ class RecordKind(msgspec.Struct, frozen=True):
     required: frozenset[str]  # members without which what is left is no record of this kind
     regime: str  # "bdc" makes the BDC rules apply
     interconnection: Literal["forbidden", "allowed"]
-    person: PersonCategory | Literal["none"] | None = None  # LED art. 6; "none": about nobody; None: not said
+    person: PersonCategory | Literal["none"] | None = (
+        None  # LED art. 6; "none": nobody by itself; None: not said
+    )
 
     def spec(self, pointer: str) -> FieldSpec | None:
         """The specification of the field at this pointer, or None for a field the kind does not know."""
@@ -76,6 +81,8 @@ def load_kind(schema: Mapping[str, Any]) -> RecordKind:
                     "special": rule.get("x-special", False),
                     "statement": rule.get("x-statement"),
                     "graver": rule.get("x-graver", ""),
+                    "texts": rule.get("x-free-text", []),
+                    "codes": sorted(_codes(member, rule, schema.get("$defs", {}))),
                 },
                 FieldSpec,
             )
@@ -95,3 +102,14 @@ def load_kind(schema: Mapping[str, Any]) -> RecordKind:
         raise PolicyInvalid(
             "a record kind must mark every property with its export class, and itself with its regime"
         ) from None
+
+
+def _codes(member: str, rule: Mapping[str, Any], defs: Mapping[str, Any]) -> Iterator[str]:
+    """Names of the members at and below this one whose values are a closed list."""
+    if "$ref" in rule:
+        rule = defs[rule["$ref"].rpartition("/")[2]]
+    if "enum" in rule:
+        yield member
+    yield from _codes(member, rule["items"], defs) if "items" in rule else ()
+    for name, inner in rule.get("properties", {}).items():
+        yield from _codes(name, inner, defs)

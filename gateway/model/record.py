@@ -79,3 +79,23 @@ def fields_of(record: CanonicalRecord, kind: RecordKind) -> Iterator[LabelledFie
             yield LabelledField(
                 pointer, item, kind.spec(pointer), found.label, found.originator, found.consent
             )
+
+
+def strings_of(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every text in a value, with the members that lead to it from ``path`` on; indices are written as text."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for member, inner in value.items():
+            yield from strings_of(inner, (*path, pointer_token(member)))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from strings_of(inner, (*path, str(index)))
+
+
+def free_texts(field: LabelledField) -> Iterator[tuple[str, str]]:
+    """Pointer and text of each place of the field that holds somebody's own words, as its kind says."""
+    names = field.spec.texts if field.spec else frozenset()
+    for path, text in strings_of(field.value, tuple(field.pointer.split("/")[1:])):
+        if not names.isdisjoint(path):
+            yield "/" + "/".join(path), text

@@ -153,8 +153,9 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
     ``record`` is what would be rendered; ``subject`` is the same record in full, from which facts about the person
     and the file are computed: they do not change because a field was withheld. ``officers`` holds the requester first
-    and, from approval on, the approver; in an emergency who approved orally stands there from the start. ``permitted``
-    and ``members`` belong to `decide`.
+    and, from approval on, the approver; in an emergency who approved orally stands there from the start. ``permitted``,
+    ``members`` and ``left`` belong to `decide`. ``mentioned`` names free texts of the subject that say what our records
+    about persons it mentions keep from this partner.
     """
 
     record: CanonicalRecord
@@ -185,3 +186,5 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     grounds: tuple[GroundName, ...] = ()  # every ground in force toward this partner, for a decision to name
     permitted: int | None = None  # fields left after the field rules; None before they ran
     members: frozenset[str] | None = None  # members of which a field is left; None before they ran
+    left: frozenset[str] | None = None  # pointers of the fields left; None before they ran
+    mentioned: frozenset[str] = frozenset()  # pointers

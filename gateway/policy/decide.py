@@ -35,8 +35,8 @@ SILENCE = Rule(
     message_id="default.deny",
 )
 
-#: A rule that spoke, how, and the fact at fault where it could not be told.
-Said = tuple[Rule, Effect, str]
+#: A rule that spoke, how, the fact at fault where it could not be told, and where, if its own fact names places.
+Said = tuple[Rule, Effect, str, str]
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -49,7 +49,9 @@ class Verdict(msgspec.Struct, frozen=True):
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
-        return tuple(_reason(*said, self.pointer) for said in self.said)
+        return tuple(
+            _reason(rule, effect, error, at or self.pointer) for rule, effect, error, at in self.said
+        )
 
 
 def decide(policy: Policy, ctx: Context) -> Decision:
@@ -109,14 +111,14 @@ def judge(rules: tuple[CompiledRule, ...], reading: Reading, pointer: str = "") 
         effect = rule.effect
         if answer is True:
             into = permitting if effect == "PERMIT" else denying if effect == "DENY" else reviewing
-            into.append((rule, effect, ""))
+            into += [(rule, effect, "", at) for at in _places(each, reading)]
         else:
             error = answer.fact if isinstance(answer, FactUnreadable) else ""
-            (silent if effect == "PERMIT" else denying).append((rule, "DENY", error))
+            (silent if effect == "PERMIT" else denying).append((rule, "DENY", error, ""))
     if denying:
         return Verdict("DENY", tuple(denying), pointer, overruled=True)
     if not permitting:
-        return Verdict("DENY", tuple(silent) or ((SILENCE, "DENY", ""),), pointer)
+        return Verdict("DENY", tuple(silent) or ((SILENCE, "DENY", "", ""),), pointer)
     if reviewing:
         return Verdict("REVIEW", tuple(reviewing), pointer)
     return Verdict("PERMIT", tuple(permitting), pointer)
@@ -172,8 +174,21 @@ def _settled(rules: tuple[CompiledRule, ...], reading: Reading, place: int = FIE
     return settled
 
 
+def _places(each: CompiledRule, reading: Reading) -> list[str]:
+    """What a rule's own fact names: one reason for each, and one at least. An empty place stands for what the rule was
+    asked about."""
+    try:
+        places = reading.value(each.at) if each.at else None
+    except FactUnreadable:  # the rule speaks all the same
+        return [""]
+    return (sorted(places) if isinstance(places, frozenset) else []) or [""]
+
+
 def _after(ctx: Context, left: tuple[LabelledField, ...]) -> Context:
-    return msgspec.structs.replace(ctx, permitted=len(left), members=frozenset(map(_member, left)))
+    pointers = frozenset(field.pointer for field in left)
+    return msgspec.structs.replace(
+        ctx, permitted=len(left), members=frozenset(map(_member, left)), left=pointers
+    )
 
 
 def _lost(

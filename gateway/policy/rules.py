@@ -34,6 +34,7 @@ class Rule(msgspec.Struct, frozen=True):
     condition: Node
     effect: Effect
     message_id: str  # key of the explanation, looked up per language at display
+    at: str = ""  # of a release rule: a fact that names the places at fault, one reason for each
 
 
 class CompiledRule(msgspec.Struct, frozen=True):
@@ -48,6 +49,7 @@ class CompiledRule(msgspec.Struct, frozen=True):
     silent: set[
         FieldSpec | None
     ]  # fields of which it says nothing, by the kind alone, as far as was found out
+    at: FactSpec | None = None  # the fact that names the places at fault
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -70,6 +72,7 @@ class _RuleDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     effect: Effect
     message_id: str
     applies: Any = msgspec.field(default_factory=lambda: ["const", True])  # absent: always
+    at: str = ""
 
 
 class _PolicyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,8 +84,8 @@ class _PolicyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load_policy(raw: bytes, facts: Mapping[str, FactSpec] = FACTS) -> Policy:
     """Load a policy file. Raises `PolicyInvalid`; nothing is assumed in place of what is missing.
 
-    (1) strict JSON in the closed shape; (2) at least one rule, every id once; (3) each tree typed over known facts;
-    (4) compiled once; (5) hashed over RFC 8785.
+    (1) strict JSON in the closed shape; (2) at least one rule, every id once; (3) each tree typed over known facts, and
+    the places at fault named by one; (4) compiled once; (5) hashed over RFC 8785.
     """
     # (1)
     content = read_json(raw, "policy")
@@ -111,6 +114,7 @@ def load_policy(raw: bytes, facts: Mapping[str, FactSpec] = FACTS) -> Policy:
                 _of_kind(rule.applies, facts) and _of_kind(rule.condition, facts),
             ),
             set(),
+            facts[rule.at] if rule.at else None,
         )
         for rule in rules
     ]
@@ -135,6 +139,11 @@ def _rule(document: _RuleDocument, facts: Mapping[str, FactSpec]) -> Rule:
         condition = parse_condition(document.condition, document.scope, facts)
     except PolicyInvalid as fault:
         raise PolicyInvalid(fault.detail, diagnostic={"rule": document.id}) from None
+    places = facts.get(document.at)
+    if document.at and (
+        document.scope != "release" or places is None or (places.scope, places.type) != ("release", frozenset)
+    ):
+        raise PolicyInvalid("only a release fact names places", diagnostic={"rule": document.id})
     return Rule(
         id=document.id,
         version=document.version,
@@ -145,6 +154,7 @@ def _rule(document: _RuleDocument, facts: Mapping[str, FactSpec]) -> Rule:
         condition=condition,
         effect=document.effect,
         message_id=document.message_id,
+        at=document.at,
     )
 
 

@@ -25,6 +25,7 @@ from adapters.keys.file import replace_file
 from adapters.partners.exchange import ExchangeTransport
 from adapters.records.bdc import BdcExtract
 from adapters.records.information_request import InformationRequest
+from adapters.records.note.reader import READERS as NOTE_READERS
 from adapters.records.sanctions.parts import parts as list_parts
 from adapters.records.sanctions.reader import READERS as LIST_READERS
 from adapters.records.synthetic import extract
@@ -86,6 +87,7 @@ log = structlog.get_logger()
 LINE_READERS: dict[str, AdapterFactory] = {
     BdcExtract.kind: BdcExtract,
     InformationRequest.kind: InformationRequest,
+    **NOTE_READERS,
 }
 
 #: Seconds for which `serve` waits for a home that a command holds: the longest of them, an import, takes as long.

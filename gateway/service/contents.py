@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.flow.replay import Considered
-from gateway.model.decision import Decision
+from gateway.model.decision import Decision, Hint
 from gateway.model.request import Emergency, Lift, Request
 
 
@@ -26,6 +26,8 @@ class ReleaseBody(msgspec.Struct, frozen=True):
     request: Request | None
     fingerprint: str  # of the record version decided on: another one in force voids the release
     emergency: Emergency | None = None
+    mentioned: tuple[str, ...] = ()  # records of persons mentioned, as decided on: others in force void it
+    hints: tuple[Hint, ...] = ()
 
     @property
     def oral_approver(self) -> str:

@@ -28,6 +28,7 @@ from gateway.service import calls
 from gateway.service.changes import Changes
 from gateway.service.contents import InboundBody
 from gateway.service.context import Gateway
+from gateway.service.drafted import Why
 from gateway.service.emergencies import Emergencies
 from gateway.service.grounds import Grounds
 from gateway.service.imports import Imports
@@ -39,10 +40,11 @@ from gateway.service.oral import Oral
 from gateway.service.policies import Policies
 from gateway.service.recalls import Recalls
 from gateway.service.received import inbox_item, received, received_page
-from gateway.service.releases import Releases, Why
+from gateway.service.releases import Releases
 from gateway.service.replays import Replays
 from gateway.service.requests import Requests
 from gateway.service.subjects import Subjects
+from gateway.service.texts import reasons_of
 from gateway.service.vault import keys_of
 from gateway.wire.ct_json import CtJson
 
@@ -287,6 +289,7 @@ class Desk:
             payload=shown.body.payload,
             document=shown.body.document,
             justification=shown.body.justification,
+            reasons=tuple(reasons_of(shown.body.justification, shown.body.lifts, shown.body.hints)),
         )
 
     async def approve(self, officer: Officer, params: calls.Endorsed) -> calls.Approved:

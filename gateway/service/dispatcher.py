@@ -34,6 +34,7 @@ from gateway.service.context import Gateway
 from gateway.service.held import held_row, keep_head
 from gateway.service.holdings import Holdings
 from gateway.service.ledger import Crossing
+from gateway.service.mentions import mentioned
 from gateway.service.sealing import Sealing
 from gateway.service.slots import Slot, Slots, due_lanes, finish, hold, move, outbox_row
 from gateway.service.vault import keys_of
@@ -382,7 +383,8 @@ class Dispatcher:
             )
             tx.put(msgspec.structs.replace(release, state=step(release.state, "accept")))
             if isinstance(body, ReleaseBody):  # by a recall the partner holds nothing
-                Holdings(gateway).reserve(
+                holdings = Holdings(gateway)
+                holdings.reserve(
                     tx,
                     release.partner,
                     release.subject,
@@ -391,6 +393,8 @@ class Dispatcher:
                     members=body.decision.members,
                     origin="release" if body.emergency is None else "emergency",
                 )
+                for other in mentioned(tx, release.key, release.subject):
+                    holdings.reserve(tx, release.partner, other, release.id, now, members=())
             tx.put(msgspec.structs.replace(lane, held=False))
             finish(tx, current)
 

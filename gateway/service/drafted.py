@@ -1,11 +1,26 @@
-"""The answer to one (record, partner), as the desk gives it."""
+"""What the desk is given to prepare a release, and what it gives back."""
 
 from __future__ import annotations
 
 import msgspec
 
 from gateway.model.decision import Decision
+from gateway.model.request import Emergency, Lift, Request
+from gateway.model.rows import ReleaseRow
 from gateway.service import calls
+from gateway.service.calls.texts import FreeText
+from gateway.service.contents import ReleaseBody
+
+
+class Why(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The reasons a liaison officer gives."""
+
+    purpose: str
+    legal_basis: str
+    justification: str = ""
+    lifts: tuple[Lift, ...] = ()
+    request: Request | None = None
+    emergency: Emergency | None = None
 
 
 class Drafted(msgspec.Struct, frozen=True):
@@ -18,6 +33,7 @@ class Drafted(msgspec.Struct, frozen=True):
     payload: bytes = b""
     message_id: str = ""
     conversation: str = ""
+    texts: tuple[FreeText, ...] = ()
 
     def view(self) -> calls.DecisionView:
         """As the desk shows it."""
@@ -31,4 +47,12 @@ class Drafted(msgspec.Struct, frozen=True):
             conversation=self.conversation,
             statement=self.statement,
             payload=self.payload,
+            texts=self.texts,
         )
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """What an approver is shown: the exact bytes, and what they rest on."""
+
+    row: ReleaseRow
+    body: ReleaseBody

@@ -21,9 +21,10 @@ from gateway.service import calls
 from gateway.service.calls.emergency import EmergencyItem, Informed, Reviewed, ReviewOutcome
 from gateway.service.contents import EndorsementBody, ReleaseBody
 from gateway.service.context import Gateway
+from gateway.service.drafted import Shown
 from gateway.service.invoked import late
 from gateway.service.operation import DESK, Operation, limit_of
-from gateway.service.releases import Releases, Shown
+from gateway.service.releases import Releases
 from gateway.service.signatures import keep
 from gateway.service.signer.emergency import REVIEWERS
 from gateway.service.vault import keys_of

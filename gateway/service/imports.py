@@ -19,6 +19,7 @@ from gateway.service.calls import BadLine, Imported
 from gateway.service.contents import RecordBody
 from gateway.service.context import Gateway
 from gateway.service.looks import look_again
+from gateway.service.mentions import mentions
 
 #: Stands for "whenever" in a fingerprint.
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -49,15 +50,19 @@ class Imports:
     async def lines(self, officer: Officer, kind: str, raw: bytes, first_line: int) -> Imported:
         """Import some whole lines of an extract: good ones land in one commit, bad ones are reported.
 
-        A kind without its version means the newest one an adapter reads; one that comes as several lists is named with
-        the list (``sanctions-entry/1.0/un``), and ``first_line`` counts entries. Raises `RequestInvalid` when no
+        A kind without its version means the newest one an adapter reads; one that comes as several lists or file types
+        is named with it (``sanctions-entry/1.0/un``, ``information-note/1.0/eml``), and of a list ``first_line`` counts
+        entries. Raises `RequestInvalid` when no
         adapter reads it, and what `store` raises.
         """
-        known = sorted(name for name in self._adapters if f"{name}/".startswith(f"{kind}/"))
-        if not known or (known[-1] != kind and known[-1].count("/") > 1):
+        whole = (
+            name for name in self._adapters if name.count("/") == 1 and f"{name}/".startswith(f"{kind}/")
+        )
+        known = kind if kind in self._adapters else max(whole, default="")
+        if not known:
             raise RequestInvalid("no adapter reads this kind", diagnostic={"field": "kind"})
-        factory = self._adapters[known[-1]]
-        kind = "/".join(known[-1].split("/")[:2])
+        factory = self._adapters[known]
+        kind = "/".join(known.split("/")[:2])
         records: list[CanonicalRecord] = []
         bad: list[BadLine] = []
         for item in factory(self._g.org, officer.id).read(raw):
@@ -87,11 +92,13 @@ class Imports:
         raws = [canonical(record) for record in records]
         subjects = await gateway.signer.index([record.entity_id.encode() for record in records])
         prints = await gateway.signer.index([_fingerprint(record) for record in records])
+        others = [await self._index(mentions(record)) for record in records]
         await gateway.vault.reserve(len(records) + 4)
 
         def unit(tx: Tx) -> Imported:
             new = changed = unchanged = unlabelled = 0
-            for record, raw, subject, fingerprint in zip(records, raws, subjects, prints, strict=True):
+            every = zip(records, raws, subjects, prints, others, strict=True)
+            for record, raw, subject, fingerprint, about in every:
                 handle = handle_of(subject)
                 before = tx.select(RecordRow, {"handle": handle, "latest": True})
                 unlabelled += any(label.label is None for label in record.labels)
@@ -128,13 +135,16 @@ class Imports:
                     extracted_at=record.extracted_at,
                     imported_at=now,
                 )
-                tx.insert(key.row, body, SubjectRow(subject, key.id), row)
+                tx.insert(key.row, body, *(SubjectRow(one, key.id) for one in (subject, *about)), row)
             if new or changed:
                 detail = {"kind": kind, "new": new, "changed": changed, **(because or {})}
                 gateway.ledger.record(tx, now, "import", officer.id, "", detail)
             return Imported(new, changed, unchanged, unlabelled, ())
 
         return await gateway.store.write(unit)
+
+    async def _index(self, ids: tuple[str, ...]) -> list[str]:
+        return await self._g.signer.index([name.encode() for name in ids]) if ids else []
 
     async def purge(self, officer: str) -> int:
         """Destroy imported records older than ``intake_ttl`` that no release rests on; returns how many versions."""

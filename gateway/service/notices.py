@@ -25,12 +25,13 @@ from gateway.service import calls
 from gateway.service.calls import notices as wanted
 from gateway.service.contents import RecordBody, ReleaseBody
 from gateway.service.context import Gateway
+from gateway.service.drafted import Why
 from gateway.service.grounds import not_withdrawn
 from gateway.service.imports import destroy, handle_of
 from gateway.service.looks import look_again
 from gateway.service.operation import DESK, RECALLERS, Operation, limit_of, note_read
 from gateway.service.recalls import Recalls, recall_under_way
-from gateway.service.releases import Releases, Why
+from gateway.service.releases import Releases
 from gateway.service.vault import keys_of
 
 log = structlog.get_logger()

@@ -20,9 +20,10 @@ from gateway.service.calls import Named
 from gateway.service.calls.oral import ConfirmOral, OralItem, OralPage, OralView, RecordOral
 from gateway.service.contents import Decided, DocumentBody
 from gateway.service.context import Gateway
+from gateway.service.drafted import Why
 from gateway.service.holdings import Holdings
 from gateway.service.operation import DESK, RECALLERS, Operation, limit_of, note_read
-from gateway.service.releases import Releases, Why
+from gateway.service.releases import Releases
 from gateway.service.vault import keys_of
 from gateway.wire.strict import b64url
 

@@ -24,13 +24,11 @@ from gateway.flow.outbound import (
 )
 from gateway.flow.recall import carries_content
 from gateway.flow.replay import considered
-from gateway.model.decision import Decision, DecisionDocument, Reason
+from gateway.model.decision import Decision, DecisionDocument, Hint, Reason
 from gateway.model.message import type_of
 from gateway.model.officer import Officer
 from gateway.model.record import CanonicalRecord
-from gateway.model.request import Emergency, Lift, Request
 from gateway.model.rows import (
-    EmbargoRow,
     GroundUseRow,
     KeyRow,
     LaneRow,
@@ -42,17 +40,20 @@ from gateway.model.rows import (
 )
 from gateway.model.signing import Pseudonym
 from gateway.policy.context import Context
+from gateway.policy.hints import hints
 from gateway.ports import ReadTx, Tx
 from gateway.service.asked import Asked
 from gateway.service.contents import Decided, RecordBody, ReleaseBody
 from gateway.service.context import Gateway
-from gateway.service.drafted import Drafted
+from gateway.service.drafted import Drafted, Shown, Why
 from gateway.service.grounds import in_force
-from gateway.service.holdings import Holdings, Origin, one_with
+from gateway.service.holdings import Holdings, Origin
 from gateway.service.invoked import PRIORITY, invoke, overdue, stopped
+from gateway.service.mentions import Mentions, embargoed, mentioned, mentions, versions
 from gateway.service.questions import answered, looked_up, take
 from gateway.service.signatures import endorsed, keep
 from gateway.service.slots import enqueue
+from gateway.service.texts import texts_of
 from gateway.service.vault import keys_of
 from gateway.wire.ct_json import preview_of
 from gateway.wire.endorse import verify_endorsement
@@ -60,29 +61,11 @@ from gateway.wire.endorse import verify_endorsement
 FORMAT = "ct-exchange-json/1.0"
 
 
-class Why(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The reasons a liaison officer gives."""
-
-    purpose: str
-    legal_basis: str
-    justification: str = ""
-    lifts: tuple[Lift, ...] = ()
-    request: Request | None = None
-    emergency: Emergency | None = None
-
-
-class Shown(msgspec.Struct, frozen=True):
-    """What an approver is shown: the exact bytes, and what they rest on."""
-
-    row: ReleaseRow
-    body: ReleaseBody
-
-
 class Releases:
     """The desk's half of the way out."""
 
     def __init__(self, gateway: Gateway) -> None:
-        self._g, self._holdings = gateway, Holdings(gateway)
+        self._g, self._holdings, self._mentions = gateway, Holdings(gateway), Mentions(gateway)
         self._asked = Asked()
 
     # --- reading ------------------------------------------------------------------------------------------------
@@ -136,10 +119,13 @@ class Releases:
         now: datetime,
         *,
         release: str = "",
+        others: Sequence[str] = (),
     ) -> Context:
-        """Everything the rules may ask about, as the store and directory have it inside this transaction."""
+        """Everything the rules may ask about, as the store and directory have it inside this transaction.
+
+        ``others`` are the persons that the record mentions: an embargo on one of them is one on the record.
+        """
         directory, config = self._g.directory, self._g.config
-        embargoes = tx.select(EmbargoRow, {"subject": one_with(tx, subject), "lifted_at": None}, limit=1)
         grounds = in_force(tx, subject, partner, why.purpose, now)
         return Context(
             record=record,
@@ -157,7 +143,7 @@ class Releases:
             request=why.request,
             lifts=why.lifts,
             held=self._holdings.held(tx, partner, subject, now, release=release),
-            embargoed=bool(embargoes),
+            embargoed=embargoed(tx, (subject, *others)),
             officers=officers,
             levels=self._g.levels,
             settings=directory.settings,
@@ -187,6 +173,7 @@ class Releases:
         Without ``keep`` it is a preview: the same decisions, nothing stored but the fact that somebody looked.
         """
         row, record = await self.record(name)
+        await self._mentions.unlock(row)
         answers = []
         for partner in partners:
             self._g.directory.partner(partner)
@@ -222,19 +209,27 @@ class Releases:
         officers = (officer, gateway.directory.officer(oral)) if oral else (officer,)
 
         def unit(tx: Tx) -> Drafted:
-            ctx = self.context(tx, record, row.subject, partner, why, officers, now)
+            others = mentioned(tx, row.key, row.subject)
+            bare = msgspec.structs.replace(why, lifts=(), emergency=None)
+            withheld = self._mentions.withheld(
+                tx, others, lambda of, subject: self.context(tx, of, subject, partner, bare, officers, now)
+            )
+            ctx = self.context(tx, record, row.subject, partner, why, officers, now, others=others)
+            ctx = self._mentions.said(ctx, withheld)
             timed = looked_up(tx, gateway.config.answers, draft, partner, why.request, now)
             prepared = prepare(ctx, gateway.directory.policy, timed, ref=ref)
             if keep and why.request is not None and answered(tx, tx.get(RequestRow, partner, why.request.id)):
                 prepared = Refused(Decision("DENY", (house("reply.once"),), (), ()))
             kept = considered(ctx, gateway.directory.policy, row.version)
             decided = Decided(partner, prepared.decision, kept)
+            told = hints(ctx, prepared.decision, withheld)
+            texts = texts_of(ctx, prepared.decision, told if keep else None)
             if isinstance(prepared, Refused) or not keep:
                 event: HouseEvent = "decision" if keep else "read"
                 gateway.ledger.record(tx, now, event, officer.id, row.handle, decided, about=row.subject)
                 shown = b"" if isinstance(prepared, Refused) else preview_of(prepared.payload)
-                return Drafted(partner, prepared.decision, payload=shown)
-            release = self._store(tx, now, officer, row, partner, why, timed, prepared)
+                return Drafted(partner, prepared.decision, payload=shown, texts=texts)
+            release = self._store(tx, now, officer, row, partner, why, timed, prepared, others, told)
             decided = msgspec.structs.replace(decided, document=prepared.document)
             gateway.ledger.record(tx, now, "release", officer.id, release.id, decided, about=row.subject)
             return Drafted(
@@ -245,6 +240,7 @@ class Releases:
                 prepared.payload,
                 draft.message_id,
                 draft.conversation,
+                texts,
             )
 
         return await gateway.store.write(unit)
@@ -259,6 +255,8 @@ class Releases:
         why: Why,
         draft: Draft,
         prepared: Prepared,
+        others: tuple[str, ...],
+        told: tuple[Hint, ...],
     ) -> ReleaseRow:
         key = self._g.vault.fresh(now)
         body = self._g.vault.seal(
@@ -278,6 +276,8 @@ class Releases:
                 request=why.request,
                 fingerprint=record.fingerprint,
                 emergency=why.emergency,
+                mentioned=versions(tx, others),
+                hints=told,
             ),
         )
         terms = self._g.directory.agreement(partner).terms
@@ -299,7 +299,7 @@ class Releases:
             not_after=valid_until(draft.at or now, terms),
             priority=PRIORITY if why.emergency else 0,
         )
-        tx.insert(key.row, body, SubjectRow(record.subject, key.id), release)
+        tx.insert(key.row, body, *(SubjectRow(one, key.id) for one in (record.subject, *others)), release)
         document = msgspec.json.decode(prepared.document, type=DecisionDocument)
         tx.insert(*(GroundUseRow(ground.id, release.id) for ground in document.grounds))
         return release
@@ -423,6 +423,8 @@ class Releases:
         self._holdings.reserve(
             tx, row.partner, row.subject, row.id, now, members=body.decision.members, origin=origin
         )
+        for other in mentioned(tx, row.key, row.subject):
+            self._holdings.reserve(tx, row.partner, other, row.id, now, members=(), origin=origin)
         enqueue(tx, row, following, taken)
         self._g.ledger.record(tx, now, "endorsement", actor.id, row.id, detail)
         return verdict
@@ -444,6 +446,8 @@ class Releases:
         if (void := stopped(tx, row.id, now)) is not None:
             return void
         ctx = self._context_of(tx, row, body, officers, now)
+        if mentions(ctx.record) and versions(tx, mentioned(tx, row.key, row.subject)) != body.mentioned:
+            return Void((house("record.unchanged"),))
         prepared = Prepared(body.payload, body.decision, body.document, body.statement, body.record)
         return self._asked.answer(row.id, prepared, ctx, self._g.directory.policy)
 
@@ -454,7 +458,10 @@ class Releases:
             body.purpose, body.legal_basis, body.justification, body.lifts, body.request, body.emergency
         )
         record = msgspec.json.decode(body.record, type=CanonicalRecord)
-        return self.context(tx, record, row.subject, row.partner, why, officers, now, release=row.id)
+        others = mentioned(tx, row.key, row.subject) if mentions(record) else ()
+        return self.context(
+            tx, record, row.subject, row.partner, why, officers, now, release=row.id, others=others
+        )
 
     def void(self, tx: Tx, row: ReleaseRow, verdict: Void, actor: str, now: datetime) -> None:
         """Void a release: its quota is freed, its reason kept; nothing of it leaves."""

@@ -35,10 +35,11 @@ from gateway.service.calls.requests import (
 from gateway.service.coded import About, Coded, view
 from gateway.service.contents import CodedBody, InboundBody
 from gateway.service.context import Gateway
+from gateway.service.drafted import Why
 from gateway.service.operation import DESK, Operation, limit_of, note_read
 from gateway.service.questions import answered, asking, request_named, slot, take
 from gateway.service.received import SEPARATOR, inbox_item, received_page
-from gateway.service.releases import Releases, Why
+from gateway.service.releases import Releases
 from gateway.service.vault import keys_of
 from gateway.wire.ct_json import CtJson
 

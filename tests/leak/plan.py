@@ -21,7 +21,7 @@ from gateway.model.request import Lift, Request
 from gateway.policy.decide import decide
 from gateway.policy.redact import redact
 from gateway.ports import ReadTx
-from gateway.service.releases import Why
+from gateway.service.drafted import Why
 from tests.leak.persons import DENIED, Person, person, texts, values, varied
 from tests.leak.worlds import Leakage, Setting
 from tests.service.founding import terms

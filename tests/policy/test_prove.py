@@ -296,7 +296,9 @@ def agree(ctx: Context) -> str:
     left = [each for each, verdict in zip(fields, verdicts, strict=True) if verdict != "DENY"]
     kept = frozenset(each.pointer.split("/")[1] for each in left)
     lost = not left or bool((members & ctx.kind.required) - kept)
-    after = read(ctx, Reading(msgspec.structs.replace(ctx, permitted=len(left), members=kept)), RELEASE)
+    pointers = frozenset(each.pointer for each in left)
+    now = msgspec.structs.replace(ctx, permitted=len(left), members=kept, left=pointers)
+    after = read(ctx, Reading(now), RELEASE)
     for place, values in enumerate(seen[:ASKED]):
         told = {**values, **after}
         others = len(left) - (verdicts[place] != "DENY")

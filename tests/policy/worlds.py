@@ -67,7 +67,7 @@ CONTENT: dict[str, Any] = {
     "links": [{"type": "associate", "other": "BDC-000002"}],
     "national_number": "00.99.00-000.00",
     "financial": {"summary": "invented"},
-    "special": {"kind": "opinion", "text": "invented"},
+    "special": {"kind": "opinion", "text": "made up"},
     "health": {"text": "invented"},
     "validation": {"state": "validated", "date": "2026-09-01"},
     "status": {"archived": False, "judicial_information": False, "card": "information-card"},
@@ -181,6 +181,7 @@ def baseline() -> dict[str, Any]:
             },
             "officers": [_officer("be-requester", "requester")],
             "lifts": [],
+            "mentioned": [],
             "request": None,
             "derogation": None,
             "emergency": None,
@@ -284,11 +285,23 @@ NOTE: RecordKind = invented(
     },
 )
 
+INFORMATION_NOTE: RecordKind = kind("information-note/1.0")
+
 LOCI = ("VWA", "TH01", "D21S11", "FGA", "D8S1179", "D3S1358")
 
 #: Kinds of every regime, and the content of a record that is permitted; ``of`` names one of them.
 OTHERS: dict[str, tuple[RecordKind, dict[str, Any]]] = {
     "note": (NOTE, {}),
+    "information-note": (
+        INFORMATION_NOTE,
+        {
+            "title": "Crossing",
+            "facts": [{"text": "crossed at 04:10, expect him in Lille"}],
+            "persons": [{"role": "suspect", "names": ["Zzemo Exemple"], "adult": True}],
+            "objects": [{"type": "vehicle", "value": "0-ZZZ-000"}],
+            "language": "en",
+        },
+    ),
     "unsaid": (invented("unsaid", "general", person=None), {}),
     "nobody": (invented("nobody", "general", person="none"), {}),
     "unspoken": (invented("unspoken", "of-another-policy"), {}),
@@ -319,8 +332,13 @@ OTHERS: dict[str, tuple[RecordKind, dict[str, Any]]] = {
 def world_of(name: str) -> dict[str, Any]:
     """What turns the baseline into the world of one of `OTHERS`; goes with ``of=OTHERS[name][0]``."""
     kind, content = OTHERS[name]
+    bare = (
+        {}
+        if kind is INFORMATION_NOTE
+        else {"text": "invented", "birth": [{"date": "1990", "precision": "year"}]}
+    )
     return {
-        "content": {"text": "invented", "birth": [{"date": "1990", "precision": "year"}], **content},
+        "content": {**bare, **content},
         "record.kind": kind.name,
         "agreement.terms.kinds": [kind.name],
         "officers.0.need_to_know": [kind.name],
@@ -361,6 +379,7 @@ def world(
         held=_as(data["held"], Held),
         officers=_as(data["officers"], tuple[Officer, ...]),
         lifts=_as(data["lifts"], tuple[Lift, ...]),
+        mentioned=frozenset(data["mentioned"]),
         request=_as(data["request"], Request | None),
         derogation=_as(data["derogation"], Derogation | None),
         emergency=_as(data["emergency"], Emergency | None),

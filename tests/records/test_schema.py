@@ -14,6 +14,8 @@ from gateway.model.label import SecurityLabel
 
 KIND = schemas.load_json("records/bdc-person/1.0.json")
 LINE = schemas.load_json("extracts/bdc/1.0.json")
+NOTE = schemas.load_json("records/information-note/1.0.json")
+NOTE_LINE = schemas.load_json("extracts/note/1.0.json")
 
 #: Law 29.3.2024 art. 6 §2, in the export classes of the house; a reviewer reads this against docs and schema.
 CLASSES = {
@@ -58,7 +60,7 @@ def test_special_categories_are_marked() -> None:
     assert all(field.category for field in fields.values())
 
 
-@pytest.mark.parametrize("schema", [KIND, LINE], ids=["kind", "line"])
+@pytest.mark.parametrize("schema", [KIND, LINE, NOTE, NOTE_LINE], ids=["kind", "line", "note", "note-line"])
 def test_schemas_are_closed_and_bounded(schema: dict[str, Any]) -> None:
     """Valid draft 2020-12; objects are closed, lists and texts bounded, no number without both ends, no open type."""
     assert jsonschema_rs.meta.is_valid(schema)
@@ -79,8 +81,9 @@ def test_schemas_are_closed_and_bounded(schema: dict[str, Any]) -> None:
                 assert other in (None, "boolean") or isinstance(other, dict)
 
 
-def test_a_label_of_the_line_is_a_label_of_the_house() -> None:
+@pytest.mark.parametrize("line", [LINE, NOTE_LINE], ids=["bdc", "note"])
+def test_a_label_of_the_line_is_a_label_of_the_house(line: dict[str, Any]) -> None:
     """The line has every axis of a label, each with the values that the label takes, and no other."""
-    label = LINE["$defs"]["label"]
+    label = line["$defs"]["label"]
     assert tuple(label["properties"]) == SecurityLabel.__struct_fields__
     assert label["required"] == ["policy", "level"]

@@ -57,6 +57,7 @@ COMMANDS: dict[str, tuple[Class, str]] = {
     "trace": ("reads", "states and entries"),
     "recall": ("narrows", "two ids and a code leave on one officer's word; the message does not leave again"),
     "record import": ("local", "brings records in; none leaves without a decision and two persons"),
+    "note new": ("local", "brings a record in; none leaves without a decision and two persons"),
     "record list": ("reads", "handles"),
     "record show": ("reads", "within clearance and need to know, logged"),
     "record matches": ("reads", "within need to know, logged"),

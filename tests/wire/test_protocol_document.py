@@ -202,18 +202,23 @@ def test_recall_actions() -> None:
     assert quoted(said["`action`"]) == list(get_args(RecallAction))
 
 
-def test_record_members() -> None:
-    """A person's members in wire order: those of the kind without export class X, with what each demands."""
-    kind = schemas.load_json("records/bdc-person/1.0.json")
-    released = {name: rule for name, rule in kind["properties"].items() if rule["x-class"] != "X"}
-    assert first("bdc-person") == list(released)
-    for name, form in ((row[0].strip("`"), row[1]) for row in rows("bdc-person")):
+@pytest.mark.parametrize(
+    ("name", "listed"),
+    [("bdc-person", rows("bdc-person")), ("information-note", rows("information-note"))],
+    ids=["bdc-person", "information-note"],
+)
+def test_record_members(name: str, listed: list[list[str]]) -> None:
+    """Members of a kind in wire order: those without export class X, with what each demands."""
+    kind = schemas.load_json(f"records/{name}/1.0.json")
+    released = {member: rule for member, rule in kind["properties"].items() if rule["x-class"] != "X"}
+    assert [row[0].strip("`") for row in listed] == list(released)
+    for member, form in ((row[0].strip("`"), row[1]) for row in listed):
         words = set(" ".join(quoted(form)).replace("`", "").split())
-        for member, rule in _properties(released[name], kind).items():
-            assert member in words, (name, member)
-            assert set(map(str, rule.get("enum", ()))) <= words, (name, member)
-        if "maxItems" in released[name]:
-            assert f"≤ {released[name]['maxItems']}" in form, name
+        for inner, rule in _properties(released[member], kind).items():
+            assert inner in words, (member, inner)
+            assert set(map(str, rule.get("enum", ()))) <= words, (member, inner)
+        if "maxItems" in released[member]:
+            assert f"≤ {released[member]['maxItems']}" in form, member
 
 
 def _properties(rule: dict[str, Any], kind: dict[str, Any]) -> dict[str, Any]:

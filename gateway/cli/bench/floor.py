@@ -34,7 +34,8 @@ from gateway.guard import guard
 from gateway.model.signing import Pseudonym
 from gateway.policy.context import Context
 from gateway.service.context import Gateway
-from gateway.service.releases import Releases, Why
+from gateway.service.drafted import Why
+from gateway.service.releases import Releases
 from gateway.service.signer_main import load_signer_keys
 from gateway.wire.container import Preamble, decrypt, encrypt, pack, split, unpack
 from gateway.wire.ct_json import CtJson

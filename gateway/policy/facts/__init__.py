@@ -16,6 +16,7 @@ from gateway.policy.facts import (  # noqa: F401  importing them declares their 
     marking,
     record,
     release,
+    text,
     transfer,
     travel,
 )

@@ -11,6 +11,12 @@ from gateway.policy.facts.declare import day, fact, months_begun, rank_of
 #: Seconds an extract may seem to come from the future: the clocks of two honest machines differ by less.
 CLOCK_SKEW_S = 300
 
+#: Where a kind keeps the persons that its records mention.
+_MENTIONED = "/persons/*"
+
+#: Years at which a person is of full age (old Civil Code art. 488).
+FULL_AGE = 18
+
 
 @fact("record.kind", str)
 def record_kind(ctx: Context) -> str:
@@ -33,7 +39,12 @@ def kind_person(ctx: Context) -> str | None:
 
 @fact("record.of_a_person", bool)
 def record_of_a_person(ctx: Context) -> bool:
-    """False only where the kind says that it is about nobody, or knows entities and the record is of one."""
+    """False only where the kind says that it is about nobody, or knows entities and the record is of one.
+
+    Of a kind that mentions persons a record is about them, if it does.
+    """
+    if ctx.kind.spec(_MENTIONED) is not None:
+        return bool(ctx.subject.content.get("persons"))
     entity = ctx.kind.spec("/subject") is not None and ctx.subject.content.get("subject") == "entity"
     return not (entity or ctx.kind.person == "none")
 
@@ -118,9 +129,20 @@ def pre_inquiry_age_months(ctx: Context) -> int | None:
 
 @fact("person.min_age", int)
 def person_min_age(ctx: Context) -> int | None:
-    """The youngest age, in completed years, that the birth dates allow; None when one of them cannot be told."""
+    """The youngest age, in completed years, that the birth dates allow; None when one of them cannot be told.
+
+    Of persons mentioned, a birth date or the word that they are of full age, which is `FULL_AGE` years, of each.
+    """
     latest: list[date] = []
-    for birth in ctx.subject.content.get("birth") or ():
+    births = [*(ctx.subject.content.get("birth") or ())]
+    if ctx.kind.spec(_MENTIONED) is not None:
+        persons = ctx.subject.content.get("persons") or ()
+        if not all("birth" in person or person.get("adult") is True for person in persons):
+            return None
+        births = [person["birth"] for person in persons if "birth" in person]
+        if persons and not births:
+            return FULL_AGE
+    for birth in births:
         bounds = PartialDate(birth["date"], birth["precision"], birth.get("about", False)).bounds()
         if bounds is None:
             return None

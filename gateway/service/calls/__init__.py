@@ -14,6 +14,7 @@ from gateway.flow.replay import Replayed
 from gateway.model.decision import FieldOutcome, Reason
 from gateway.model.request import Emergency, Lift
 from gateway.model.time import Instant
+from gateway.service.calls.texts import FreeText
 
 
 class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -181,6 +182,7 @@ class DecisionView(msgspec.Struct, frozen=True):
     conversation: str = ""
     statement: bytes = b""
     payload: bytes = b""
+    texts: tuple[FreeText, ...] = ()
 
 
 class Endorsed(Params, frozen=True):
@@ -203,6 +205,7 @@ class ReleaseView(msgspec.Struct, frozen=True):
     payload: bytes
     document: bytes
     justification: str
+    reasons: tuple[FreeText, ...] = ()  # what stays inside, and what in it is told
 
 
 class Approved(msgspec.Struct, frozen=True):

@@ -1,0 +1,90 @@
+"""Facts of what is said in somebody's own words: what of it must not leave, named by pointer, never by value.
+
+Known once the field rules have said what leaves; None where no text holds such a thing.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from gateway.model.record import LabelledField, fields_of, free_texts
+from gateway.policy.context import Context
+from gateway.policy.facts.declare import fact
+from gateway.policy.numbers import register_numbers
+from gateway.policy.texts import Readings, Rights, Value, values_of
+
+
+@fact("text.register_numbers", frozenset, after=True)
+def text_register_numbers(ctx: Context) -> frozenset[str] | None:
+    """Texts that leave with a register or account number, unless the same number leaves as data of class A."""
+    left = _left(ctx)
+    structured = (value.text for field in left if _class_a(field) for value in _data(field))
+    known = frozenset(number for text in structured for number in register_numbers(text))
+    return _some(pointer for pointer, text in _texts(left) if register_numbers(text) - known)
+
+
+@fact("text.withheld", frozenset, after=True)
+def text_withheld(ctx: Context) -> frozenset[str] | None:
+    """Texts that leave with a value that another field of the record keeps back."""
+    left = _left(ctx)
+    texts = _texts(left)
+    return _some(holding(texts, withheld_values(ctx, left))) if texts else None
+
+
+@fact("text.mentioned", frozenset, after=True)
+def text_mentioned(ctx: Context) -> frozenset[str] | None:
+    """Texts that leave with a value that our record about a person mentioned keeps back from this partner."""
+    named = {
+        (_members(pointer), text)
+        for pointer, text in _texts(list(fields_of(ctx.subject, ctx.kind)))
+        if pointer in ctx.mentioned
+    }
+    return _some(pointer for pointer, text in _texts(_left(ctx)) if (_members(pointer), text) in named)
+
+
+def withheld_values(ctx: Context, left: list[LabelledField]) -> list[Value]:
+    """Values of the whole record that ``left`` does not hold, but those that stand in it by right."""
+    leaving = {_mark(field) for field in left}
+    rights = Rights(left)
+    kept = (field for field in fields_of(ctx.subject, ctx.kind) if _mark(field) not in leaving)
+    return [value for value in dict.fromkeys(values_of(kept)) if not rights.cover(value)]
+
+
+def holding(texts: list[tuple[str, str]], values: list[Value]) -> Iterator[str]:
+    """Pointers of the texts that hold one of these values."""
+    for pointer, text in texts:
+        readings = Readings(text)
+        if any(readings.hold(value.text) for value in values):
+            yield pointer
+
+
+def _left(ctx: Context) -> list[LabelledField]:
+    """Fields that leave; none before the field rules ran."""
+    left = ctx.left or frozenset()
+    return [field for field in fields_of(ctx.record, ctx.kind) if field.pointer in left]
+
+
+def _texts(fields: list[LabelledField]) -> list[tuple[str, str]]:
+    return [found for field in fields for found in free_texts(field)]
+
+
+def _data(field: LabelledField) -> Iterator[Value]:
+    texts = field.spec.texts if field.spec else frozenset()
+    return (value for value in values_of([field]) if texts.isdisjoint(value.place))
+
+
+def _class_a(field: LabelledField) -> bool:
+    return field.spec is not None and field.spec.export_class == "A"
+
+
+def _mark(field: LabelledField) -> tuple[str, bytes]:
+    """A field but for its place in a list, which is another one after redaction."""
+    return field.pointer.split("/")[1], msgspec.json.encode(field.value, order="deterministic")
+
+
+def _members(pointer: str) -> tuple[str, ...]:
+    return tuple(step for step in pointer.split("/")[1:] if not step.isdecimal())
+
+
+def _some(pointers: Iterator[str]) -> frozenset[str] | None:
+    return frozenset(pointers) or None

@@ -1,0 +1,185 @@
+"""Free text before it leaves: what stands in somebody's own words that the same decision withholds.
+
+The guard looks again, in its own way, at the finished bytes. Here it is looked for first, so that an officer is told
+where, and writes it otherwise. Values are sought folded, as digits and as dates, and in what the text becomes when it
+is read backwards or when escapes, hexadecimal and base64 in it are undone; a digest of a value counts as the value.
+What this does not find: look-alike letters, dates with the month in words, paraphrase. That is why a person reads each
+text.
+"""
+
+import base64
+import binascii
+import hashlib
+import html
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from gateway.model.record import LabelledField, strings_of
+
+MIN_CHARACTERS = 4  # folded characters of a value worth looking for: shorter ones stand in texts by chance
+MIN_SQUASHED = 8  # letters and digits without what lies between them: shorter ones arise across word borders
+MIN_DIGITS = 6  # digits of a value without letters; shorter runs are house numbers and years
+MIN_UNDONE = 6  # signs of a value looked for in what a text hides: backwards, encoded
+PREFIX_BYTES = 6  # of a digest: an identifier that begins with 48 bits of it is no chance
+
+_DATE = re.compile(r"([0-9]{4})-([0-9]{2})(?:-([0-9]{2}))?")
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_PERCENT = re.compile(rb"%([0-9a-fA-F]{2})")
+_HEX = re.compile(r"(?:[0-9a-fA-F]{2}[ :-]?){4,}[0-9a-fA-F]?")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{6,}")
+
+
+class Value(msgspec.Struct, frozen=True):
+    """A value that must not stand in a text, and its place: the members that lead to it, indices left out."""
+
+    text: str
+    place: tuple[str, ...]
+
+
+class Readings:
+    """One text in every form in which a value is looked for in it."""
+
+    def __init__(self, text: str) -> None:
+        self._plain = _Folded(text)
+        views = [*_undone(text)]
+        self._undone = [_Folded(view) for view in (*views, *(view[::-1] for view in (text, *views)))]
+        self._raw = _decoded(text)
+
+    def hold(self, value: str) -> bool:
+        """Whether the value stands in the text, in one form or another."""
+        sought = _Folded(value)
+        if len(sought.words) < MIN_CHARACTERS:
+            return False
+        if self._plain.holds(value, sought):
+            return True
+        if len(sought.squashed) < MIN_UNDONE:
+            return False
+        digests = {
+            hashlib.new(name, form.encode(), usedforsecurity=False).digest()[:PREFIX_BYTES]
+            for name in ("sha256", "sha1", "md5")
+            for form in (value, value.lower(), unicodedata.normalize("NFD", value))
+        }
+        return any(view.holds(value, sought) for view in self._undone) or any(
+            digest in raw for digest in digests for raw in self._raw
+        )
+
+
+class _Folded:
+    """A text as it is compared: case, accents, scripts of digits and what lies between words do not count."""
+
+    def __init__(self, text: str) -> None:
+        signs = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+        self.words = " ".join("".join(map(_sign, signs)).split())
+        self.squashed = self.words.replace(" ", "")
+        self.digits = "".join(sign for sign in self.squashed if sign in "0123456789")
+        self.numbers = f" {' '.join(word.lstrip('0') or '0' for word in self.words.split(' ') if word)} "
+
+    def holds(self, value: str, sought: "_Folded") -> bool:
+        """Whether a value stands here as words, without what lies between them, as digits, or as a date."""
+        if sought.words in self.words or (
+            len(sought.squashed) >= MIN_SQUASHED and sought.squashed in self.squashed
+        ):
+            return True
+        if (
+            sought.digits == sought.squashed
+            and len(sought.digits) >= MIN_DIGITS
+            and sought.digits in self.digits
+        ):
+            return True
+        date = _DATE.fullmatch(value)
+        return date is not None and any(
+            form in self.numbers or form.strip() in self.digits for form in _dates(*date.groups())
+        )
+
+
+def _sign(sign: str) -> str:
+    category = unicodedata.category(sign)
+    if (
+        category[0] == "M" or category == "Cf" or sign == "\u0640"
+    ):  # tatweel lengthens a word and is no letter of it
+        return ""
+    if category == "Nd":
+        return str(unicodedata.decimal(sign))
+    return sign if sign.isalnum() else " "
+
+
+def _dates(year: str, month: str, day: str | None) -> Iterator[str]:
+    """A date as numbers between blanks, the year in full or beside a day as two digits; day, month and year at once."""
+    yield f"{day or ''}{month}{year}"
+    short_month, short_day = month.lstrip("0"), day and day.lstrip("0")
+    for written in (year, year[2:].lstrip("0") or "0"):
+        if short_day:
+            yield f" {short_day} {short_month} {written} "
+            yield f" {short_month} {short_day} {written} "
+            yield f" {written} {short_month} {short_day} "
+        elif written == year:
+            yield f" {short_month} {year} "
+            yield f" {year} {short_month} "
+
+
+# --- what a text hides -----------------------------------------------------------------------------------------------
+
+
+def _undone(text: str) -> Iterator[str]:
+    """The text with escapes undone, and what its hexadecimal and base64 say."""
+    yield (
+        html.unescape(_ESCAPE.sub(lambda code: chr(int(code[1], 16)), text)).encode(errors="ignore").decode()
+    )
+    if "%" in text:
+        raw = _PERCENT.sub(lambda code: bytes.fromhex(code[1].decode()), text.encode(errors="ignore"))
+        yield raw.decode(errors="ignore")
+    yield from (raw.decode(errors="ignore") for raw in _decoded(text))
+
+
+def _decoded(text: str) -> list[bytes]:
+    """The bytes of each run of hexadecimal and base64, from every place at which one may begin."""
+    found = []
+    for run in _HEX.findall(text):
+        digits = re.sub(r"[ :-]", "", run)
+        for start in (0, 1):
+            whole = (len(digits) - start) // 2 * 2
+            found.append(bytes.fromhex(digits[start : start + whole]))
+    for token in _BASE64.findall(text):
+        signs = token.replace("-", "+").replace("_", "/")
+        for start in range(4):
+            whole = signs[start:]
+            whole = whole[:-1] if len(whole) % 4 == 1 else whole
+            try:
+                found.append(base64.b64decode(whole + "=" * (-len(whole) % 4)))
+            except binascii.Error:
+                continue
+    return found
+
+
+# --- values of a record ----------------------------------------------------------------------------------------------
+
+
+def values_of(fields: Iterable[LabelledField]) -> Iterator[Value]:
+    """Every text of these fields that says something: codes of closed lists do not."""
+    for field in fields:
+        codes = field.spec.codes if field.spec else frozenset()
+        for path, text in strings_of(field.value, tuple(field.pointer.split("/")[1:])):
+            place = tuple(step for step in path if not step.isdecimal())
+            if place[-1] not in codes:
+                yield Value(text, place)
+
+
+class Rights:
+    """What stands in a message by right: the whole of a released text that is nobody's own words, anywhere; and of one
+    that is, at the same place (two aliases of one spelling, one of them withheld)."""
+
+    def __init__(self, released: Sequence[LabelledField]) -> None:
+        self._held: set[tuple[tuple[str, ...], str]] = set()
+        for field in released:
+            texts = field.spec.texts if field.spec else frozenset()
+            for value in values_of([field]):
+                own = not texts.isdisjoint(value.place)
+                self._held.add((value.place if own else (), _Folded(value.text).words))
+
+    def cover(self, value: Value) -> bool:
+        """Whether the value stands there by right."""
+        words = _Folded(value.text).words
+        return not self._held.isdisjoint({((), words), (value.place, words)})

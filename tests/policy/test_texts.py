@@ -1,0 +1,216 @@
+"""What must not stand in a free text: found in any spelling, and not where nothing stands."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import unicodedata
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.guard.numbers import numbers_in
+from gateway.guard.search import fold
+from gateway.model.record import fields_of
+from gateway.policy.decide import decide
+from gateway.policy.expr import Reading
+from gateway.policy.facts import FACTS
+from gateway.policy.hints import hints
+from gateway.policy.numbers import register_numbers
+from gateway.policy.texts import Readings, Value
+from tests.leak import spellings
+from tests.leak.persons import ROOT
+from tests.policy.worlds import INFORMATION_NOTE, POLICY, world, world_of
+
+#: Spellings of a value, beyond those that folding undoes.
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "upper": str.upper,
+    "decomposed": lambda value: unicodedata.normalize("NFD", value),
+    "reversed": lambda value: value[::-1],
+    "spaced": " ".join,
+    "hex": lambda value: value.encode().hex(),
+    "HEX": lambda value: value.encode().hex().upper(),
+    "base64": lambda value: base64.b64encode(value.encode()).decode(),
+    "base64 moved by one": lambda value: base64.b64encode(b"x" + value.encode()).decode(),
+    "base64 moved by two": lambda value: base64.b64encode(b"xx" + value.encode()).decode(),
+    "base64url": lambda value: base64.urlsafe_b64encode(value.encode()).decode().rstrip("="),
+    "percent": lambda value: "".join(f"%{byte:02x}" for byte in value.encode()),
+    "JSON escapes": lambda value: "".join(f"\\u{ord(sign):04x}" for sign in value),
+    "character references": lambda value: "".join(f"&#{ord(sign)};" for sign in value),
+    "hexadecimal references": lambda value: "".join(f"&#x{ord(sign):x};" for sign in value),
+    "sha256": lambda value: hashlib.sha256(value.encode()).hexdigest(),
+    "sha1": lambda value: hashlib.sha1(value.encode(), usedforsecurity=False).hexdigest(),
+    "md5 in base64": lambda value: base64.b64encode(
+        hashlib.md5(value.encode(), usedforsecurity=False).digest()
+    ).decode(),
+}  # fmt: skip
+
+#: Words of everyday notes, in which nothing is withheld.
+WORDS = st.sampled_from(
+    ["crossed", "at", "04:10,", "expect", "him", "in", "Lille", "grey", "car", "on", "2026-11-30", "calls", "+32",
+     "475", "12", "34", "often", "tel.", "02/555.12.12", "plate", "1-ABC-234", "niveau", "été", "Gent,", "12e", "étage"]
+)  # fmt: skip
+CANARIES = st.builds(
+    lambda tail, number: f"{ROOT}{tail}{number:04d}",
+    st.text("abcdefghijklmnopqrstuvwxyzé", min_size=2, max_size=8),
+    st.integers(0, 9999),
+)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@settings(max_examples=40, deadline=None)
+@given(value=CANARIES, before=st.lists(WORDS, max_size=12), after=st.lists(WORDS, max_size=12))
+def test_a_withheld_value_is_found_in_every_spelling(
+    spelling: str, value: str, before: list[str], after: list[str]
+) -> None:
+    """Wherever it stands among other words, and however it is spelled."""
+    text = " ".join([*before, SPELLINGS[spelling](value), *after])
+    assert Readings(text).hold(value)
+
+
+@settings(max_examples=200, deadline=None)
+@given(value=CANARIES, words=st.lists(WORDS, max_size=40))
+def test_ordinary_text_is_no_hit(value: str, words: list[str]) -> None:
+    """What does not hold the value is not said to."""
+    assert not Readings(" ".join(words)).hold(value)
+
+
+@settings(max_examples=200, deadline=None)
+@given(value=CANARIES, noise=st.text(max_size=40))
+def test_what_the_leak_harness_finds_is_found(value: str, noise: str) -> None:
+    """Whatever the harness takes for a spelling of a canary in a text, this search takes for one, too."""
+    for spell in SPELLINGS.values():
+        text = f"{noise} {spell(value)} {noise}"
+        if spellings.spelled([value], text):
+            assert Readings(text).hold(value)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    value=st.one_of(CANARIES, st.text(max_size=12), st.dates().map(str)),
+    noise=st.text(max_size=60),
+    inside=st.booleans(),
+)
+def test_what_the_guard_finds_is_found_before(value: str, noise: str, inside: bool) -> None:
+    """The guard never refuses what was prepared for a value that it finds and this search does not."""
+    from gateway.guard.search import _named
+
+    text = f"{noise} {value} {noise[::-1]}" if inside else noise
+    if _named(value, fold(value), [fold(text)]):
+        assert Readings(text).hold(value)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    groups=st.lists(st.text("0123456789", min_size=1, max_size=6), max_size=8),
+    gap=st.sampled_from(["", " ", ".", "-", " / ", "\n", "x"]),
+)
+def test_guard_and_policy_tell_the_same_numbers(groups: list[str], gap: str) -> None:
+    """Two ways of looking, one answer."""
+    text = gap.join(groups)
+    assert register_numbers(text) == numbers_in(fold(text).words)
+
+
+def national(birth: str, series: int, *, second: bool) -> str:
+    """A national register number with its check digits, by the royal decree's own words."""
+    nine = int(f"{birth}{series:03d}")
+    return f"{birth}{series:03d}{97 - (nine + (2_000_000_000 if second else 0)) % 97:02d}"
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    born=st.dates(),
+    more=st.sampled_from([0, 20, 40]),
+    series=st.integers(1, 998),
+    second=st.booleans(),
+    form=st.sampled_from(
+        ["{}{}{}{}{}", "{}.{}.{}-{}.{}", "{} {} {} {} {}", "{}/{}/{} - {}/{}", "n° {}{}{}-{}{}x"]
+    ),
+    words=st.lists(WORDS, max_size=6),
+)
+def test_a_register_number_is_found(
+    born: object, more: int, series: int, second: bool, form: str, words: list[str]
+) -> None:
+    """Register and BIS numbers of both centuries, in any usual spelling, among other words."""
+    year, month, day = str(born).split("-")
+    number = national(f"{year[2:]}{int(month) + more:02d}{day}", series, second=second)
+    spelled = form.format(number[:2], number[2:4], number[4:6], number[6:9], number[9:])
+    assert number in register_numbers(" word ".join([*words, "", spelled, ""]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "85.07.30-033.27",  # wrong check digits
+        "85.13.30-033.28",  # no such month
+        "85073003328 5",  # is found alone, but not within a longer run
+        "185073003328",
+        "BE68 5390 0754 7035",  # wrong check digits
+        "BE68 53 90 0754 7034",  # not as an account is printed
+        "+32 475 12 34 56, and at night 02/555.12.12",
+        "on 2026-11-30 at 04:10:00 in a 1-ABC-234, room 12 on the 3rd floor",
+    ],
+)
+def test_other_numbers_are_none(text: str) -> None:
+    """No check, no number; and a longer number is another one."""
+    assert register_numbers(text) in (frozenset(), frozenset({"85073003328"} if " 5" in text else ()))
+
+
+def test_ctx_facts_of_texts() -> None:
+    """Known once it is said what leaves: where a text holds a register number, a withheld value, or one of others."""
+    changes = {
+        **world_of("information-note"),
+        "content.facts": [
+            {"text": "has BE68539007547034"},
+            {"text": "in a 0-ZZZ-000"},
+            {"text": "nothing"},
+        ],
+        "mentioned": ["/facts/2/text"],
+    }
+    ctx = world(changes, of=INFORMATION_NOTE)
+    every = frozenset(field.pointer for field in fields_of(ctx.record, INFORMATION_NOTE))
+    names = ("text.register_numbers", "text.withheld", "text.mentioned")
+
+    def told(left: frozenset[str]) -> list[object]:
+        reading = Reading(msgspec.structs.replace(ctx, left=left))
+        return [reading.value(FACTS[name]) if reading.known(FACTS[name]) else None for name in names]
+
+    assert told(every) == [{"/facts/0/text"}, None, {"/facts/2/text"}]
+    assert told(every - {"/objects/0"}) == [{"/facts/0/text"}, {"/facts/1/text"}, {"/facts/2/text"}]
+    assert told(every - {"/facts/0", "/facts/1", "/facts/2"}) == [None, None, None]
+
+
+def test_a_hint_denies_nothing() -> None:
+    """A reason that stays inside may say anything; where it says too much, its pointer and the rule are told."""
+    changes = {
+        **world_of("information-note"),
+        "release.justification": "he is 85.07.30-033.28 and drives a 0-ZZZ-000, from Zzelem",
+        "labels./objects/0.label.releasable_to": [],
+    }
+    ctx = world(changes, of=INFORMATION_NOTE)
+    decision = decide(POLICY, ctx)
+    assert decision.effect == "PERMIT"
+    told = hints(ctx, decision, [Value("Zzelem", ("names", "text"))])
+    assert [(hint.pointer, hint.rule) for hint in told] == [
+        ("/justification", "free-text.register-number"),
+        ("/justification", "free-text.withheld"),
+        ("/justification", "free-text.mentioned"),
+    ]
+
+
+@pytest.mark.parametrize("age", [{"birth": {"date": "2016", "precision": "year"}}, {}])
+def test_a_child_mentioned_keeps_the_note(age: dict[str, object]) -> None:
+    """A person under 12, or of whom nobody can tell, keeps the whole note here, whatever the rest says."""
+    changes = {**world_of("information-note"), "content.persons": [{"role": "contact", **age}]}
+    decision = decide(POLICY, world(changes, of=INFORMATION_NOTE))
+    assert [reason.rule for reason in decision.reasons] == ["person.under-12"]
+
+
+def test_a_note_about_nobody_needs_no_age() -> None:
+    """Where no person is mentioned, nobody's age is asked for."""
+    changes = {**world_of("information-note"), "content.persons": []}
+    assert decide(POLICY, world(changes, of=INFORMATION_NOTE)).effect == "PERMIT"

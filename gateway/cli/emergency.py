@@ -61,7 +61,8 @@ def _owed(one: "EmergencyItem") -> list[str]:
         owed.append(f"confirm by {one.confirm_by:%Y-%m-%dT%H:%MZ}")
     if one.reviewed_at is None:
         owed.append(f"review by {one.review_by:%Y-%m-%dT%H:%MZ}")
-    return [*owed, *(f"inform {org}" for org in one.inform)]
+    owed += [f"inform {org}" for org in one.inform]
+    return owed or ["the signer took not all: repeat, or another person overrules"]
 
 
 @acting(commands, "confirm")

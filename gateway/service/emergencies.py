@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
+import structlog
 
-from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing
+from gateway.errors import Conflict, LocalFault, NotFound, PartnerFault, RequestInvalid, RoleMissing
 from gateway.flow.recall import ATTEMPTED
 from gateway.model.officer import Officer
 from gateway.model.rows import EmergencyRow, EndorsementRow, InformRow, KeyRow, ReleaseRow
@@ -30,6 +31,8 @@ from gateway.service.signer.emergency import REVIEWERS
 from gateway.service.vault import keys_of
 from gateway.wire.endorse import Act, verify_endorsement
 
+log = structlog.get_logger()
+
 #: The act that a reviewer signs for each verdict.
 ACT_OF: dict[str, Act] = {"upheld": "uphold", "not-upheld": "overrule"}
 
@@ -43,7 +46,7 @@ class Emergencies:
     def operations(self) -> dict[str, Operation]:
         """Of the desk's closed table."""
         return {
-            "emergencies/list": Operation(calls.Page, DESK, self.list),
+            "emergencies/list": Operation(calls.Page, DESK, self.waiting),
             "emergencies/confirm": Operation(calls.Endorsed, ("approver",), self.confirm, repeatable=True),
             "emergencies/review": Operation(Reviewed, REVIEWERS, self.review, repeatable=True),
             "emergencies/informed": Operation(
@@ -83,10 +86,10 @@ class Emergencies:
 
     async def review(self, officer: Officer, params: Reviewed) -> list[ReviewOutcome]:
         """A third person's verdict. What has not left is void by one that does not uphold; of the rest the answer
-        says what can be recalled.
+        says what can be recalled. Repeatable; what was upheld can still be found otherwise, by yet another person.
 
-        Raises `RoleMissing` for who requested or approved it, `Conflict` for one reviewed already, `RequestInvalid`
-        for another verdict or no reason.
+        Raises `RoleMissing` for who requested, approved or reviewed it, `Conflict` for one reviewed already,
+        `RequestInvalid` for another verdict or no reason.
         """
         act = ACT_OF.get(params.verdict)
         if act is None:
@@ -98,25 +101,23 @@ class Emergencies:
         detail = {"act": act, "emergency": params.verdict, "reason": params.reason}
 
         def unit(tx: Tx) -> list[ReviewOutcome]:
-            outcomes = []
             for one in shown:
                 row = _row(tx, one.row.id)
-                if row.reviewed_at is not None:
+                if (row.reviewer, row.verdict) == (officer.id, params.verdict):
+                    continue
+                if row.verdict in ("not-upheld", params.verdict):
                     raise Conflict("this emergency was reviewed already")
-                if officer.person in self._persons(tx, row, one.row):
-                    raise RoleMissing("an emergency is reviewed by somebody who had no part in it")
+                if "operator" in officer.roles or officer.person in self._persons(tx, row, one.row):
+                    raise RoleMissing(
+                        "an emergency is reviewed by somebody who had no part in it, and no operator"
+                    )
                 keep(self._g, tx, now, one.row, act, officer, params.endorsement)
                 reviewed = msgspec.structs.replace(
                     row, reviewer=officer.id, verdict=params.verdict, reviewed_at=now
                 )
                 tx.put(_settled(reviewed))
                 self._g.ledger.record(tx, now, "endorsement", officer.id, row.release, detail)
-                current = tx.get(ReleaseRow, row.release) or one.row
-                recall = params.verdict == "not-upheld" and current.state in ATTEMPTED
-                outcomes.append(
-                    ReviewOutcome(row.release, current.partner, current.message_id, params.verdict, recall)
-                )
-            return outcomes
+            return [_outcome(tx, one.row, params.verdict) for one in shown]
 
         outcomes = await self._g.store.write(unit)
         await self.tell_signer()
@@ -163,25 +164,34 @@ class Emergencies:
         await self._g.store.write(unit)
         return {params.originator: "informed"}
 
-    async def list(self, officer: Officer, params: calls.Page) -> list[EmergencyItem]:
-        """What waits: for a confirmation, a review, or an originator to be informed; the oldest first. No content."""
+    async def waiting(self, officer: Officer, params: calls.Page) -> list[EmergencyItem]:
+        """What waits: for a confirmation, a review, or an originator to be informed, here or at the signer; the oldest
+        first. No content."""
         now, limit = self._g.clock.now(), limit_of(params.limit)
+        signer = await self._g.signer.unsettled()
 
         def read(tx: ReadTx) -> list[EmergencyItem]:
             owed: dict[str, list[str]] = {}
             for inform in tx.select(InformRow, {"informed_at": None}):
                 owed.setdefault(inform.release, []).append(inform.originator)
             waiting = {row.release: row for row in tx.select(EmergencyRow, {"settled": False})}
-            rows = waiting | {release: _row(tx, release) for release in owed if release not in waiting}
-            ordered = sorted(rows.values(), key=lambda row: (row.at, row.release))
-            return [_item(tx, row, tuple(owed.get(row.release, ())), now) for row in ordered[:limit]]
+            there = {row.id for row in tx.select(ReleaseRow, {"message_id": signer})} if signer else set()
+            rows = waiting | {release: _row(tx, release) for release in {*owed, *there} - waiting.keys()}
+            ordered = sorted(rows.values(), key=lambda row: (row.at, row.release))[:limit]
+            return [
+                _item(tx, row, tuple(owed.get(row.release, ())), row.release in there, now) for row in ordered
+            ]
 
         return await self._g.store.read(read)
 
     # --- the signer's own list ----------------------------------------------------------------------------------
 
     async def tell_signer(self) -> None:
-        """Show the signer what was done about the messages it sealed with one signature. Repeatable."""
+        """Show the signer what was done about the messages it sealed with one signature. Repeatable.
+
+        One by one: what the signer does not take (a key revoked since) goes on waiting there, and locks the path in its
+        time, but holds up no other.
+        """
         waiting = await self._g.signer.unsettled()
         if not waiting:
             return
@@ -192,22 +202,29 @@ class Emergencies:
 
         releases, keys = await self._g.store.read(rows)
         await self._g.vault.unlock(keys)
-        settlements = await self._g.store.read(lambda tx: [self._settlement(tx, row) for row in releases])
-        await self._g.signer.settle(settlements)
+        settlements = await self._g.store.read(
+            lambda tx: [one for row in releases for one in self._settlements(tx, row)]
+        )
+        for one in settlements:
+            try:
+                await self._g.signer.settle([one])
+            except (LocalFault, PartnerFault) as refusal:
+                log.error("emergency.unsettled", message=one.message_id, code=refusal.code)
 
-    def _settlement(self, tx: ReadTx, row: ReleaseRow) -> Settlement:
+    def _settlements(self, tx: ReadTx, row: ReleaseRow) -> list[Settlement]:
         vault = self._g.vault
-        signed: dict[str, str] = {
+        statement = vault.open(tx, row.body, ReleaseBody).statement
+        signed = {
             one.act: vault.open(tx, one.body, EndorsementBody).jws
             for one in tx.select(EndorsementRow, {"release": row.id})
         }
-        return Settlement(
-            message_id=row.message_id,
-            statement=vault.open(tx, row.body, ReleaseBody).statement,
-            confirmation=signed.get("approve", ""),
-            review=signed.get("uphold", "") or signed.get("overrule", ""),
-            act="overrule" if "overrule" in signed else "uphold",
-        )
+        found = []
+        if "approve" in signed:
+            found.append(Settlement(row.message_id, statement, confirmation=signed["approve"]))
+        for act in ("uphold", "overrule"):
+            if act in signed:
+                found.append(Settlement(row.message_id, statement, review=signed[act], act=act))
+        return found
 
 
 def _acted(tx: ReadTx, release: str) -> bool:
@@ -229,7 +246,15 @@ def _settled(row: EmergencyRow) -> EmergencyRow:
     return msgspec.structs.replace(row, settled=done)
 
 
-def _item(tx: ReadTx, row: EmergencyRow, inform: tuple[str, ...], now: datetime) -> EmergencyItem:
+def _outcome(tx: ReadTx, row: ReleaseRow, verdict: str) -> ReviewOutcome:
+    current = tx.get(ReleaseRow, row.id) or row
+    recall = verdict == "not-upheld" and current.state in ATTEMPTED
+    return ReviewOutcome(row.id, row.partner, row.message_id, verdict, recall)
+
+
+def _item(
+    tx: ReadTx, row: EmergencyRow, inform: tuple[str, ...], signer: bool, now: datetime
+) -> EmergencyItem:
     release = tx.get(ReleaseRow, row.release)
     if release is None:
         raise NotFound("there is no release of this id")
@@ -249,4 +274,5 @@ def _item(tx: ReadTx, row: EmergencyRow, inform: tuple[str, ...], now: datetime)
         reviewed_at=row.reviewed_at,
         verdict=row.verdict,
         inform=inform,
+        signer=signer,
     )

@@ -9,6 +9,7 @@ from gateway.errors import Unavailable
 from gateway.model.rows import InboxRow, LaneRow, LogRow, MetaRow, QuarantineRow
 from gateway.ports import ReadTx
 from gateway.service.context import Gateway
+from gateway.service.invoked import overdue
 
 
 class Operations:
@@ -41,12 +42,14 @@ class Operations:
         return web.Response(status=503, text="starting\n")
 
     async def _metrics(self, _request: web.Request) -> web.Response:
-        def read(tx: ReadTx) -> tuple[list[LaneRow], int, int, dict[str, int]]:
+        now = self._g.clock.now()
+
+        def read(tx: ReadTx) -> tuple[list[LaneRow], int, int, int, dict[str, int]]:
             lanes = tx.select(LaneRow, at_least=("queued", 1))
             sizes = {row.origin: row.size for row in tx.select(LogRow)}
-            return lanes, tx.count(InboxRow), tx.count(QuarantineRow), sizes
+            return lanes, tx.count(InboxRow), tx.count(QuarantineRow), overdue(tx, now), sizes
 
-        lanes, received, quarantined, sizes = await self._g.store.read(read)
+        lanes, received, quarantined, late, sizes = await self._g.store.read(read)
         registry = CollectorRegistry()
         Gauge("ecluse_queued_messages", "messages on their way", registry=registry).set(
             sum(lane.queued for lane in lanes)
@@ -56,6 +59,9 @@ class Operations:
         )
         Gauge("ecluse_received_messages", "messages accepted", registry=registry).set(received)
         Gauge("ecluse_quarantined_messages", "messages refused and kept", registry=registry).set(quarantined)
+        Gauge(
+            "ecluse_overdue_emergencies", "unconfirmed or unreviewed past their time", registry=registry
+        ).set(late)
         entries = Gauge("ecluse_log_entries", "entries of a log", ["origin"], registry=registry)
         for origin, size in sizes.items():
             entries.labels(origin).set(size)

@@ -357,8 +357,9 @@ class Releases:
         if row.requester != officer.id:
             raise RoleMissing("only the requester named in the statement may endorse it as requester")
         if body.oral_approver:
-            signed = (officer, self._g.directory.officer(body.oral_approver))
-            return self._queue(tx, now, row, body, signed, "request", jws)
+            oral = self._g.directory.officer(body.oral_approver)
+            self._require_four_eyes(officer, oral, body)
+            return self._queue(tx, now, row, body, (officer, oral), "request", jws)
         state = step(row.state, "endorse")
         keep(self._g, tx, now, row, "request", officer, jws)
         tx.put(msgspec.structs.replace(row, state=state))
@@ -369,19 +370,20 @@ class Releases:
         self, tx: Tx, now: datetime, officer: Officer, row: ReleaseRow, body: ReleaseBody, jws: str
     ) -> Go | Void:
         """One release's C3: requester and approver are two persons with the right roles, or the approval is refused."""
-        requester = self._g.directory.officer(row.requester)
-        document = msgspec.json.decode(body.document, type=DecisionDocument)
-        eyes = four_eyes(requester, officer, document)
-        if isinstance(eyes, Void):
-            raise RoleMissing(
-                "requester and approver must be two persons, the approver with the role to approve"
-            )
+        self._require_four_eyes(self._g.directory.officer(row.requester), officer, body)
         signed = endorsed(self._g, tx, row, body, now)
         if isinstance(signed, Void):
             step(row.state, "approve")
             self.void(tx, row, signed, officer.id, now)
             return signed
         return self._queue(tx, now, row, body, (*signed, officer), "approve", jws)
+
+    def _require_four_eyes(self, requester: Officer, approver: Officer, body: ReleaseBody) -> None:
+        document = msgspec.json.decode(body.document, type=DecisionDocument)
+        if isinstance(four_eyes(requester, approver, document), Void):
+            raise RoleMissing(
+                "requester and approver must be two persons, the approver with the role to approve"
+            )
 
     def _queue(
         self,

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from adapters.records.synthetic import extract, variation_of
-from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing
+from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing, SignerUnavailable
 from gateway.flow.change import canonical
 from gateway.model.agreement import Bulk
 from gateway.model.request import Emergency, Lift
@@ -78,10 +78,14 @@ async def confirm(side: Side, view: calls.DecisionView, officer: str = "be-appro
 
 
 async def review(
-    side: Side, view: calls.DecisionView, verdict: str = "upheld", officer: str = "be-only-reviewer"
+    side: Side,
+    view: calls.DecisionView,
+    verdict: str = "upheld",
+    officer: str = "be-only-reviewer",
+    reason: str = "invented",
 ) -> Any:
     token = side.endorse(officer, ACT_OF[verdict], [view.statement])
-    params = Reviewed((view.release,), verdict, "invented", token)
+    params = Reviewed((view.release,), verdict, reason, token)
     return await side.call(officer, "emergencies/review", params)
 
 
@@ -204,6 +208,15 @@ async def test_a_suspended_officer_approves_nothing_orally(be: Side) -> None:
     assert "officer.role" in rules(await prepare(be, CLEAN[1]))
 
 
+async def test_an_operator_approves_nothing_orally(be: Side) -> None:
+    """Whatever other role the officer has: the one signature is refused, and the release waits for it in vain."""
+    view = await prepare(be, CLEAN[0], Emergency(THREAT, "be-anna-and-operator"))
+    token = be.endorse("be-requester", "request", [view.statement])
+    with pytest.raises(RoleMissing, match="two persons"):
+        await be.call("be-requester", "releases/endorse", calls.Endorsed((view.release,), token))
+    assert be.release(view).state == "awaiting-endorsement"
+
+
 async def test_a_lift_needs_a_signature(be: Side) -> None:
     """With one officer alone nothing is lifted."""
     view = await prepare(be, CLEAN[0], ORAL, Lift("/national_number", "synthetic"))
@@ -288,8 +301,9 @@ async def test_confirmed_and_reviewed_is_done_with(be: Side) -> None:
     assert not outcome.recall
     assert await be.signer.unsettled() == ()
     assert await listed(be) == []
+    await review(be, view)
     with pytest.raises(Conflict, match="already"):
-        await review(be, view)
+        await review(be, view, officer="be-only-approver")
 
 
 @pytest.mark.parametrize("done", ["nothing", "confirmed", "reviewed"])
@@ -407,3 +421,59 @@ async def test_the_signer_keeps_its_list_over_a_restart(be: Side) -> None:
     assert be.release(second).state == "withdrawn"
     assert be.release(second).reason == "signer.emergency-locked"
     assert await be.signer.unsettled() == (first.message_id,)
+
+
+async def test_what_the_signer_does_not_take_holds_up_no_other(
+    be: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signer was away at the confirmation, and its officer has left since: that one goes on waiting there, and is
+    listed. Another emergency leaves; yet another person overrules, and the path is free."""
+    first = await invoke(be)
+    await be.send()
+
+    async def away(_: object) -> None:
+        raise SignerUnavailable("the signer does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(be.signer, "settle", away)
+        with pytest.raises(SignerUnavailable):
+            await confirm(be, first)
+    officer = be.gateway.directory.officers["be-approver"]
+    suspended = msgspec.structs.replace(officer, suspended=True, version=officer.version + 1)
+    await be.change("officer", "be-approver", canonical(suspended), second="be-only-security-officer")
+    second = await invoke(be, CLEAN[1], Emergency(THREAT, "be-only-approver"))
+    await be.send()
+    assert be.release(second).state == "delivered"
+    await confirm(be, second, "be-only-approver")
+    await review(be, second)
+    await review(be, first)
+    assert await be.signer.unsettled() == (first.message_id,)
+    (item,) = await listed(be)
+    assert (item.release, item.signer, item.verdict) == (first.release, True, "upheld")
+    with pytest.raises(RoleMissing, match="no part"):
+        await review(be, first, "not-upheld")
+    await review(be, first, "not-upheld", "be-only-approver")
+    assert await be.signer.unsettled() == ()
+    assert await listed(be) == []
+    with pytest.raises(Conflict):
+        await review(be, first, "upheld", "be-anna-and-operator")
+
+
+async def test_a_command_that_is_repeated_finishes_what_it_began(
+    be: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signer was away after the commit: the same review again, by the same person, tells it."""
+    view = await invoke(be)
+    await be.send()
+    await confirm(be, view)
+
+    async def away(_: object) -> None:
+        raise SignerUnavailable("the signer does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(be.signer, "settle", away)
+        with pytest.raises(SignerUnavailable):
+            await review(be, view)
+    assert await be.signer.unsettled() == (view.message_id,)
+    await review(be, view)
+    assert await be.signer.unsettled() == ()

@@ -20,17 +20,20 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from adapters.records.synthetic import extract
 from gateway.errors import GatewayError
+from gateway.model.request import Emergency
 from gateway.model.rows import InboxRow, ReleaseRow
 from gateway.service import calls
 from gateway.service.logs import configure_logging
 from gateway.service.ops import Operations
 from tests.service.commandline import Line
+from tests.service.test_emergency import configured, confirm, invoke, review
 from tests.service.world import BASIS, BE, CLEAN, FR, KIND, NOW, PERSONS, PURPOSE, SERIES, World
 
 OPERATOR = "be-only-operator"
 
 #: Free texts of the story, which belong to content as well.
 JUSTIFICATION, REASON, MAGISTRATE = "zzcanary justification", "zzcanary reason", b"zzcanary magistrate"
+THREAT = "zzcanary threat"
 
 #: Shorter values are vocabulary (codes, countries, one-letter grades) and stand in agreements and rules as well.
 LEAST = 5
@@ -52,7 +55,7 @@ def canaries(raw: bytes) -> set[bytes]:
     known = set(_leaves([BASIS, PURPOSE, KIND, BE, FR]))
     values = {leaf for row in raw.splitlines() for leaf in _leaves(json.loads(row))} - known
     values = {value for value in values if len(value) >= LEAST and not _vocabulary(value)}
-    values |= {JUSTIFICATION, REASON, MAGISTRATE.decode()}
+    values |= {JUSTIFICATION, REASON, THREAT, MAGISTRATE.decode()}
     found = set()
     for value in values:
         plain = value.encode()
@@ -79,6 +82,7 @@ async def story(line: Line) -> bytes:
     """A release delivered, one refused with a reason, one denied, an embargo, a preview, a message received."""
     world, be = line.world, line.world.be
     raw = extract(PERSONS, 1, world.clock.now())
+    await configured(be)
     await be.call("be-requester", "records/import", calls.ImportChunk(KIND, 1, raw))
     await world.fr.call("fr-inbox", "records/import", calls.ImportChunk(KIND, 1, raw))
     why = (PURPOSE, BASIS, JUSTIFICATION)
@@ -91,6 +95,10 @@ async def story(line: Line) -> bytes:
     await be.approve(views[0])
     await be.call("be-approver", "releases/reject", calls.Ended(views[1].release, REASON))
     await be.send()
+    urgent = await invoke(be, CLEAN[4], Emergency(THREAT, "be-approver"))
+    await be.send()
+    await confirm(be, urgent)
+    await review(be, urgent, reason=REASON)
     await be.call("be-approver", "releases/preview", calls.Disclose(CLEAN[2], (FR,), PURPOSE, BASIS))
     await be.call("be-requester", "embargoes/add", calls.PlaceEmbargo(CLEAN[3], MAGISTRATE))
     await be.call("be-requester", "releases/prepare", calls.Disclose(CLEAN[3], (FR,), *why))
@@ -188,7 +196,7 @@ async def test_no_figure_and_no_log_shows_content(line: Line, tmp_path: Path) ->
 async def test_the_partner_side_too(line: Line) -> None:
     """The home that received it: content is in no file of its own either."""
     found = canaries(await story(line))
-    assert len(line.world.fr.rows(InboxRow)) == 1
+    assert len(line.world.fr.rows(InboxRow)) == 2
     for path in line.folder.glob(f"{FR}.sqlite*"):
         caught(found, path.name, path.read_bytes())
 

@@ -28,7 +28,7 @@ class Informed(Params, frozen=True):
 class EmergencyItem(msgspec.Struct, frozen=True):
     """An emergency that waits for something: ids and times, no content. ``state`` is ``open`` or ``overdue``.
 
-    ``inform`` names the services that have not been informed yet.
+    ``inform`` names the services that have not been informed yet; ``signer``: it is on the signer's own list too.
     """
 
     release: str
@@ -46,6 +46,7 @@ class EmergencyItem(msgspec.Struct, frozen=True):
     reviewed_at: Instant | None
     verdict: str
     inform: tuple[str, ...]
+    signer: bool
 
 
 class ReviewOutcome(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from gateway.model.decision import Decision, Hint
 from gateway.model.record import fields_of
+from gateway.model.request import Emergency, Lift
 from gateway.policy.context import Context
 from gateway.policy.facts.text import holding, withheld_values
 from gateway.policy.numbers import register_numbers
@@ -15,14 +16,19 @@ from gateway.policy.texts import Value
 
 
 def hints(ctx: Context, decision: Decision, others: Sequence[Value] = ()) -> tuple[Hint, ...]:
-    """Where the justification or a lift's reason says what it need not; pointers as in the decision document.
+    """Where one of the texts that stay inside says what it need not.
 
     ``others`` are values of other records that are withheld from the same partner. Of a denial, which withholds
     everything, only register numbers are told.
     """
-    texts = [("/justification", ctx.justification)]
-    texts += [(f"/lifts/{index}/reason", lift.reason) for index, lift in enumerate(ctx.lifts)]
-    return tuple(_hints(ctx, decision, texts, others))
+    return tuple(_hints(ctx, decision, inside(ctx.justification, ctx.lifts, ctx.emergency), others))
+
+
+def inside(justification: str, lifts: Sequence[Lift], emergency: Emergency | None) -> list[tuple[str, str]]:
+    """What an officer writes about a release and nobody sends, each under its pointer in the decision document."""
+    texts = [("/justification", justification)]
+    texts += [(f"/lifts/{index}/reason", lift.reason) for index, lift in enumerate(lifts)]
+    return texts if emergency is None else [*texts, ("/emergency/threat", emergency.threat)]
 
 
 def _hints(

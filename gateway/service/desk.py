@@ -289,7 +289,9 @@ class Desk:
             payload=shown.body.payload,
             document=shown.body.document,
             justification=shown.body.justification,
-            reasons=tuple(reasons_of(shown.body.justification, shown.body.lifts, shown.body.hints)),
+            reasons=tuple(
+                reasons_of(shown.body.justification, shown.body.lifts, shown.body.emergency, shown.body.hints)
+            ),
         )
 
     async def approve(self, officer: Officer, params: calls.Endorsed) -> calls.Approved:

@@ -7,15 +7,16 @@ from collections.abc import Iterator, Sequence
 from gateway.model.decision import Decision, Hint
 from gateway.model.kind import RecordKind
 from gateway.model.record import CanonicalRecord, fields_of, free_texts
-from gateway.model.request import Lift
+from gateway.model.request import Emergency, Lift
 from gateway.policy.context import Context
+from gateway.policy.hints import inside
 from gateway.service.calls.texts import FreeText
 
 
 def texts_of(ctx: Context, decision: Decision, told: Sequence[Hint] | None) -> tuple[FreeText, ...]:
     """Every text of a decision; with the hints, the reasons that stay inside, too."""
-    inside = () if told is None else reasons_of(ctx.justification, ctx.lifts, told)
-    return (*_leaving(ctx.record, ctx.kind, decision), *inside)
+    reasons = () if told is None else reasons_of(ctx.justification, ctx.lifts, ctx.emergency, told)
+    return (*_leaving(ctx.record, ctx.kind, decision), *reasons)
 
 
 def _leaving(record: CanonicalRecord, kind: RecordKind, decision: Decision) -> Iterator[FreeText]:
@@ -32,11 +33,11 @@ def _leaving(record: CanonicalRecord, kind: RecordKind, decision: Decision) -> I
                 yield FreeText(pointer, text, field.label, rules)
 
 
-def reasons_of(justification: str, lifts: Sequence[Lift], hits: Sequence[Hint]) -> Iterator[FreeText]:
+def reasons_of(
+    justification: str, lifts: Sequence[Lift], emergency: Emergency | None, hits: Sequence[Hint]
+) -> Iterator[FreeText]:
     """What the officer wrote as reasons: kept, shown to those who review, and never sent."""
-    given = [("/justification", justification)]
-    given += [(f"/lifts/{index}/reason", lift.reason) for index, lift in enumerate(lifts)]
-    for pointer, text in given:
+    for pointer, text in inside(justification, lifts, emergency):
         yield FreeText(
             pointer, text, None, tuple(hit.rule for hit in hits if hit.pointer == pointer), leaves=False
         )

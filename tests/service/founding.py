@@ -32,6 +32,7 @@ from tests.service.world import (
     FR,
     KIND,
     NATION,
+    NOTE,
     NOW,
     OFFICERS,
     PERSONS,
@@ -138,7 +139,7 @@ def _officer(folder: Path, name: str) -> tuple[Officer, Identity]:
         roles=roles,
         keys=(provision.new_officer_key(path),),
         clearance=Clearance("BEL", "UNCLASSIFIED", NOW + timedelta(days=300)),
-        need_to_know=(KIND, ASKED) if knows else (),
+        need_to_know=(KIND, ASKED, NOTE) if knows else (),
     )
     return officer, Identity(name, provision.read_officer_key(path))
 
@@ -237,7 +238,7 @@ def terms(**changes: object) -> AgreementTerms:
         route="police",
         legal_basis=BASIS,
         purposes=(PURPOSE,),
-        kinds=(KIND, ASKED),
+        kinds=(KIND, ASKED, NOTE),
         lifts=("/national_number",),
         ceiling=Ceiling("BEL", "UNCLASSIFIED"),
         retention_days=365,

@@ -16,8 +16,6 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from adapters.identities.fixed import FixedClock, SeededIds
-from adapters.records.bdc import BdcExtract
-from adapters.records.information_request import InformationRequest
 from adapters.records.sanctions.reader import READERS as LIST_READERS
 from adapters.records.synthetic import variation_of
 from adapters.stores.database import connect
@@ -32,6 +30,7 @@ from gateway.model.rows import InboxRow, LogRow, OutboxRow, ReleaseRow, Row
 from gateway.policy.levels import default_levels
 from gateway.ports import ReadTx
 from gateway.service import calls
+from gateway.service.app import LINE_READERS
 from gateway.service.changes import Changes
 from gateway.service.context import Gateway
 from gateway.service.desk import Desk
@@ -67,7 +66,7 @@ R = TypeVar("R", bound=Row)
 NOW = datetime(2026, 11, 21, 21, tzinfo=UTC)
 BE, FR = "bel.ocam", "fra.police-demo"
 NATION = {BE: "BEL", FR: "FRA"}
-KIND, ASKED = "bdc-person/1.0", "information-request/1.0"
+KIND, ASKED, NOTE = "bdc-person/1.0", "information-request/1.0", "information-note/1.0"
 BASIS = "be-2024-03-29:art28"
 PURPOSE = "ct-prevention"
 SERIES = f"{BE}-{FR}"
@@ -237,7 +236,7 @@ class Side:
         self.sealing = Sealing(self.gateway, self.releases)
         self.dispatcher = Dispatcher(self.gateway, self.sealing)
         self.intake = Intake(self.gateway)
-        self.imports = Imports(self.gateway, {KIND: BdcExtract, ASKED: InformationRequest, **LIST_READERS})
+        self.imports = Imports(self.gateway, {**LINE_READERS, **LIST_READERS})
         self.changes = Changes(self.gateway)
         self.queue = Queue(self.gateway, self.sealing)
         self.desk = Desk(self.gateway, self.releases, self.imports, self.changes, self.queue)

@@ -202,6 +202,15 @@ def test_a_hint_denies_nothing() -> None:
     ]
 
 
+def test_the_threat_of_an_emergency_is_looked_at_too() -> None:
+    """It is kept and read like a justification; without an emergency there is none."""
+    claimed = {"emergency": {"threat": "85.07.30-033.28 is at the station"}}
+    for changes, told in ((claimed, ["free-text.register-number"]), ({}, [])):
+        ctx = world({"release.justification": "x", **changes})
+        found = hints(ctx, decide(POLICY, ctx))
+        assert [(hint.pointer, hint.rule) for hint in found] == [("/emergency/threat", rule) for rule in told]
+
+
 @pytest.mark.parametrize("age", [{"birth": {"date": "2016", "precision": "year"}}, {}])
 def test_a_child_mentioned_keeps_the_note(age: dict[str, object]) -> None:
     """A person under 12, or of whom nobody can tell, keeps the whole note here, whatever the rest says."""

@@ -36,6 +36,7 @@ check: $(VENV)/.done               ## style, types, import contracts, house rule
 	$(BIN)/lint-imports --no-logo
 	$(PY) docs/architecture_picture.py --check
 	$(PY) docs/policy_table.py --check
+	$(PY) docs/agreement_schema.py --check
 	$(PY) -m pytest -q tests/architecture/test_house_rules.py tests/architecture/test_dependencies.py
 
 bench: $(VENV)/.done               ## messages per second on this machine; ARGS='--against cedarpy': decisions
@@ -62,6 +63,7 @@ interop: $(VENV)/.done             ## partners written in other languages (needs
 docs: $(VENV)/.done                ## everything in docs/ that is drawn from code
 	$(PY) docs/architecture_picture.py --write
 	$(PY) docs/policy_table.py --write
+	$(PY) docs/agreement_schema.py --write
 
 lock:                              ## after a change of dependencies: lock, and export with hashes (needs uv)
 	uv lock

@@ -3,7 +3,7 @@
 import tomllib
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -11,6 +11,8 @@ import typer
 from gateway.cli.change import propose
 from gateway.cli.partner import document_of
 from gateway.cli.shared import (
+    DONE,
+    NEGATIVE,
     Acting,
     Answer,
     Place,
@@ -25,6 +27,9 @@ from gateway.cli.shared import (
 from gateway.errors import ConfigInvalid, Conflict, MalformedMessage, NotFound, RequestInvalid
 from gateway.model.agreement import AgreementState, AgreementTerms, SignedAgreement
 from gateway.model.party import Partner
+
+if TYPE_CHECKING:
+    from gateway.flow.terms import Fault
 
 commands = group("Exchange agreements; keys and signatures stay offline.")
 
@@ -52,25 +57,77 @@ def offer(
     out: Annotated[Path, typer.Option("--out", help="The agreement, not signed yet.")],
 ) -> Answer:
     """Put terms into the exact bytes that both sides sign. docs/samples/terms.toml shows every member."""
-    from gateway.service.config import member_at_fault
     from gateway.wire.agreement import read_terms
     from gateway.wire.strict import b64url, canonical
 
-    raw = read_file(terms)
+    written_down = _terms(terms)
+    _require_sound(written_down, terms)
+    exact = canonical(written_down)
     try:
-        text = raw.decode()
-        tree = tomllib.loads(text) if terms.suffix == ".toml" else msgspec.json.decode(raw)
-        exact = canonical(msgspec.convert(tree, AgreementTerms))
         read_terms(exact)
-    except msgspec.ValidationError as error:
-        raise RequestInvalid(
-            f"the terms do not follow their schema: {member_at_fault(error)}", diagnostic={"file": str(terms)}
-        ) from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.DecodeError):
-        raise RequestInvalid("the terms are neither TOML nor JSON", diagnostic={"file": str(terms)}) from None
     except MalformedMessage as fault:
         raise RequestInvalid(fault.detail) from None
     return written(SignedAgreement(terms=b64url(exact), signatures={}), out)
+
+
+@local(commands, "check")
+def check(
+    place: Place,
+    file: Annotated[Path, typer.Argument(help="Terms as TOML or JSON, or an agreement.")],
+) -> Answer:
+    """Check terms, offline: each fault with its member and the rule it breaks. Exit code 1 when there is one.
+
+    Whether signatures hold is asked when the agreement is added: that takes the partner's entry.
+    """
+    from gateway.flow.terms import Fault
+
+    try:
+        found = _faults(_terms(file))
+    except RequestInvalid as fault:
+        found = (Fault("", "schema", fault.detail),)
+    text: list[Any] = [f"{file}: {len(found)} faults"]
+    if found:
+        rows = [(fault.field, fault.rule, fault.detail) for fault in found]
+        text.append(table(("member", "rule", "what is wrong"), rows))
+    document = {"file": str(file), "sound": not found, "faults": found}
+    return Answer(document, text, NEGATIVE if found else DONE)
+
+
+def _terms(file: Path) -> AgreementTerms:
+    """The terms of a file: bare ones as TOML or JSON, or those of an agreement. Raises `RequestInvalid`."""
+    from gateway.service.config import member_at_fault
+    from gateway.wire.strict import b64url_decode
+
+    raw = read_file(file)
+    try:
+        tree = tomllib.loads(raw.decode()) if file.suffix == ".toml" else msgspec.json.decode(raw)
+        if isinstance(tree, dict) and tree.keys() == set(SignedAgreement.__struct_fields__):
+            tree = msgspec.json.decode(b64url_decode(msgspec.convert(tree, SignedAgreement).terms))
+        return msgspec.convert(tree, AgreementTerms)
+    except msgspec.ValidationError as error:
+        raise RequestInvalid(
+            f"the terms do not follow their schema: {member_at_fault(error)}", diagnostic={"file": str(file)}
+        ) from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.DecodeError, MalformedMessage):
+        raise RequestInvalid("the terms are neither TOML nor JSON", diagnostic={"file": str(file)}) from None
+
+
+def _faults(terms: AgreementTerms) -> "tuple[Fault, ...]":
+    """Held against the kinds and levels that are shipped: no home is needed."""
+    from gateway.flow.terms import faults
+    from gateway.policy.levels import default_levels
+    from gateway.service.signer_main import kinds
+
+    return faults(terms, kinds(), default_levels())
+
+
+def _require_sound(terms: AgreementTerms, file: Path) -> None:
+    """Nobody signs terms with a fault; the first one is named, `ecluse agreement check` names all."""
+    for fault in _faults(terms):
+        raise RequestInvalid(
+            f"{fault.field}: {fault.detail}",
+            diagnostic={"file": str(file), "field": fault.field, "rule": fault.rule},
+        )
 
 
 @local(commands, "sign")
@@ -90,6 +147,7 @@ def sign(
         raise RequestInvalid("the agreement is between other organisations", diagnostic={"field": "org"})
     if org in signed.signatures:
         raise Conflict("this side has signed already")
+    _require_sound(read_terms(raw), file)
     try:
         private = read_officer_key(key_file)
     except ConfigInvalid as fault:

@@ -180,13 +180,15 @@ def _readable(view: "ChangeView") -> list[str]:
 
 @acting(commands, "show")
 async def show_change(on: Acting, change: ChangeId) -> Answer:
-    """Show a proposal: what it changes, and its document."""
+    """Show a proposal: its document, what it changes, and the past decisions that would come out otherwise."""
     from gateway.flow.change import read_change
     from gateway.service.calls import ChangeView, Named
 
     view: ChangeView = await on.desk.call("changes/show", Named(change), ChangeView)
     statement = read_change(view.statement)
     _require_document(statement, view.document)
+    if view.state == "proposed":
+        await _show_effect(on, statement, view.document)
     document = {**_summary(view), "statement": statement, "document": _builtins(view.document)}
     return Answer(document, [f"{view.id}: {view.state}", *_shown(view, statement)])
 

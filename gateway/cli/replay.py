@@ -83,7 +83,7 @@ async def activation(
     of document that decides nothing.
     """
     from gateway.flow.change import digest
-    from gateway.flow.difference import DECIDING, differences
+    from gateway.flow.difference import DECIDING, differences, meaning
     from gateway.service.app import now
     from gateway.service.calls import Before, BeforeView
 
@@ -95,13 +95,13 @@ async def activation(
         return ["made against a document that is no longer in force: the gateway will refuse it"]
     # (2)
     changed = differences(kind, view.document, document)
-    rows = [(one.path, one.before[:SHOWN], one.after[:SHOWN]) for one in changed]
+    rows = [(one.path, meaning(kind, one.path), one.before[:SHOWN], one.after[:SHOWN]) for one in changed]
     # (3)
     since = now() - timedelta(days=ACTIVATION_DAYS)
     found, complete = await replayed(on, since, {kind: document}, pages=ACTIVATION_PAGES)
     head = f"{len(changed)} members differ; decisions of the last {ACTIVATION_DAYS} days:"
     return [
-        table(("member", "before", "after"), rows, title=f"{kind} {target}"),
+        table(("member", "what it is", "before", "after"), rows, title=f"{kind} {target}"),
         head,
         *replay_text(found, complete),
     ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
+from typing import Any, get_type_hints
 
 import msgspec
 
 from gateway.errors import RequestInvalid
+from gateway.model.agreement import AgreementTerms, Bulk, Ceiling, ProtocolFields
 from gateway.wire.strict import b64url_decode
 
 #: Kinds of documents of which a decision is made, and so those whose change is shown member by member.
@@ -26,6 +28,32 @@ def differences(kind: str, before: bytes, after: bytes) -> tuple[Changed, ...]:
     old, new = _members(kind, before), _members(kind, after)
     paths = sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))
     return tuple(Changed(path, old.get(path, ""), new.get(path, "")) for path in paths)
+
+
+def meaning(kind: str, path: str) -> str:
+    """What a member is about, in words; empty where its kind of document does not say."""
+    if kind != "agreement":
+        return ""
+    member, _, inner = path.partition("/")
+    words = _said(AgreementTerms)
+    nested = _NESTED.get(member)
+    return (_said(nested).get(inner) if nested is not None else None) or words.get(member, "")
+
+
+#: Members of terms that have members of their own.
+_NESTED: dict[str, type[msgspec.Struct]] = {"ceiling": Ceiling, "bulk": Bulk, "protocol": ProtocolFields}
+
+
+@cache
+def _said(of: type[msgspec.Struct]) -> dict[str, str]:
+    """Descriptions of a type's members, as its JSON Schema gives them to editors."""
+    hints = get_type_hints(of, include_extras=True)
+    return {
+        name: mark.description
+        for name, hint in hints.items()
+        for mark in getattr(hint, "__metadata__", ())
+        if isinstance(mark, msgspec.Meta) and mark.description is not None
+    }
 
 
 def _members(kind: str, raw: bytes) -> dict[str, str]:

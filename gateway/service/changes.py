@@ -19,6 +19,8 @@ from gateway.flow.change import (
     require_people,
     verify_trust_change,
 )
+from gateway.flow.terms import faults
+from gateway.model.agreement import SignedAgreement
 from gateway.model.officer import Officer
 from gateway.model.party import Partner
 from gateway.model.rows import ChangeRow, DirectoryRow, EmbargoRow, RecordRow
@@ -30,7 +32,9 @@ from gateway.service.context import Gateway
 from gateway.service.directory import begins, versions_in_force
 from gateway.service.imports import HANDLE, handle_of
 from gateway.service.looks import look_again
+from gateway.wire.agreement import read_terms
 from gateway.wire.endorse import ChangeAct, verify_change
+from gateway.wire.strict import b64url_decode
 
 #: Changes the signer must apply to its own trust before ours; the others concern the desk alone.
 SIGNER_KINDS = frozenset({"officer", "partner", "agreement", "agreement-revoke", "policy", "settings"})
@@ -251,6 +255,16 @@ class Changes:
             require_people(self._g.directory.officers, decoded)
         if isinstance(decoded, Partner) and not narrows(kind, self._before(kind, decoded.org), document):
             require_certificates(decoded)
+        if kind == "agreement" and isinstance(decoded, SignedAgreement):
+            self._require_sound(decoded)
+
+    def _require_sound(self, agreement: SignedAgreement) -> None:
+        """Terms with a fault are put in force by nobody: the first one is named, with its member and its rule."""
+        terms = read_terms(b64url_decode(agreement.terms))
+        for fault in faults(terms, self._g.kinds, self._g.levels):
+            raise RequestInvalid(
+                f"{fault.field}: {fault.detail}", diagnostic={"field": fault.field, "rule": fault.rule}
+            )
 
     def _narrows(self, row: ChangeRow) -> bool:
         return narrows(row.kind, self._before(row.kind, row.target), row.document)

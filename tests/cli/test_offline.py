@@ -275,6 +275,28 @@ def test_terms_that_nobody_could_sign_are_refused(ecluse: Run, tmp_path: Path) -
     assert "Zzemo" not in said.out
 
 
+def test_terms_are_checked_before_anybody_signs(ecluse: Run, tmp_path: Path) -> None:
+    """`check` names every fault, the schema's among them; `offer` refuses the same terms with the first one."""
+    sample = Path(__file__).resolve().parents[2] / "docs" / "samples" / "terms.toml"
+    sound = ecluse("agreement", "check", sample, "--json")
+    assert (sound.code, sound.document["sound"]) == (0, True)
+    terms = tmp_path / "terms.toml"
+    text = sample.read_text("utf-8")
+    terms.write_text(text.replace('["/national_number"]', '["/names/*"]').replace('["fr", "nl"]', "[]"))
+    said = ecluse("agreement", "check", terms, "--json")
+    assert said.code == 1
+    assert [(one["field"], one["rule"]) for one in said.document["faults"]] == [
+        ("languages", "member.present"), ("lifts[0]", "lift.class-c")
+    ]  # fmt: skip
+    refused = ecluse("agreement", "offer", terms, "--out", tmp_path / "out.json", "--json")
+    assert (refused.code, refused.document["error"]["diagnostic"]["rule"]) == (2, "member.present")
+    assert not (tmp_path / "out.json").exists()
+    terms.write_text('series = "Zzemo"\n')
+    broken = ecluse("agreement", "check", terms, "--json")
+    assert (broken.code, broken.document["faults"][0]["rule"]) == (1, "schema")
+    assert "Zzemo" not in broken.out
+
+
 def test_an_authority_issues_and_revokes(ecluse: Run, tmp_path: Path) -> None:
     """A certificate for a key, its serial revoked, an unknown serial refused; every answer one document."""
     from cryptography.hazmat.primitives.asymmetric import ec

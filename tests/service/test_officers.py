@@ -232,7 +232,9 @@ async def test_the_version_in_force_stays_until_the_next_begins(world: World) ->
 
 async def test_what_comes_later_may_permit_less(world: World) -> None:
     """A version to come without the purpose denies nothing today, and everything from its first second on."""
-    await _later(world, purposes=("ct-investigation",), lifts=())
+    purposes = ("ct-investigation",)
+    protocol = msgspec.structs.replace(terms().protocol, purposes=purposes)
+    await _later(world, purposes=purposes, protocol=protocol, lifts=())
     assert (await world.be.prepare(CLEAN[0])).effect == "PERMIT"
     world.clock.advance(seconds=DELAY.total_seconds())
     await world.be.gateway.turn_directory()

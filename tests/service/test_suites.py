@@ -141,6 +141,7 @@ async def test_two_partners_with_different_suites(world: World, tmp_path: Path) 
         series=f"{BE}-{DUTCH}",
         parties=(BE, DUTCH),
         recipient_kinds={DUTCH: "police", BE: "other"},
+        protocol=msgspec.structs.replace(terms().protocol, bodies=(BE, DUTCH)),
         suites=(JWE,),
         signature_profiles=(HYBRID,),
     )

@@ -27,7 +27,7 @@ from adapters.stores.columns import wide as _wide
 from gateway.model import rows
 
 #: Version of these tables, kept in `meta`. A database of another version is migrated, never opened as it is.
-SCHEMA_VERSION: Final = "6"
+SCHEMA_VERSION: Final = "7"
 
 # --- bodies and records ----------------------------------------------------------------------------------------------
 
@@ -166,11 +166,13 @@ _releases = _narrow(
     _integer("priority"),
     _text("reason"),
     _instant("ended", nullable=True),
+    _text("case_name"),
 )
 Index("releases_by_state", _releases.c.state)
 Index("releases_by_message", _releases.c.message_id)
 Index("releases_by_partner", _releases.c.partner, _releases.c.state)
 Index("releases_by_handle", _releases.c.handle)
+Index("releases_by_case", _releases.c.case_name, sqlite_where=_releases.c.case_name != "")
 
 _endorsements = _narrow(
     "endorsements",

@@ -37,6 +37,11 @@ if TYPE_CHECKING:
 commands = group("Releases.")
 
 Record = Annotated[str, typer.Argument(metavar="RECORD", help="Handle or entity id.")]
+Records = Annotated[
+    list[str],
+    typer.Argument(metavar="RECORD...", help="Handle or entity id; several, or @FILE, with --case alone."),
+]
+CaseName = Annotated[str, typer.Option("--case", help="Name of a bulk case that is reviewed as one.")]
 Partners = Annotated[str, typer.Option("--to", help="Partners, separated by commas.")]
 Purpose = Annotated[str, typer.Option("--purpose", help="Purpose, as the agreement names it.")]
 Reason_ = Annotated[str, typer.Option("--reason", help="Why; stays inside.")]
@@ -55,7 +60,7 @@ APPROVED = ("queued", "sequenced", "sealed", "attempted", "delivered", "refused"
 @acting(commands, "disclose")
 async def disclose(
     on: Acting,
-    record: Record,
+    records: Records,
     to: Partners,
     purpose: Purpose,
     basis: Annotated[str, typer.Option("--basis", help="Legal basis.")],
@@ -74,8 +79,11 @@ async def disclose(
         str, typer.Option("--oral-approval", help="Approver who agreed orally and confirms by a signature.")
     ] = "",
     request: Annotated[str, typer.Option("--request", help="The request it answers.")] = "",
+    case: CaseName = "",
 ) -> Answer:
     """Prepare a release of one record to each partner and sign it as requester; an approver decides.
+
+    With --case NAME: of many records to one partner, which an approver reviews as one (ecluse approve --case NAME).
 
     \b
     (1) the gateway decides and freezes the bytes; (2) the statement must name exactly the bytes shown, this release
@@ -84,6 +92,7 @@ async def disclose(
     With --emergency, within the scope that two persons configured; with --oral-approval too it leaves on your
     signature, and the approver confirms it (emergency confirm).
     """
+    from gateway.cli.case import disclose_case
     from gateway.model.request import Emergency
     from gateway.service.calls import DecisionView, Disclose
 
@@ -94,10 +103,21 @@ async def disclose(
         )
     if oral_approval and not emergency:
         raise RequestInvalid("only an emergency is approved orally", diagnostic={"field": "oral-approval"})
+    if case:
+        if lift or conversation or emergency or request:
+            raise RequestInvalid(
+                "a case has a conversation of its own, no lifts and no request, and is no emergency",
+                diagnostic={"field": "case"},
+            )
+        return await disclose_case(on, case, records, partners_of(to), (purpose, basis, justification))
+    if len(records) != 1 or records[0].startswith("@"):
+        raise RequestInvalid(
+            "several records are disclosed as a case: --case NAME", diagnostic={"field": "case"}
+        )
     # (1)
     claimed = Emergency(emergency, oral_approval) if emergency else None
     params = Disclose(
-        record, partners_of(to), purpose, basis, justification, conversation, lifts, claimed, request
+        records[0], partners_of(to), purpose, basis, justification, conversation, lifts, claimed, request
     )
     views: list[DecisionView] = await on.desk.call("releases/prepare", params, list[DecisionView], once=True)
     given = await signed(on, views)
@@ -115,6 +135,22 @@ def lifts_of(lift: list[str] | None, reasons: list[str] | None) -> "tuple[Lift, 
 
 async def signed(on: Acting, views: Sequence["DecisionView"]) -> Answer:
     """Steps (2) and (3) of `disclose`, for what was prepared; the rest is denied."""
+    prepared, states = await sign_prepared(on, views)
+    denied = [view.partner for view in views if not view.release]
+    document = {
+        "releases": [
+            {**decision_of(view), "state": states.get(view.release, STATES[view.effect])} for view in views
+        ],
+        "denied": denied,
+    }
+    code = NEGATIVE if denied or "voided" in states.values() else DONE
+    return Answer(document, _disclosed(prepared, states) + denials(views), code)
+
+
+async def sign_prepared(
+    on: Acting, views: Sequence["DecisionView"]
+) -> tuple[list["DecisionView"], dict[str, str]]:
+    """One signature over the statements of all that may leave; returns those, and their states."""
     from gateway.service.calls import Endorsed
 
     prepared = [view for view in views if view.release]
@@ -128,15 +164,7 @@ async def signed(on: Acting, views: Sequence["DecisionView"]) -> Answer:
         endorsement = on.desk.endorse("request", [view.statement for view in waiting])
         releases = tuple(view.release for view in waiting)
         states |= await on.desk.call("releases/endorse", Endorsed(releases, endorsement), dict[str, str])
-    denied = [view.partner for view in views if not view.release]
-    document = {
-        "releases": [
-            {**decision_of(view), "state": states.get(view.release, STATES[view.effect])} for view in views
-        ],
-        "denied": denied,
-    }
-    code = NEGATIVE if denied or "voided" in states.values() else DONE
-    return Answer(document, _disclosed(prepared, states) + denials(views), code)
+    return prepared, states
 
 
 #: State of a release whose requester has not signed.
@@ -193,19 +221,27 @@ class Bound(NamedTuple):
 @acting(commands, "approve")
 async def approve(
     on: Acting,
-    releases: Annotated[list[str], typer.Argument(metavar="RELEASE...")],
+    releases: Annotated[list[str] | None, typer.Argument(metavar="RELEASE...")] = None,
     yes: Yes = False,
+    case: CaseName = "",
 ) -> Answer:
     """Approve releases after reading their exact bytes. Takes another person than the requester.
+
+    With --case NAME: all that waits of a bulk case, shown as a whole as well, under one signature.
 
     \b
     (1) statement, payload and decision belong together, computed here; (2) the requester is somebody else;
     (3) the bytes, what was withheld and the grounds they rest on are shown, and you agree; (4) one signature over all
     statements is sent. Exit code 1 when a release is voided instead, because something changed since it was prepared.
     """
+    from gateway.cli.case import case_document, shown_case, whole_case
     from gateway.service.calls import Approved, Endorsed, Named, ReleaseView
 
-    views = [await on.desk.call("releases/show", Named(one), ReleaseView) for one in dict.fromkeys(releases)]
+    if bool(case) == bool(releases):
+        raise RequestInvalid("name releases, or one case", diagnostic={"field": "case"})
+    found = await shown_case(on, case) if case else None
+    wanted = found.releases if found is not None else dict.fromkeys(releases or ())
+    views = [await on.desk.call("releases/show", Named(one), ReleaseView) for one in wanted]
     done = {view.id: view.state for view in views if on.repeatable and view.state in APPROVED}
     if len(done) == len(views) and (first := await _answered_before(on, views)) is not None:
         return leaving(on, first)
@@ -216,14 +252,18 @@ async def approve(
         raise RoleMissing("you asked for this release yourself: another person approves it")
     # (3)
     if checked:
-        await agree(on, checked, f"Approve {len(checked)} release(s)?", yes=yes)
+        whole = whole_case(found, checked) if found is not None else ()
+        await agree(on, checked, f"Approve {len(checked)} release(s)?", yes=yes, whole=whole)
     # (4)
     outcome = Approved((), {})
     if checked:
         endorsement = on.desk.endorse("approve", [one.view.statement for one in checked])
         params = Endorsed(tuple(one.view.id for one in checked), endorsement)
         outcome = await on.desk.call("releases/approve", params, Approved, once=True)
-    return leaving(on, _approved(outcome, checked, done))
+    answer = _approved(outcome, checked, done)
+    if found is not None:
+        answer = Answer({"case": case_document(found, checked), **answer.document}, answer.text, answer.code)
+    return leaving(on, answer)
 
 
 async def _answered_before(on: Acting, views: Sequence["ReleaseView"]) -> Answer | None:
@@ -278,12 +318,22 @@ def bound(view: "ReleaseView") -> Bound:
     return Bound(view, statement, document)
 
 
-async def agree(on: Acting, checked: Sequence[Bound], question: str, *, yes: bool) -> None:
-    """Show everything; then the officer's word. On standard error with ``--json``, where output is one document."""
+async def agree(
+    on: Acting,
+    checked: Sequence[Bound],
+    question: str,
+    *,
+    yes: bool,
+    whole: Sequence["RenderableType"] = (),
+) -> None:
+    """Show everything, and what it comes to as a whole; then the officer's word. On standard error with ``--json``,
+    where output is one document."""
     if not (yes and on.place.json_out):
         for one in checked:
             grounds = await named_grounds(on, one.document.grounds)
             show(_shown(one, grounds), stderr=on.place.json_out)
+    if whole and not (yes and on.place.json_out):
+        show(whole, stderr=on.place.json_out)
     if not yes:
         if not sys.stdin.isatty():
             raise RequestInvalid("nobody can be asked here: read the releases, then repeat with --yes")

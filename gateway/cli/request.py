@@ -104,7 +104,7 @@ async def new(
         rows = [(one.pointer, one.rule, one.detail) for one in landed.bad]
         document = {"releases": [], "denied": [], "bad": landed.bad}
         return Answer(document, [table(("field", "rule", "what is wrong"), rows)], NEGATIVE)
-    return await disclose(on, record, to, purpose, basis, justification)
+    return await disclose(on, [record], to, purpose, basis, justification)
 
 
 # --- looking ---------------------------------------------------------------------------------------------------------

@@ -160,6 +160,7 @@ class ReleaseRow(Row, frozen=True):
     priority: int = 0
     reason: str = ""  # rule id that voided it, never why in words
     ended: Instant | None = None  # when it was voided, rejected or cancelled here
+    case_name: str = ""  # of a bulk release that is reviewed as one
 
 
 class EndorsementRow(Row, frozen=True):

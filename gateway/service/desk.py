@@ -25,6 +25,7 @@ from gateway.model.rows import (
 from gateway.model.signing import ChangeKind
 from gateway.ports import ReadTx
 from gateway.service import calls
+from gateway.service.cases import Cases
 from gateway.service.changes import Changes
 from gateway.service.contents import InboundBody
 from gateway.service.context import Gateway
@@ -59,6 +60,7 @@ class Desk:
         self._releases, self._imports, self._changes, self._queue = releases, imports, changes, queue
         self._lists = Lists(gateway, imports)
         self._recalls = Recalls(gateway)
+        self._cases = Cases(gateway, releases)
         self.notices = Notices(gateway, releases, self._recalls)
         self._grounds = Grounds(gateway, releases)
         self._emergencies = Emergencies(gateway, releases)
@@ -137,6 +139,7 @@ class Desk:
             **self._emergencies.operations(),
             **self._subjects.operations(),
             **self._oral.operations(),
+            **self._cases.operations(),
         }
 
     async def status(self, officer: Officer, params: calls.Empty) -> calls.Status:

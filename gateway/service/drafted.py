@@ -21,6 +21,7 @@ class Why(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lifts: tuple[Lift, ...] = ()
     request: Request | None = None
     emergency: Emergency | None = None
+    case: str = ""  # name of the bulk case it belongs to
 
 
 class Drafted(msgspec.Struct, frozen=True):

@@ -22,6 +22,15 @@ from gateway.service.context import Gateway
 Origin = Literal["release", "emergency", "correction", "oral"]
 
 
+class Outlook(msgspec.Struct, frozen=True):
+    """Distinct persons: over all time, and within the window of the strictest bulk term (quota 0: there is none)."""
+
+    total: int
+    within: int = 0
+    quota: int = 0
+    days: int = 0
+
+
 class Holdings:
     """The one place that counts. Everything happens inside the caller's unit of work."""
 
@@ -70,6 +79,23 @@ class Holdings:
             members=frozenset(member for row in others for member in row.members),
             sharing=sharing,
         )
+
+    def outlook(self, tx: ReadTx, partner: str, subjects: Iterable[str], now: datetime) -> Outlook:
+        """What the partner and all it shares with would hold once these were released as well."""
+        holders = self._g.directory.settings.holders(partner)
+        persons = {counted_as(tx, subject) for subject in subjects}
+        rows = {
+            person: tx.select(ReservationRow, {"partner": holders, "subject": person}) for person in persons
+        }
+        total = _total(tx, holders) + sum(not held for held in rows.values())
+        bulks = [bulk for org in holders if (bulk := self._bulk(org, partner))]
+        if not bulks:
+            return Outlook(total)
+        days = max(bulk.days for bulk in bulks)
+        since = now - timedelta(days=days)
+        within = tx.count(ReservationRow, {"partner": holders}, at_least=("at", since), distinct="subject")
+        within += sum(not any(row.at >= since for row in held) for held in rows.values())
+        return Outlook(total, within, min(bulk.records for bulk in bulks), days)
 
     def _sharer(self, org: str) -> Sharer | None:
         """What an agreement with this partner bounds; None without one, since then nothing is agreed to be bounded."""

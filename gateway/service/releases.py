@@ -43,6 +43,7 @@ from gateway.policy.context import Context
 from gateway.policy.hints import hints
 from gateway.ports import ReadTx, Tx
 from gateway.service.asked import Asked
+from gateway.service.bulk import require_whole_cases
 from gateway.service.contents import Decided, RecordBody, ReleaseBody
 from gateway.service.context import Gateway
 from gateway.service.drafted import Drafted, Shown, Why
@@ -298,6 +299,7 @@ class Releases:
             created=now,
             not_after=valid_until(draft.at or now, terms),
             priority=PRIORITY if why.emergency else 0,
+            case_name=why.case,
         )
         tx.insert(key.row, body, *(SubjectRow(one, key.id) for one in (record.subject, *others)), release)
         document = msgspec.json.decode(prepared.document, type=DecisionDocument)
@@ -338,6 +340,7 @@ class Releases:
         await gateway.vault.reserve(4 * len(shown) + 4)
 
         def unit(tx: Tx) -> dict[str, tuple[Reason, ...]]:
+            require_whole_cases(tx, act, releases)
             voided: dict[str, tuple[Reason, ...]] = {}
             for one in shown:
                 row = tx.get(ReleaseRow, one.row.id)

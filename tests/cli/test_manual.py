@@ -134,6 +134,7 @@ def sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sides]:
     for name in ("offline/be", "offline/fr", "officers"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "extract.jsonl").write_bytes(extract(20, 1, now()))
+    (tmp_path / "case.txt").write_text("BDC-000002\nBDC-000003\n")
     made = Sides(tmp_path)
     yield made
     for child in made.children:

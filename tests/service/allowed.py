@@ -25,6 +25,8 @@ ALLOWED: dict[str, set[str]] = {
     "releases/cancel": {"requester", "approver"},
     "recalls/prepare": {"requester", "approver"},
     "recalls/endorse": {"requester", "approver"},
+    "cases/prepare": {"requester"},
+    "cases/show": {"requester", "approver", "reviewer", "inbox"},
     "notices/list": {"requester", "approver", "reviewer", "inbox"},
     "notices/prepare": {"requester"},
     "emergencies/list": {"requester", "approver", "reviewer", "inbox"},

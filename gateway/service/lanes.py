@@ -8,6 +8,7 @@ from gateway.audit.entry import parse_partner_entry
 from gateway.errors import Conflict, NotFound
 from gateway.model.officer import Officer
 from gateway.model.rows import (
+    EmergencyRow,
     EndorsementRow,
     GroundUseRow,
     LaneRow,
@@ -132,9 +133,10 @@ class Queue:
 
     def _outbound(self, tx: ReadTx, release: ReleaseRow) -> Trace:
         steps = [TraceStep(rfc3339(release.created), "prepared", release.requester)]
+        invoked = tx.get(EmergencyRow, release.id)
         acts = {
             "request": "endorsed by the requester",
-            "approve": "approved",
+            "approve": "confirmed" if invoked is not None and invoked.oral_approver else "approved",
             "uphold": "emergency reviewed: upheld",
             "overrule": "emergency reviewed: not upheld",
         }
@@ -169,7 +171,7 @@ class Queue:
             state=release.state,
             seq=queued.seq if queued else 0,
             attempts=queued.attempts if queued else 0,
-            steps=tuple(steps),
+            steps=tuple(sorted(steps, key=lambda step: step.at or "~")),  # a step without a time is the last
             receipt=queued.receipt if queued else "",
         )
 

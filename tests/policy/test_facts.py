@@ -176,3 +176,30 @@ def test_the_european_standard_set_is_the_reference_one() -> None:
     table = json.loads(path.read_text("utf-8"))
     assert set(table["ess_7_issol"]) == ESS
     assert {SEX_MARKER} < set(table["loci_2008_616"]) - ESS
+
+
+@pytest.mark.parametrize(("hours", "taken"), [(0, False), (1, True), (24, True), (25, False), (-1, False)])
+@pytest.mark.parametrize("member", ["confirm_hours", "review_hours"])
+def test_an_emergency_is_looked_at_within_a_day(member: str, hours: int, taken: bool) -> None:
+    """Whoever configures the scope: from one hour to a day, and nothing without an end."""
+    scope = world().settings.emergency
+    assert scope is not None
+    document = {**msgspec.to_builtins(scope), member: hours}
+    if taken:
+        assert getattr(msgspec.convert(document, type(scope)), member) == hours
+        return
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(document, type(scope))
+
+
+def test_a_scope_leaves_nothing_unsaid() -> None:
+    """No member has a default, and what can be waived is a closed list."""
+    scope = world().settings.emergency
+    assert scope is not None
+    document = msgspec.to_builtins(scope)
+    for member in document:
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert({key: value for key, value in document.items() if key != member}, type(scope))
+    for never in ("guard", "embargo", "ceiling", "audit", "class-X"):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert({**document, "waives": [never]}, type(scope))

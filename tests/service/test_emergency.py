@@ -291,6 +291,7 @@ async def test_confirmed_and_reviewed_is_done_with(be: Side) -> None:
     for officer in ("be-only-approver", "be-anna-again"):
         with pytest.raises(RoleMissing):
             await confirm(be, view, officer)
+    be.world.clock.advance(seconds=60)
     assert await confirm(be, view) == {view.release: "confirmed"}
     assert await confirm(be, view) == {view.release: "confirmed"}
     for officer in ("be-approver", "be-anna-again"):
@@ -301,6 +302,15 @@ async def test_confirmed_and_reviewed_is_done_with(be: Side) -> None:
     assert not outcome.recall
     assert await be.signer.unsettled() == ()
     assert await listed(be) == []
+    trace: calls.Trace = await be.call("be-approver", "messages/trace", calls.Named(view.release))
+    assert [step.what for step in trace.steps] == [
+        "prepared",
+        "endorsed by the requester",
+        "sequenced and sealed",
+        "receipt verified",
+        "confirmed",
+        "emergency reviewed: upheld",
+    ]
     await review(be, view)
     with pytest.raises(Conflict, match="already"):
         await review(be, view, officer="be-only-approver")

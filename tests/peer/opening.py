@@ -12,7 +12,7 @@ from tests.peer.checkpoint import Head, NoHead, read_head
 from tests.peer.container import OpeningKey, Parts, Preamble
 from tests.peer.entry import Entry
 from tests.peer.label import at_least, rank, released_to
-from tests.peer.payload import BARE, labels_of, read_payload
+from tests.peer.payload import ANSWERS, BARE, labels_of, read_payload
 from tests.peer.seal import CONTENT_TYPE, Seal, agrees, check_window, read_seal, verify_seals
 from tests.peer.spelling import Misspelt, Refused, sha256
 
@@ -115,7 +115,7 @@ def _check_labels(message: dict[str, Any], ours: Entry) -> None:
 def _check_agreement(seal: Seal, message: dict[str, Any], agreement: Agreement, now: float) -> None:
     terms = agreement.terms
     allowed = agreement.in_period(now) and seal.header["suite"] == agreement.suite
-    if message["type"] == "recall":
+    if message["type"] in ("recall", *ANSWERS):
         allowed = allowed and message["format"] in terms["formats"]
     elif message["type"] not in BARE:
         ceiling = rank(**terms["ceiling"])

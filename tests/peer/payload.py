@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tests.peer import bdc
+from tests.peer import asked, bdc
 from tests.peer.label import NAME, Label, label
 from tests.peer.shape import Shape, closed, day, listed, one_of, text
 from tests.peer.spelling import (
@@ -27,11 +27,18 @@ LARGEST = 4 * 1024 * 1024
 #: Types that are the envelope and nothing else.
 BARE = ("void", "status", "ping", "checkpoint")
 
-KINDS: dict[str, Shape] = {"bdc-person/1.0": bdc.record}
+#: Types that carry records, and coded answers.
+CARRYING = ("disclosure", "request", "consent-request", "emergency", "answer")
+ANSWERS = ("no-information", "refusal", "consent-answer")
+
+#: Base names of kinds that travel in the one type that asks.
+ASKING = {"request": "information-request", "consent-request": "consent-request"}
+
+KINDS: dict[str, Shape] = {"bdc-person/1.0": bdc.record, "information-request/1.0": asked.record}
 
 _ENVELOPE: dict[str, Shape] = {
     "format": one_of(FORMAT),
-    "type": one_of(*BARE, "disclosure", "recall"),
+    "type": one_of(*BARE, *CARRYING, "recall", *ANSWERS),
     "mode": one_of("operational", "exercise", "test"),
     "message_id": text(UUID4),
     "conversation": text(UUID4),
@@ -62,30 +69,46 @@ def _any_object(tree: Any) -> Any:
     return tree
 
 
-_disclosure = closed(
-    {
-        **_ENVELOPE,
-        "label": label,
-        "handling": closed(
-            {
-                "regime": one_of("BE-OCAM", "BE-POLICE", "BE-INTEL", "SPOC"),
-                "route": one_of("police", "intelligence", "other"),
-                "purpose": text(NAME),
-                "legal_basis": text(r"[^\x00-\x1f\x7f-\x9f]{1,200}"),
-                "retention_until": day,
-                "onward": one_of("none", "originator-consent"),
-            }
-        ),
-        "manifest": closed(
-            {
-                "records": listed(closed({"part": text(_PART), "kind": one_of(*KINDS)}), 1, 256),
-                "attachments": listed(one_of()),
-            }
-        ),
-        "records": _records,
-        "labels": listed(closed({"part": text(_PART), "label": label}), 1, 65536),
-    }
-)
+_coded: dict[str, Shape] = {
+    "recall": _recall,
+    "no-information": closed({**_ENVELOPE, "answers": text(UUID4)}),
+    "refusal": closed(
+        {
+            **_ENVELOPE,
+            "answers": text(UUID4),
+            "ground": one_of("incomplete", "minor-offence", "outside-agreement", "outside-competence"),
+        }
+    ),
+    "consent-answer": closed(
+        {**_ENVELOPE, "answers": text(UUID4), "consent": one_of("granted", "refused")}, {"until": day}
+    ),
+}
+
+
+_CONTENT: dict[str, Shape] = {
+    "label": label,
+    "handling": closed(
+        {
+            "regime": one_of("BE-OCAM", "BE-POLICE", "BE-INTEL", "SPOC"),
+            "route": one_of("police", "intelligence", "other"),
+            "purpose": text(NAME),
+            "legal_basis": text(r"[^\x00-\x1f\x7f-\x9f]{1,200}"),
+            "retention_until": day,
+            "onward": one_of("none", "originator-consent"),
+        }
+    ),
+    "manifest": closed(
+        {
+            "records": listed(closed({"part": text(_PART), "kind": one_of(*KINDS)}), 1, 256),
+            "attachments": listed(one_of()),
+        }
+    ),
+    "records": _records,
+    "labels": listed(closed({"part": text(_PART), "label": label}), 1, 65536),
+}
+
+_disclosure = closed({**_ENVELOPE, **_CONTENT})
+_answer = closed({**_ENVELOPE, "answers": text(UUID4), **_CONTENT})
 
 
 def read_payload(raw: bytes) -> dict[str, Any]:
@@ -118,17 +141,25 @@ def labels_of(message: dict[str, Any]) -> Iterator[Label]:
 def _shaped(tree: Any) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise Misspelt
-    shapes = {"disclosure": _disclosure, "recall": _recall}
+    shapes = {**dict.fromkeys(CARRYING, _disclosure), "answer": _answer, **_coded}
     type = tree.get("type")
     message: dict[str, Any] = (shapes.get(type, _bare) if isinstance(type, str) else _bare)(tree)
     if type == "recall":
         named = [message[name] for name in ("message_id", "recalls", "replaced_by") if name in message]
         if ("replaced_by" in message) != (message["action"] == "replaced") or len(set(named)) != len(named):
             raise Misspelt
+    if message.get("answers") == message["message_id"]:
+        raise Misspelt
+    if "until" in message and message["consent"] != "granted":
+        raise Misspelt
     if "manifest" in message:
         named = message["manifest"]["records"]
         parts = [f"/records/{place}" for place in range(len(message["records"]))]
         if [entry["part"] for entry in named] != parts:
+            raise Misspelt
+        kinds = [entry["kind"].split("/")[0] for entry in named]
+        asks = ASKING.get(message["type"])
+        if kinds != [asks] if asks else not {*ASKING.values()}.isdisjoint(kinds):
             raise Misspelt
         message["records"] = [
             KINDS[entry["kind"]](record) for entry, record in zip(named, message["records"], strict=True)

@@ -233,8 +233,10 @@ def payloads() -> list[Case]:
             "without conversation", schema, {k: v for k, v in envelope("void").items() if k != "conversation"}
         ),
         like("another format", schema, envelope("void", format="ct-exchange-json/1.1")),
-        like("a reserved type", schema, envelope("request")),
+        like("a reserved type", schema, envelope("clarification")),
         *_recalls(),
+        *_replies(),
+        *_questions(),
         like("an unknown type", schema, envelope("order")),
         like("an unknown mode", schema, envelope("void", mode="live")),
         like("an instant with an offset", schema, envelope("void", created="2026-11-21T22:00:00+01:00")),
@@ -307,6 +309,95 @@ def _recalls() -> list[Case]:
         of("a recall of itself", schema, recalls=MESSAGE_ID, action="withdrawn"),
         of("a recall by its own id", schema, recalls=first, action="replaced", replaced_by=MESSAGE_ID),
         of("a recall of what is no id", schema, recalls="all", action="withdrawn"),
+    ]
+
+
+def _replies() -> list[Case]:
+    """Coded answers: an id and the codes of the type, each member exactly where it belongs."""
+    asked = uuid4("asked")
+
+    def of(name: str, expect: str, type: str, **members: Any) -> Case:
+        return {"name": name, "expect": expect, "text": ordered(envelope(type) | members).decode()}
+
+    schema, silent, refusal, consent = "schema-violation", "no-information", "refusal", "consent-answer"
+    return [
+        of("no information", "accept", silent, answers=asked),
+        *(
+            of(f"a refusal: {ground}", "accept", refusal, answers=asked, ground=ground)
+            for ground in ("incomplete", "minor-offence", "outside-agreement", "outside-competence")
+        ),
+        of("consent", "accept", consent, answers=asked, consent="granted"),
+        of("consent until a day", "accept", consent, answers=asked, consent="granted", until="2027-01-01"),
+        of("no consent", "accept", consent, answers=asked, consent="refused"),
+        of("no information about nothing", schema, silent),
+        of("no information about what is no id", schema, silent, answers="all"),
+        of("no information about itself", schema, silent, answers=MESSAGE_ID),
+        of("no information, and why", schema, silent, answers=asked, ground="incomplete"),
+        of("no information with a reason", schema, silent, answers=asked, reason="none"),
+        of("a refusal without a ground", schema, refusal, answers=asked),
+        of("a refusal whose ground tells", schema, refusal, answers=asked, ground="embargoed"),
+        of("a refusal in another order", "malformed", refusal, ground="incomplete", answers=asked),
+        of("consent of no kind", schema, consent, answers=asked, consent="perhaps"),
+        of("consent that is not said", schema, consent, answers=asked),
+        of("no consent until a day", schema, consent, answers=asked, consent="refused", until="2027-01-01"),
+        of("consent until no day", schema, consent, answers=asked, consent="granted", until="2027-02-30"),
+        of("a void that answers", schema, "void", answers=asked),
+    ]
+
+
+def _questions() -> list[Case]:
+    """A request carries its one record, which no other type carries; an answer names its request."""
+    content = {k: v for k, v in disclosure().items() if k not in envelope("disclosure")}
+    wish = {
+        "ref": "p-9f31c07a5be24d18a6c0e7714b2d93f5",
+        "urgency": {"class": "urgent-direct", "reasons": "invented"},
+        "asks": [{"fields": ["/names/*", "/threat"], "kind": "bdc-person/1.0"}],
+        "detail": "Where was this invented person last seen?",
+        "purpose": {"facts": "Nothing that happened.", "offence": "invented"},
+        "grounds": "An invented hint.",
+        "link": "None.",
+        "language": "fr",
+        "persons": [{"adult": True, "names": ["Zzemo Exemple"], "role": "suspect"}],
+    }
+
+    def asking(name: str, expect: str, type: str = "request", *, times: int = 1, **members: Any) -> Case:
+        record = {k: v for k, v in (wish | members).items() if v is not None}
+        parts = [f"/records/{place}" for place in range(times)]
+        kind = "information-request/1.0"
+        tree = envelope(type) | content
+        tree["manifest"] = {"records": [{"part": part, "kind": kind} for part in parts], "attachments": []}
+        tree |= {"records": [record] * times, "labels": [{"part": p, "label": tree["label"]} for p in parts]}
+        return {"name": name, "expect": expect, "text": ordered(tree).decode()}
+
+    def whole(name: str, expect: str, type: str, **members: Any) -> Case:
+        return {"name": name, "expect": expect, "text": ordered(envelope(type) | members | content).decode()}
+
+    schema = "schema-violation"
+    return [
+        asking("a request", "accept"),
+        asking("a request that is not urgent", "accept", urgency={"class": "normal"}),
+        asking("a request about nobody", "accept", link=None, persons=None),
+        asking("an urgent request without reasons", schema, urgency={"class": "urgent-indirect"}),
+        asking("a request for nothing", schema, asks=[]),
+        asking("a request for every field", schema, asks=[{"fields": ["/*"], "kind": "bdc-person/1.0"}]),
+        asking(
+            "a request for one field twice", schema, asks=[{"fields": ["/sex"] * 2, "kind": "bdc-person/1.0"}]
+        ),
+        asking("a request for an item", schema, asks=[{"fields": ["/names/0"], "kind": "bdc-person/1.0"}]),
+        asking("a request for a kind of no form", schema, asks=[{"fields": ["/sex"], "kind": "../bdc"}]),
+        asking("a request without purpose", schema, purpose=None),
+        asking(
+            "a request about somebody who is no adult", schema, persons=[{"adult": False, "role": "minor"}]
+        ),
+        asking("a request with two records", schema, times=2),
+        asking("a request as a disclosure", schema, "disclosure"),
+        asking("a request as a request for consent", schema, "consent-request"),
+        whole("a disclosure as a request", schema, "request"),
+        whole("an emergency", "accept", "emergency"),
+        whole("an answer", "accept", "answer", answers=uuid4("asked")),
+        whole("an answer to nothing", schema, "answer"),
+        whole("an answer to itself", schema, "answer", answers=MESSAGE_ID),
+        whole("a disclosure that answers", schema, "disclosure", answers=uuid4("asked")),
     ]
 
 

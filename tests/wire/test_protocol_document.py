@@ -204,8 +204,12 @@ def test_recall_actions() -> None:
 
 @pytest.mark.parametrize(
     ("name", "listed"),
-    [("bdc-person", rows("bdc-person")), ("information-note", rows("information-note"))],
-    ids=["bdc-person", "information-note"],
+    [
+        ("bdc-person", rows("bdc-person")),
+        ("information-note", rows("information-note")),
+        ("information-request", rows("information-request")),
+    ],
+    ids=["bdc-person", "information-note", "information-request"],
 )
 def test_record_members(name: str, listed: list[list[str]]) -> None:
     """Members of a kind in wire order: those without export class X, with what each demands."""

@@ -85,8 +85,8 @@ def require_silent(records: Sequence[ReleasedRecord], sent: Iterable[Leaf], allo
         raise refuse("entity-id", "the payload names an entity by its local id")
     texts = [form for place, form in strings if not allow.free_text.isdisjoint(place)]
     by_right = {(() if allow.free_text.isdisjoint(place) else place, form.words) for place, form in strings}
-    known = {number for record in records for number in _class_a(record, allow)}
-    if any(numbers_in(form.words) - known for form in texts):  # (4)
+    told = {number for form in texts for number in numbers_in(form.words)}
+    if told and told - {number for record in records for number in _class_a(record, allow)}:  # (4)
         raise refuse("register-number-in-text", "a free text holds a register or account number")
     for leaf in {leaf for record in records for leaf in record.withheld}:
         place = _place(leaf.path)

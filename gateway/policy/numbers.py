@@ -18,17 +18,23 @@ _IBAN_SIGNS = range(15, 35)
 def register_numbers(text: str) -> frozenset[str]:
     """Every register or account number in the text, each as its bare signs."""
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
-    plain = "".join(map(_plain, folded))
+    plain = folded.translate(_PLAIN)
     return frozenset([*_national(plain), *_accounts(plain)])
 
 
-def _plain(sign: str) -> str:
-    """Digits of any script as ASCII, what nobody sees left out."""
-    category = unicodedata.category(sign)
-    if category == "Cf" or category[0] == "M":
-        return ""
-    digit = unicodedata.decimal(sign, -1)
-    return sign if digit < 0 else str(digit)
+class _Plain(dict[int, str]):
+    """Digits of any script as ASCII, what nobody sees left out; worked out when a sign is first met."""
+
+    def __missing__(self, code: int) -> str:
+        sign = chr(code)
+        category = unicodedata.category(sign)
+        digit = unicodedata.decimal(sign, -1)
+        hidden = category == "Cf" or category[0] == "M"
+        self[code] = "" if hidden else sign if digit < 0 else str(digit)
+        return self[code]
+
+
+_PLAIN = _Plain()  # grows to one entry for each character of Unicode at most, and says nothing of any text
 
 
 def _national(text: str) -> Iterator[str]:

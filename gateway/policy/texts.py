@@ -14,6 +14,7 @@ import html
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 
 import msgspec
 
@@ -29,7 +30,8 @@ _DATE = re.compile(r"([0-9]{4})-([0-9]{2})(?:-([0-9]{2}))?")
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _PERCENT = re.compile(rb"%([0-9a-fA-F]{2})")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}[ :-]?){4,}[0-9a-fA-F]?")
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{6,}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}")
+_NO_DIGIT = re.compile(r"[^0-9]")
 
 
 class Value(msgspec.Struct, frozen=True):
@@ -43,28 +45,41 @@ class Readings:
     """One text in every form in which a value is looked for in it."""
 
     def __init__(self, text: str) -> None:
-        self._plain = _Folded(text)
-        views = [*_undone(text)]
-        self._undone = [_Folded(view) for view in (*views, *(view[::-1] for view in (text, *views)))]
-        self._raw = _decoded(text)
+        self._text, self._plain = text, _Folded(text)
 
     def hold(self, value: str) -> bool:
-        """Whether the value stands in the text, in one form or another."""
+        """Whether the value stands in the text, in one form or another.
+
+        (1) as words, without what lies between them, as digits, as a date; (2) backwards; (3) in what the text says
+        when escapes, hexadecimal and base64 in it are undone, either way; (4) as the beginning of its digest.
+        """
         sought = _Folded(value)
         if len(sought.words) < MIN_CHARACTERS:
             return False
-        if self._plain.holds(value, sought):
+        if self._plain.holds(value, sought):  # (1)
             return True
         if len(sought.squashed) < MIN_UNDONE:
             return False
-        digests = {
+        backwards = _Folded(value[::-1])
+        if self._plain.says(backwards):  # (2)
+            return True
+        hidden = self._hidden
+        if hidden.says(sought) or hidden.says(backwards):  # (3)
+            return True
+        digests = (
             hashlib.new(name, form.encode(), usedforsecurity=False).digest()[:PREFIX_BYTES]
             for name in ("sha256", "sha1", "md5")
-            for form in (value, value.lower(), unicodedata.normalize("NFD", value))
-        }
-        return any(view.holds(value, sought) for view in self._undone) or any(
-            digest in raw for digest in digests for raw in self._raw
+            for form in {value, value.lower(), unicodedata.normalize("NFD", value)}
         )
+        return bool(self._decoded) and any(digest in self._decoded for digest in digests)  # (4)
+
+    @cached_property
+    def _decoded(self) -> bytes:
+        return b"\n".join(_decoded(self._text))
+
+    @cached_property
+    def _hidden(self) -> "_Folded":
+        return _Folded("\n".join((*_undone(self._text), self._decoded.decode(errors="ignore"))))
 
 
 class _Folded:
@@ -72,38 +87,55 @@ class _Folded:
 
     def __init__(self, text: str) -> None:
         signs = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
-        self.words = " ".join("".join(map(_sign, signs)).split())
+        self.words = " ".join(signs.translate(_SIGNS).split())
         self.squashed = self.words.replace(" ", "")
-        self.digits = "".join(sign for sign in self.squashed if sign in "0123456789")
-        self.numbers = f" {' '.join(word.lstrip('0') or '0' for word in self.words.split(' ') if word)} "
+
+    @cached_property
+    def digits(self) -> str:
+        return _NO_DIGIT.sub("", self.squashed)
+
+    @cached_property
+    def numbers(self) -> str:
+        """Words between blanks, numbers without leading zeros."""
+        return f" {' '.join(word.lstrip('0') or '0' for word in self.words.split(' ') if word)} "
+
+    def says(self, sought: "_Folded") -> bool:
+        """Whether a value stands here as words, or without what lies between them."""
+        return sought.words in self.words or (
+            len(sought.squashed) >= MIN_SQUASHED and sought.squashed in self.squashed
+        )
 
     def holds(self, value: str, sought: "_Folded") -> bool:
-        """Whether a value stands here as words, without what lies between them, as digits, or as a date."""
-        if sought.words in self.words or (
-            len(sought.squashed) >= MIN_SQUASHED and sought.squashed in self.squashed
-        ):
+        """The same, or as digits, or as a date."""
+        if self.says(sought):
             return True
-        if (
-            sought.digits == sought.squashed
-            and len(sought.digits) >= MIN_DIGITS
-            and sought.digits in self.digits
-        ):
+        only_digits = sought.digits == sought.squashed and len(sought.digits) >= MIN_DIGITS
+        if only_digits and sought.digits in self.digits:
             return True
         date = _DATE.fullmatch(value)
         return date is not None and any(
-            form in self.numbers or form.strip() in self.digits for form in _dates(*date.groups())
+            form in self.numbers or form in self.digits for form in _dates(*date.groups())
         )
 
 
-def _sign(sign: str) -> str:
-    category = unicodedata.category(sign)
-    if (
-        category[0] == "M" or category == "Cf" or sign == "\u0640"
-    ):  # tatweel lengthens a word and is no letter of it
-        return ""
-    if category == "Nd":
-        return str(unicodedata.decimal(sign))
-    return sign if sign.isalnum() else " "
+class _Signs(dict[int, str]):
+    """What each sign becomes, worked out when it is first met."""
+
+    def __missing__(self, code: int) -> str:
+        sign = chr(code)
+        category = unicodedata.category(sign)
+        if (
+            category[0] == "M" or category == "Cf" or sign == "\u0640"
+        ):  # tatweel lengthens a word and is no letter
+            self[code] = ""
+        elif category == "Nd":
+            self[code] = str(unicodedata.decimal(sign))
+        else:
+            self[code] = sign if sign.isalnum() else " "
+        return self[code]
+
+
+_SIGNS = _Signs()  # grows to one entry for each character of Unicode at most, and says nothing of any text
 
 
 def _dates(year: str, month: str, day: str | None) -> Iterator[str]:
@@ -124,14 +156,13 @@ def _dates(year: str, month: str, day: str | None) -> Iterator[str]:
 
 
 def _undone(text: str) -> Iterator[str]:
-    """The text with escapes undone, and what its hexadecimal and base64 say."""
-    yield (
-        html.unescape(_ESCAPE.sub(lambda code: chr(int(code[1], 16)), text)).encode(errors="ignore").decode()
-    )
+    """The text with its escapes undone, where it has any."""
+    if "\\" in text or "&" in text:
+        plain = html.unescape(_ESCAPE.sub(lambda code: chr(int(code[1], 16)), text))
+        yield plain.encode(errors="ignore").decode()
     if "%" in text:
         raw = _PERCENT.sub(lambda code: bytes.fromhex(code[1].decode()), text.encode(errors="ignore"))
         yield raw.decode(errors="ignore")
-    yield from (raw.decode(errors="ignore") for raw in _decoded(text))
 
 
 def _decoded(text: str) -> list[bytes]:

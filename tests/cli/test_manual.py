@@ -23,6 +23,7 @@ from gateway.cli import main
 from gateway.cli.demo import start_gateway, stop_gateway, wait_ready
 from gateway.cli.staging import free_port
 from gateway.model.agreement import AgreementTerms
+from gateway.model.label import SecurityLabel
 from gateway.model.officer import Officer
 from gateway.service.app import now
 from gateway.service.config import Config, load_config
@@ -59,6 +60,9 @@ def test_the_other_samples_hold() -> None:
     assert read_settings(SAMPLES / "settings.toml").min_age == 12
     terms = msgspec.convert(tomllib.loads((SAMPLES / "terms.toml").read_text()), AgreementTerms)
     assert read_terms(canonical(terms)).parties == ("bel.demo-unit", "fra.demo-police")
+    assert msgspec.json.decode((SAMPLES / "label.json").read_bytes(), type=SecurityLabel).releasable_to == (
+        "FRA",
+    )
     raw = (SAMPLES / "officer.json").read_bytes()
     assert msgspec.json.decode(raw, type=Officer).id == "be-requester"
     assert set(json.loads(raw)) == set(Officer.__struct_fields__)
@@ -72,9 +76,10 @@ class Sides:
         self.printed: dict[str, str] = {}
         self.children: list[subprocess.Popen[bytes]] = []
         self.last: dict[str, Any] = {}
-        for name in ("settings.toml", "terms.toml"):
+        for name in ("settings.toml", "terms.toml", "label.json"):
             shutil.copy(SAMPLES / name, folder)
-        shutil.copy(DOCS.parent / "adapters" / "records" / "samples" / "sanctions-un.xml", folder)
+        for name in ("sanctions-un.xml", "note.eml"):
+            shutil.copy(DOCS.parent / "adapters" / "records" / "samples" / name, folder)
         sample = (SAMPLES / "gateway.toml").read_text().replace('# profile = ""', 'profile = "demo"')
         for side, org, nation, port in (
             ("be", "bel.demo-unit", "BEL", "8443"),

@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -132,6 +133,17 @@ def test_the_role_of_a_person_joins_the_label() -> None:
     assert marks["/persons/0"] is not None
     assert marks["/persons/0"].person == ("minor", "victim")
     assert marks["/persons/1"] is None
+
+
+def test_the_samples_are_read() -> None:
+    """The lines land, one item of the last unlabelled; the e-mail lands, all of it unlabelled."""
+    folder = Path(__file__).resolve().parents[2] / "adapters" / "records" / "samples"
+    lines = list(NoteLines("bel.ocam", "officer").read((folder / "note.jsonl").read_bytes()))
+    assert [each for each in lines if isinstance(each, RecordInvalid)] == []
+    unlabelled = [entry.pointer for each in lines if isinstance(each, CanonicalRecord)
+                  for entry in each.labels if entry.label is None]  # fmt: skip
+    assert unlabelled == ["/facts/0"]
+    assert content((folder / "note.eml").read_bytes())["title"] == "Crossing at night"
 
 
 def test_notes_need_an_officer() -> None:

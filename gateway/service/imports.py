@@ -119,10 +119,10 @@ class Imports:
                 if before:
                     tx.put(msgspec.structs.replace(before[0], latest=False))
                     changed += 1
-                    if before[0].fingerprint != fingerprint:
-                        look_again(tx, handle)
                 else:
-                    new += 1
+                    new += 1  # or known before, and purged since
+                if not before or before[0].fingerprint != fingerprint:
+                    look_again(tx, handle)
                 row = RecordRow(
                     handle=handle,
                     version=version,

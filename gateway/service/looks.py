@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from gateway.model.rows import LookRow
+from gateway.model.rows import LookRow, ReleaseRow
 from gateway.ports import Tx
 
 
 def look_again(tx: Tx, handle: str) -> None:
     """Have what left of this record compared with today; in the unit of work of the change. Repeatable.
 
-    `Notices` takes the mark away with what it found: a process that ends in between finds it again.
+    `Notices` takes the mark away with what it found: a process that ends in between finds it again. Of a record about
+    which no release was ever prepared nothing can have left, and nothing is marked.
     """
-    tx.put(LookRow(handle))
+    if tx.select(ReleaseRow, {"handle": handle}, limit=1):
+        tx.put(LookRow(handle))

@@ -2,7 +2,7 @@
 
 Whatever changes a record, or what is known of it, leaves a mark in its own commit (`looks`); here every message of that
 record which may be at a partner is compared with today (`flow.notice`). What time alone changes is found by a walk over
-all such messages, which is also what finds a change whose mark was lost.
+all such messages, which is also what finds a change whose mark was lost, and an embargo on a person only mentioned.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from gateway.service.drafted import Why
 from gateway.service.grounds import not_withdrawn
 from gateway.service.imports import destroy, handle_of
 from gateway.service.looks import look_again
+from gateway.service.mentions import mentioned, mentions
 from gateway.service.operation import DESK, RECALLERS, Operation, limit_of, note_read
 from gateway.service.recalls import Recalls, recall_under_way
 from gateway.service.releases import Releases
@@ -186,6 +187,7 @@ class Notices:
             (requester,) if requester is not None else (),
             now,
             release=row.id,
+            others=mentioned(tx, row.key, row.subject) if mentions(then) else (),
         )
         consents = (*ctx.consents, *not_withdrawn(tx, row.id, now))
         ctx = msgspec.structs.replace(ctx, consents=consents)
@@ -308,7 +310,8 @@ class Notices:
             raise Conflict(f"what was prepared for this notice is {waiting.state}: release {waiting.id}")
         left = (await self._releases.show([notice.release]))[0]
         body = left.body
-        why = Why(body.purpose, body.legal_basis, reason, body.lifts, body.request)
+        # A request has one answer. What corrects it is provided unasked, and class B fields stay: they were asked once.
+        why = Why(body.purpose, body.legal_basis, reason, body.lifts)
         drafts = await self._releases.draft(
             officer, notice.handle, [notice.partner], why, conversation=left.row.conversation
         )

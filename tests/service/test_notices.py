@@ -24,6 +24,8 @@ from gateway.service.calls.notices import (
 )
 from gateway.service.imports import handle_of
 from gateway.wire.ct_json import CtJson
+from tests.service.asking import answer, ask, asked_line, sign, to_slot
+from tests.service.test_note import write
 from tests.service.test_recall import delivered, inbox
 from tests.service.world import CLEAN, KIND, World, opened
 
@@ -133,6 +135,24 @@ async def test_a_withheld_value_that_changed_is_nothing(world: World) -> None:
     assert len(world.be.wire.batches) == before
 
 
+async def test_a_record_that_was_purged_and_comes_back_otherwise(world: World) -> None:
+    """Purged when its time was over: it says what it said last. Imported again with another level, it is compared."""
+    await delivered(world, NAME)
+    world.clock.advance(seconds=8 * 86_400)
+    await world.be.call("be-requester", "records/purge", calls.Empty())
+    assert world.be.rows(RecordRow, handle=_handle(world)) == []
+    assert await listed(world) == []
+    await changed(world, threat=threat(world, 1))
+    assert [row.changes for row in world.be.rows(NoticeRow)] == [("level-lowered /threat",)]
+
+
+async def test_a_new_record_costs_no_comparison(world: World) -> None:
+    """Nothing of it can have left, so no mark is made."""
+    await changed(world, "BDC-000500")
+    assert world.be.rows(RecordRow, handle=handle_of(world.be.home.keys.index(b"BDC-000500")))
+    assert world.be.rows(LookRow) == []
+
+
 async def test_what_had_not_left_is_nothing(world: World) -> None:
     """A release that waits is voided by its own look; nobody was told anything."""
     await world.be.request(NAME)
@@ -150,6 +170,16 @@ async def test_an_embargo_must_be_told_and_its_end_ends_it(world: World) -> None
     await world.be.change("embargo-lift", placed["embargo"], document)
     assert await listed(world) == []
     assert [row.state for row in world.be.rows(NoticeRow)] == ["superseded"]
+
+
+async def test_an_embargo_on_a_person_only_mentioned_is_found_by_the_walk(world: World) -> None:
+    """A note that mentions the person has left; it could not leave today."""
+    note = await write(world.be, 1, "expect him in Lille", NAME)
+    (sent,) = await delivered(world, note)
+    await world.be.call("be-requester", "embargoes/add", calls.PlaceEmbargo(NAME, b"synthetic"))
+    await world.be.desk.notices.round()
+    (row,) = world.be.rows(NoticeRow)
+    assert (row.message_id, row.changes) == (sent.message_id, ("embargo",))
 
 
 async def test_every_past_recipient_and_message(world: World) -> None:
@@ -315,6 +345,24 @@ async def test_a_denied_disclosure_leaves_the_change_open(world: World) -> None:
     assert (done.view.effect, done.view.release) == ("DENY", "")
     assert "extract.fresh" in {reason.rule for reason in done.view.reasons}
     assert [one.state for one in await listed(world)] == ["open"]
+
+
+async def test_an_answer_is_corrected_unasked(world: World) -> None:
+    """A request has its one answer already: the record of today goes as a disclosure, in the answer's conversation."""
+    view = await answer(world, await ask(world, asked_line()), NAME)
+    await sign(world.be, view)
+    await to_slot(world)
+    assert world.be.release(view).state == "delivered"
+    await changed(world, sex="X")
+    (one,) = await listed(world)
+    assert (one.changes, one.message_id) == (("changed /sex",), view.message_id)
+    done = await prepare(world, one.id)
+    assert (done.what, done.view.effect, done.view.conversation) == (
+        "disclosure", "PERMIT", view.conversation
+    )  # fmt: skip
+    await world.be.approve(done.view)
+    await world.be.send()
+    assert (await prepare(world, one.id)).replaced_by == done.view.message_id
 
 
 async def test_an_expired_evaluation_is_recalled_as_expired(world: World) -> None:

@@ -24,7 +24,7 @@ from adapters.stores.columns import integer as _integer
 from adapters.stores.columns import narrow as _narrow
 from adapters.stores.columns import text as _text
 from adapters.stores.columns import wide as _wide
-from gateway.model import rows
+from gateway.model import case_rows, rows
 
 #: Version of these tables, kept in `meta`. A database of another version is migrated, never opened as it is.
 SCHEMA_VERSION: Final = "7"
@@ -106,6 +106,14 @@ _grounds = _narrow(
     _instant("withdrawn_at", nullable=True),
 )
 Index("grounds_by_subject", _grounds.c.subject, _grounds.c.state)
+
+_consents = _narrow(
+    "consents",
+    _text("sender", key=True),
+    _text("message_id", key=True),
+    _instant("received_at"),
+    _text("answer"),
+)
 
 _ground_uses = _narrow(
     "ground_uses",
@@ -433,8 +441,9 @@ TABLES: Final[dict[type[rows.Row], Table]] = {
     rows.SubjectRow: _subjects,
     rows.RecordRow: _records,
     rows.EmbargoRow: _embargoes,
-    rows.GroundRow: _grounds,
-    rows.GroundUseRow: _ground_uses,
+    case_rows.GroundRow: _grounds,
+    case_rows.GroundUseRow: _ground_uses,
+    case_rows.ConsentRow: _consents,
     rows.DirectoryRow: _directory,
     rows.ChangeRow: _changes,
     rows.ReleaseRow: _releases,
@@ -442,8 +451,8 @@ TABLES: Final[dict[type[rows.Row], Table]] = {
     rows.ReservationRow: _reservations,
     rows.TallyRow: _tallies,
     rows.SubjectLinkRow: _subject_links,
-    rows.SubjectActRow: _subject_acts,
-    rows.OralRow: _oral,
+    case_rows.SubjectActRow: _subject_acts,
+    case_rows.OralRow: _oral,
     rows.LaneRow: _lanes,
     rows.OutboxRow: _outbox,
     rows.EmergencyRow: _emergencies,

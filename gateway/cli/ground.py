@@ -54,14 +54,17 @@ async def consent(
     purpose: Annotated[list[str], typer.Option("--purpose", help="Purpose; repeatable.")],
     until: Until,
     by: Annotated[str, typer.Option("--by", help="Who gave it: their name for that person or office.")],
+    item: Annotated[
+        list[str] | None, typer.Option("--item", help="Field pattern it is about; repeatable. None: all.")
+    ] = None,
     given: Annotated[Way, typer.Option("--given", help="How it was given.")] = Way.telephone,
     at: At = "",
 ) -> Answer:
     """Record that an originator lets what it supplied about this subject go to others."""
-    from gateway.model.ground import Consent
+    from gateway.model.ground import EVERYTHING, Consent
 
-    when = _instant(at)
-    ground = Consent(originator, partners_of(to), tuple(purpose), until, given.value, by, when)
+    items = tuple(item or (EVERYTHING,))
+    ground = Consent(originator, partners_of(to), tuple(purpose), items, until, given.value, by, _instant(at))
     return await _record(on, record, ground)
 
 
@@ -218,13 +221,14 @@ async def named_grounds(on: Acting, names: "tuple[GroundName, ...]") -> list[str
 
 def words(document: "GroundDocument") -> list[str]:
     """Who said what, how, toward whom, for what and until when."""
-    from gateway.model.ground import Authorisation, Consent
+    from gateway.model.ground import EVERYTHING, Authorisation, Consent
 
     ground = document.ground
     if isinstance(ground, Consent):
         said = [
             f"consent of {ground.originator}, given by {ground.given} on {rfc3339(ground.at)}",
             f"  by {one_line(ground.by)}; for {one_line(', '.join(ground.purposes))}",
+            f"  about {_items(ground.items, EVERYTHING)}",
         ]
         toward = ", ".join(ground.recipients)
     elif isinstance(ground, Authorisation):
@@ -244,6 +248,10 @@ def words(document: "GroundDocument") -> list[str]:
         *said,
         f"  toward {toward}; until {ground.until}; recorded by {document.recorded_by} on {document.recorded_at}",
     ]
+
+
+def _items(items: tuple[str, ...], everything: str) -> str:
+    return "all that it supplied" if everything in items else one_line(", ".join(items))
 
 
 def read_ground(view: "GroundView") -> "GroundDocument":

@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.errors import RequestInvalid, RoleMissing
 from gateway.model.decision import Decision
-from gateway.model.ground import Authorisation, Consent, Ground, GroundName
+from gateway.model.ground import EVERYTHING, Authorisation, Consent, Ground, GroundName
 from gateway.model.kind import RecordKind
 from gateway.model.officer import Officer
 from gateway.model.record import fields_of
@@ -37,8 +37,8 @@ def require_sound(ground: Ground, kind: RecordKind, *, ours: str, now: Instant) 
     """Raises `RequestInvalid`, naming field and rule, for a ground that could permit nothing or says too little.
 
     (1) organisations are ids, none of them ours, none twice; (2) no list is empty, no text blank or beyond its limit;
-    (3) the last day has not passed, and what was given was given already; (4) data of a derogation are patterns of the
-    kind. That the words are true is for two officers to know.
+    (3) the last day has not passed, and what was given was given already; (4) items of a consent and data of a
+    derogation are patterns of the kind. That the words are true is for two officers to know.
     """
     # (1)
     _require_orgs("recipients", recipients_of(ground), ours)
@@ -49,6 +49,9 @@ def require_sound(ground: Ground, kind: RecordKind, *, ours: str, now: Instant) 
     if isinstance(ground, Consent):
         _require_orgs("originator", (ground.originator,), ours)
         _require_list("purposes", ground.purposes)
+        _require_list("items", ground.items)
+        if not {*ground.items} <= {EVERYTHING, *kind.fields}:
+            raise _fault("items", "the record's kind has no field of this pattern")
         _require_text("by", ground.by)
         _require_past("at", ground.at, now)
     elif isinstance(ground, Authorisation):
@@ -111,11 +114,11 @@ def require_recorder(officer: Officer) -> None:
 
 
 def require_second(officer: Officer, recorder_person: str) -> None:
-    """A ground takes two persons, the second an approver, neither an operator. Raises `RoleMissing`."""
+    """What takes two persons takes an approver as the second, neither an operator. Raises `RoleMissing`."""
     if "operator" in officer.roles or "approver" not in officer.roles:
-        raise RoleMissing("a ground is confirmed by an approver who is no operator")
+        raise RoleMissing("the second person is an approver who is no operator")
     if officer.person == recorder_person:
-        raise RoleMissing("you recorded this ground yourself: another person confirms it")
+        raise RoleMissing("the first person was you: another one confirms")
 
 
 def rests_on(ctx: Context, decision: Decision) -> tuple[GroundName, ...]:

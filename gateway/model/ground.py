@@ -14,6 +14,9 @@ from gateway.model.time import Instant
 #: How it reached us.
 Given = Literal["telephone", "paper", "message"]
 
+#: Among the items of a consent: all that the originator supplied about the person.
+EVERYTHING = "*"
+
 GroundKind = Literal["consent", "authorisation", "derogation"]
 
 
@@ -23,14 +26,20 @@ class Consent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
     originator: str  # organisation id
     recipients: tuple[str, ...]  # organisation ids; nobody else
     purposes: tuple[str, ...]  # nothing else
+    items: tuple[str, ...]  # field patterns, or `EVERYTHING`
     until: str
     given: Given
     by: str  # who gave it, as the originator calls that person or office, or the id of its message
     at: Instant  # when
 
-    def covers(self, originator: str, purpose: str, day: str) -> bool:
-        """Whether this originator consents, for this purpose, on this day."""
-        return self.originator == originator and purpose in self.purposes and day <= self.until
+    def covers(self, originator: str, pattern: str, purpose: str, day: str) -> bool:
+        """Whether this originator consents for items of this pattern, for this purpose, on this day."""
+        return (
+            self.originator == originator
+            and (EVERYTHING in self.items or pattern in self.items)
+            and purpose in self.purposes
+            and day <= self.until
+        )
 
 
 class Authorisation(

@@ -68,43 +68,6 @@ class EmbargoRow(Row, frozen=True):
     lifted_at: Instant | None = None
 
 
-class GroundRow(Row, frozen=True):
-    """A ground for releases about a subject: of no effect until ``in-force``, of none any more once ``withdrawn``.
-
-    What the rules ask about stands here; who said so, and why, in the body, whose digest is over random bytes too.
-    """
-
-    id: str
-    kind: str
-    state: str
-    subject: str
-    handle: str
-    originator: str  # of a consent
-    recipients: tuple[str, ...]
-    purposes: tuple[str, ...]  # of a consent
-    data: tuple[str, ...]  # field patterns, of a derogation
-    given: str  # of a consent: how
-    at: Instant  # when it was given; of an authorisation, recorded
-    until: str  # last calendar day
-    sha256: str
-    key: str
-    body: str
-    recorder: str
-    person: str  # of the recorder
-    recorded_at: Instant
-    confirmer: str = ""
-    confirmed_at: Instant | None = None
-    withdrawer: str = ""
-    withdrawn_at: Instant | None = None
-
-
-class GroundUseRow(Row, frozen=True):
-    """A release that names a ground: it goes no further once that is withdrawn, and if it has left, that changed."""
-
-    ground: str
-    release: str
-
-
 # --- directory and changes -------------------------------------------------------------------------------------------
 
 
@@ -200,47 +163,6 @@ class SubjectLinkRow(Row, frozen=True):
     subject: str
     counted_as: str  # never itself linked
     at: Instant
-
-
-class SubjectActRow(Row, frozen=True):
-    """Two officers' word that two subjects are one person, or are not after all. The newest about a pair counts."""
-
-    id: str
-    number: int  # of acts in force, in the order in which they came to be; 0 until then
-    act: str  # link, split
-    state: str  # proposed, done, rejected
-    subject: str
-    other: str  # above ``subject`` in text order: a pair has one spelling
-    handle: str
-    other_handle: str
-    key: str
-    body: str  # why
-    proposer: str
-    person: str  # of the proposer
-    proposed_at: Instant
-    decider: str = ""
-    decided_at: Instant | None = None
-
-
-class OralRow(Row, frozen=True):
-    """What was said to a partner; what of it, to whom there and why stand in the body."""
-
-    id: str
-    partner: str
-    subject: str
-    handle: str
-    at: Instant  # when it was said
-    breach: bool  # policy would have kept some of it back
-    late: bool  # recorded after the house clock
-    sha256: str
-    key: str
-    body: str
-    speaker: str
-    recorder: str
-    person: str  # of the recorder
-    recorded_at: Instant
-    confirmer: str = ""
-    confirmed_at: Instant | None = None
 
 
 class LaneRow(Row, frozen=True):

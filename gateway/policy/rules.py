@@ -19,7 +19,6 @@ from gateway.model.kind import FieldSpec
 from gateway.policy.document import read_json
 from gateway.policy.expr import Node, Test, compile_condition, facts_of, parse_condition, sees
 from gateway.policy.facts import FACTS, FactSpec, Scope
-from gateway.policy.facts.declare import SPEC
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -128,7 +127,7 @@ def load_policy(raw: bytes, facts: Mapping[str, FactSpec] = FACTS) -> Policy:
 
 
 def _of_kind(node: Node, facts: Mapping[str, FactSpec]) -> bool:
-    return all(facts[name].sees == SPEC for name in facts_of(node))
+    return all(facts[name].of_kind for name in facts_of(node))
 
 
 def _rule(document: _RuleDocument, facts: Mapping[str, FactSpec]) -> Rule:

@@ -24,6 +24,7 @@ from adapters.identities.system import SystemClock, SystemIds
 from adapters.keys.file import replace_file
 from adapters.partners.exchange import ExchangeTransport
 from adapters.records.bdc import BdcExtract
+from adapters.records.consent_request import ConsentRequest
 from adapters.records.information_request import InformationRequest
 from adapters.records.note.reader import READERS as NOTE_READERS
 from adapters.records.sanctions.parts import parts as list_parts
@@ -86,6 +87,7 @@ log = structlog.get_logger()
 #: Readers of records that are handed over line by line, by kind.
 LINE_READERS: dict[str, AdapterFactory] = {
     BdcExtract.kind: BdcExtract,
+    ConsentRequest.kind: ConsentRequest,
     InformationRequest.kind: InformationRequest,
     **NOTE_READERS,
 }

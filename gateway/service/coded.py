@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 
 from gateway.errors import Conflict, LocalFault, NotFound, PartnerFault, RoleMissing
 from gateway.flow.coded import PreparedCoded, recheck_coded
+from gateway.flow.ground import require_second
 from gateway.flow.lifecycle import step
 from gateway.flow.outbound import Draft, Refused, Void, house
+from gateway.model.decision import ReplyDocument
 from gateway.model.message import MessageType
 from gateway.model.officer import Officer
 from gateway.model.rows import EndorsementRow, KeyRow, ReleaseRow, SubjectRow
@@ -23,9 +26,13 @@ from gateway.ports import ReadTx, Tx
 from gateway.service import calls
 from gateway.service.contents import CodedBody, EndorsementBody
 from gateway.service.context import Gateway
+from gateway.service.signatures import keep, signing
 from gateway.service.slots import enqueue, entry_bytes
 from gateway.service.vault import keys_of
 from gateway.wire.endorse import verify_endorsement
+
+#: What a signature under a coded message does: asks for it to go, or agrees as a second person.
+SigningAct = Literal["request", "approve"]
 
 #: States of a coded message in which another in its place makes sense: nothing of it will reach the partner.
 ENDED = frozenset({"voided", "cancelled", "rejected", "withdrawn"})
@@ -103,18 +110,39 @@ class Coded:
         self, officer: Officer, params: calls.Endorsed, types: Collection[str], queued: Queued
     ) -> dict[str, str]:
         """The officer's signature over the statements of coded messages of these types: each takes its place in its
-        lane, with what else belongs there (``queued``) and its entry, in one commit.
+        lane, with what else belongs there (``queued``) and its entry, in one commit; one that `takes_two` waits for
+        the second person's instead.
 
         Raises `NotFound` for a release of another type, `RoleMissing` for another officer than the one who prepared
         it, `Conflict` where what it rests on has changed.
         """
-        gateway, now = self._g, self._g.clock.now()
-        for release in params.releases:
-            await self._endorse(officer, params.endorsement, release, now, types, queued)
-        gateway.wake()
-        return dict.fromkeys(params.releases, "queued")
+        return await self._sign(officer, params, types, queued, "request")
 
-    async def _endorse(
+    async def approve(
+        self, officer: Officer, params: calls.Endorsed, types: Collection[str], queued: Queued
+    ) -> dict[str, str]:
+        """The second person's signature over the same statements: an approver, no operator, not the one who signed
+        first. Raises as `endorse` does."""
+        return await self._sign(officer, params, types, queued, "approve")
+
+    async def _sign(
+        self,
+        officer: Officer,
+        params: calls.Endorsed,
+        types: Collection[str],
+        queued: Queued,
+        act: SigningAct,
+    ) -> dict[str, str]:
+        now = self._g.clock.now()
+        states = {}
+        for release in params.releases:
+            states[release] = await self._signed(
+                officer, params.endorsement, release, now, types, queued, act
+            )
+        self._g.wake()
+        return states
+
+    async def _signed(
         self,
         officer: Officer,
         jws: str,
@@ -122,7 +150,11 @@ class Coded:
         now: datetime,
         types: Collection[str],
         queued: Queued,
-    ) -> None:
+        act: SigningAct,
+    ) -> str:
+        """One signature. (1) It is the caller's own, of this act, over this statement; (2) the first is of who prepared
+        it, the second of another person, an approver; (3) nothing it rests on has changed, the first signature among
+        it; (4) it is kept, and the message waits for a second, or takes its place: one commit."""
         gateway = self._g
 
         def found(tx: ReadTx) -> tuple[ReleaseRow, list[KeyRow]]:
@@ -134,45 +166,63 @@ class Coded:
         row, keys = await gateway.store.read(found)
         await gateway.vault.unlock(keys)
         body = await gateway.store.read(lambda tx: gateway.vault.open(tx, row.body, CodedBody))
-        officers = gateway.directory.officers
-        signed = verify_endorsement(jws, officers, act="request", statement=body.statement, now=now)
-        if signed.officer != officer.id or officer.id != row.requester:
+        # (1)
+        signed = verify_endorsement(
+            jws, gateway.directory.officers, act=act, statement=body.statement, now=now
+        )
+        # (2)
+        if signed.officer != officer.id or (act == "request" and officer.id != row.requester):
             raise RoleMissing("a coded message is signed by the officer who prepared it")
+        if act == "approve":
+            require_second(officer, row.person)
         await gateway.vault.reserve()
 
-        def unit(tx: Tx) -> None:
+        def unit(tx: Tx) -> str:
             current = tx.get(ReleaseRow, release)
             if current is None:
                 raise NotFound("there is no release of this id")
-            following = step(current.state, "enqueue")
-            not_before = queued(tx, current, body, now)
-            if self._recheck(row.partner, body, now) is not None:
+            waits = act == "request" and takes_two(row.type, body)
+            following = step(
+                current.state, "endorse" if waits else "enqueue" if act == "request" else "approve"
+            )
+            # (3)
+            changed = self._recheck(row.partner, body, now)
+            if changed is not None or not self._in_force(tx, current, body, now):
                 raise Conflict("what it rests on has changed since it was prepared: prepare it again")
-            kept = gateway.vault.seal(row.key, EndorsementBody(jws))
-            tx.insert(kept, EndorsementRow(row.id, "request", officer.id, officer.person, kept.id, now))
-            enqueue(tx, current, following, not_before)
+            # (4)
+            keep(gateway, tx, now, row, act, officer, jws)
+            if waits:
+                tx.put(msgspec.structs.replace(current, state=following))
+            else:
+                enqueue(tx, current, following, queued(tx, current, body, now))
             gateway.ledger.record(tx, now, "endorsement", officer.id, row.id, {"act": row.type})
+            return following
 
-        await gateway.store.write(unit)
+        return await gateway.store.write(unit)
 
     # --- second looks -------------------------------------------------------------------------------------------
 
     def recheck(self, tx: ReadTx, row: ReleaseRow, body: CodedBody, now: datetime) -> Void | None:
         """Why a coded message may not go on, as of this transaction; None when it may.
 
-        A suspended officer or a revoked key endorses nothing any more, whenever the signature was made.
+        A suspended officer or a revoked key endorses nothing any more, whenever the signature was made: the second
+        person's no more than the first's.
         """
-        try:
-            verify_endorsement(
-                self._endorsement(tx, row),
-                self._g.directory.officers,
-                act="request",
-                statement=body.statement,
-                now=now,
-            )
-        except (PartnerFault, LocalFault):
+        wanted = 2 if takes_two(row.type, body) else 1
+        if len(signing(tx, row.id)) < wanted or not self._in_force(tx, row, body, now):
             return Void((house("endorsement.in-force"),))
         return self._recheck(row.partner, body, now)
+
+    def _in_force(self, tx: ReadTx, row: ReleaseRow, body: CodedBody, now: datetime) -> bool:
+        """Whether each signature there is so far still counts."""
+        officers = self._g.directory.officers
+        try:
+            for act, kept in signing(tx, row.id):
+                jws = self._g.vault.open(tx, kept.body, EndorsementBody).jws
+                verify_endorsement(jws, officers, act=act, statement=body.statement, now=now)
+        except (PartnerFault, LocalFault):
+            return False
+        return True
 
     def _recheck(self, partner: str, body: CodedBody, now: datetime) -> Void | None:
         directory = self._g.directory
@@ -205,6 +255,13 @@ class Coded:
     def _endorsement(self, tx: ReadTx, row: ReleaseRow) -> str:
         kept = tx.get(EndorsementRow, row.id, "request")
         return self._g.vault.open(tx, kept.body, EndorsementBody).jws if kept is not None else ""
+
+
+def takes_two(message_type: str, body: CodedBody) -> bool:
+    """Whether a coded message takes a second person: a consent granted, which lets our data go further."""
+    if message_type != "consent-answer":
+        return False
+    return msgspec.json.decode(body.document, type=ReplyDocument).reply.consent == "granted"
 
 
 def view(partner: str, draft: Draft, answer: PreparedCoded | Refused) -> calls.DecisionView:

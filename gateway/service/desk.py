@@ -27,6 +27,7 @@ from gateway.ports import ReadTx
 from gateway.service import calls
 from gateway.service.cases import Cases
 from gateway.service.changes import Changes
+from gateway.service.consents import Consents
 from gateway.service.contents import InboundBody
 from gateway.service.context import Gateway
 from gateway.service.drafted import Why
@@ -136,6 +137,7 @@ class Desk:
             "audit/logs": Operation(calls.Empty, (*DESK, "operator", "security-officer"), self.logs),
             **self.notices.operations(),
             **self._grounds.operations(),
+            **Consents(self._g, self._grounds).operations(),
             **self._emergencies.operations(),
             **self._subjects.operations(),
             **self._oral.operations(),

@@ -11,17 +11,18 @@ import msgspec
 from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing
 from gateway.flow.change import canonical, digest
 from gateway.flow.ground import recipients_of, require_recorder, require_second, require_sound
+from gateway.model.case_rows import GroundRow, GroundUseRow
 from gateway.model.ground import (
     Authorisation,
     Consent,
     Given,
+    Ground,
     GroundDocument,
     GroundKind,
     GroundName,
-    TransferDerogation,
 )
 from gateway.model.officer import Officer
-from gateway.model.rows import GroundRow, GroundUseRow, KeyRow, ReleaseRow, SubjectRow
+from gateway.model.rows import KeyRow, ReleaseRow, SubjectRow
 from gateway.model.time import rfc3339
 from gateway.policy.context import Derogation
 from gateway.ports import ReadTx, Tx
@@ -92,7 +93,7 @@ def in_force(tx: ReadTx, subject: str, partner: str, purpose: str, now: datetime
 
 def _consent(row: GroundRow) -> Consent:
     given = msgspec.convert(row.given, Given)
-    return Consent(row.originator, row.recipients, row.purposes, row.until, given, row.id, row.at)
+    return Consent(row.originator, row.recipients, row.purposes, row.data, row.until, given, row.id, row.at)
 
 
 def not_withdrawn(tx: ReadTx, release: str, now: datetime) -> tuple[Consent, ...]:
@@ -162,7 +163,7 @@ class Grounds:
                 originator=consent.originator if consent else "",
                 recipients=tuple(sorted(recipients_of(ground))),
                 purposes=tuple(sorted(consent.purposes)) if consent else (),
-                data=tuple(sorted(ground.data)) if isinstance(ground, TransferDerogation) else (),
+                data=_patterns(ground),
                 given=consent.given if consent else "",
                 at=now if isinstance(ground, Authorisation) else ground.at,
                 until=ground.until,
@@ -280,10 +281,16 @@ def _require(tx: ReadTx, ground: str) -> GroundRow:
     return row
 
 
-def _kind(ground: Consent | Authorisation | TransferDerogation) -> GroundKind:
+def _kind(ground: Ground) -> GroundKind:
     if isinstance(ground, Consent):
         return "consent"
     return "authorisation" if isinstance(ground, Authorisation) else "derogation"
+
+
+def _patterns(ground: Ground) -> tuple[str, ...]:
+    if isinstance(ground, Authorisation):
+        return ()
+    return tuple(sorted(ground.items if isinstance(ground, Consent) else ground.data))
 
 
 def _state(tx: ReadTx, row: GroundRow) -> GroundState:

@@ -27,6 +27,7 @@ from gateway.flow.inbound import AdmittedMessage, admit, check_covered, check_se
 from gateway.model.party import Partner
 from gateway.model.rows import HeldRow, InboxRow, KeyRow, LaneRow, QuarantineRow, ReceiptRow
 from gateway.ports import ReadTx, Tx
+from gateway.service.consents import note_consent_request
 from gateway.service.contents import InboundBody, QuarantineBody, ReceiptBody
 from gateway.service.context import Gateway
 from gateway.service.held import held_row, keep_head
@@ -319,6 +320,8 @@ class Intake:
             note_recall(tx, org, recall, header.jti, now)
         if header.message_type == "request":
             note_request(tx, checked.admitted.message, now)
+        if header.message_type == "consent-request":
+            note_consent_request(tx, checked.admitted.message, now)
         if checked.witness is not None:
             keep_head(gateway, tx, checked.witness, org, now)
         return Crossing(

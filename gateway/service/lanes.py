@@ -6,13 +6,12 @@ import msgspec
 
 from gateway.audit.entry import parse_partner_entry
 from gateway.errors import Conflict, NotFound
+from gateway.model.case_rows import GroundUseRow, OralRow
 from gateway.model.officer import Officer
 from gateway.model.rows import (
     EmergencyRow,
     EndorsementRow,
-    GroundUseRow,
     LaneRow,
-    OralRow,
     OutboxRow,
     RecallRow,
     ReceiptRow,

@@ -10,10 +10,11 @@ from gateway.flow.ground import require_recorder, require_second
 from gateway.flow.oral import Judged, judged, late, require_told
 from gateway.flow.outbound import house
 from gateway.flow.replay import considered, outcome
+from gateway.model.case_rows import OralRow
 from gateway.model.officer import Officer
 from gateway.model.oral import OralDocument, Said
 from gateway.model.record import CanonicalRecord
-from gateway.model.rows import KeyRow, OralRow, RecordRow, SubjectRow
+from gateway.model.rows import KeyRow, RecordRow, SubjectRow
 from gateway.model.time import rfc3339
 from gateway.ports import ReadTx, Tx
 from gateway.service.calls import Named

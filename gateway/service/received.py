@@ -8,13 +8,14 @@ from typing import TypeVar
 import msgspec
 
 from gateway.errors import Conflict, RequestInvalid
+from gateway.model.case_rows import ConsentRow
 from gateway.model.message import Recall
 from gateway.model.rows import InboxRow, RecallRow, ReceiptRow, RequestRow
 from gateway.model.time import rfc3339
 from gateway.ports import ReadTx, Tx
 from gateway.service.calls import InboxItem, RecallView, Trace, TraceStep
 
-R = TypeVar("R", InboxRow, RequestRow)
+R = TypeVar("R", InboxRow, RequestRow, ConsentRow)
 
 #: Between sender and message id, in a name and in a page's cursor. Neither of them holds one.
 SEPARATOR = "/"

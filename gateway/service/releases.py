@@ -24,12 +24,12 @@ from gateway.flow.outbound import (
 )
 from gateway.flow.recall import carries_content
 from gateway.flow.replay import considered
+from gateway.model.case_rows import GroundUseRow
 from gateway.model.decision import Decision, DecisionDocument, Hint, Reason
 from gateway.model.message import type_of
 from gateway.model.officer import Officer
 from gateway.model.record import CanonicalRecord
 from gateway.model.rows import (
-    GroundUseRow,
     KeyRow,
     LaneRow,
     OutboxRow,

@@ -28,6 +28,7 @@ HANDOVER_S = 5.0
 
 RECORD_KINDS = (
     "records/bdc-person/1.0.json",
+    "records/consent-request/1.0.json",
     "records/information-note/1.0.json",
     "records/information-request/1.0.json",
     "records/sanctions-entry/1.0.json",

@@ -11,8 +11,9 @@ import msgspec
 
 from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing
 from gateway.flow.ground import MAX_TEXT, require_recorder, require_second
+from gateway.model.case_rows import SubjectActRow
 from gateway.model.officer import Officer
-from gateway.model.rows import KeyRow, RecordRow, SubjectActRow, SubjectRow
+from gateway.model.rows import KeyRow, RecordRow, SubjectRow
 from gateway.ports import ReadTx, Tx
 from gateway.service.calls import Ended, Named, Page
 from gateway.service.calls.subjects import Act, ActView, DecideAct, ProposeAct

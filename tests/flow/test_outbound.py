@@ -108,7 +108,14 @@ def test_what_changed_is_named(name: str) -> None:
 
 
 CONSENT = Consent(
-    "nld.aivd-demo", ("fra.police-demo",), ("ct-prevention",), "2026-11-30", "telephone", "desk 3", NOW
+    "nld.aivd-demo",
+    ("fra.police-demo",),
+    ("ct-prevention",),
+    ("*",),
+    "2026-11-30",
+    "telephone",
+    "desk 3",
+    NOW,
 )
 NAMES = (
     GroundName("g1", "consent", "1" * 64, "nld.aivd-demo"),

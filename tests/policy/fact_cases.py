@@ -20,6 +20,7 @@ CONSENT = {
     "originator": "nld.aivd-demo",
     "recipients": ["fra.police-demo", "deu.police-demo"],
     "purposes": ["ct-prevention"],
+    "items": ["*"],
     "until": "2026-11-21",
     "given": "telephone",
     "by": "desk 3",
@@ -315,6 +316,9 @@ FIELD: list[tuple[str, dict[str, Any], Any]] = [
     ("field.consent", {"consents": [CONSENT], "labels./threat.originator": "bel.vsse"}, frozenset()),
     ("field.consent", {**DUTCH, "consents": [{**CONSENT, "purposes": ["prosecution"]}]}, frozenset()),
     ("field.consent", {**DUTCH, "consents": [{**CONSENT, "until": "2026-11-20"}]}, frozenset()),
+    ("field.consent", {**DUTCH, "consents": [{**CONSENT, "items": ["/names/*"]}]}, frozenset()),
+    ("field.consent", {**DUTCH, "consents": [{**CONSENT, "items": []}]}, frozenset()),
+    ("field.consent", {**DUTCH, "consents": [{**CONSENT, "items": ["/threat"]}]}, FRENCH_AND_GERMAN),
     ("field.consent", {**BOTH, "consents": [CONSENT]}, frozenset()),
     (
         "field.consent",

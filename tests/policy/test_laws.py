@@ -238,6 +238,7 @@ consents = st.fixed_dictionaries(
         "originator": st.sampled_from(FOREIGN),
         "recipients": st.sampled_from([["fra.police-demo"], ["fra.police-demo", "esp.police-demo"]]),
         "purposes": st.sampled_from([["ct-prevention"], ["ct-prevention", "prosecution"]]),
+        "items": st.sampled_from([["*"], ["/threat", "/names/*"]]),
         "until": st.sampled_from(["2026-11-21", "2026-12-31"]),
         "given": st.sampled_from(["telephone", "paper", "message"]),
         "by": st.just("invented"),
@@ -249,6 +250,8 @@ ASIDE: tuple[dict[str, Any], ...] = (
     {"originator": "esp.cnp-demo"},
     {"recipients": ["esp.police-demo"]},
     {"purposes": ["prosecution"]},
+    {"items": ["/nickname"]},
+    {"items": []},
     {"until": "2026-11-20"},
 )
 

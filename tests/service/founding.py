@@ -29,6 +29,7 @@ from tests.service.world import (
     ASKED,
     BASIS,
     BE,
+    CONSENT,
     FR,
     KIND,
     NATION,
@@ -139,7 +140,7 @@ def _officer(folder: Path, name: str) -> tuple[Officer, Identity]:
         roles=roles,
         keys=(provision.new_officer_key(path),),
         clearance=Clearance("BEL", "UNCLASSIFIED", NOW + timedelta(days=300)),
-        need_to_know=(KIND, ASKED, NOTE) if knows else (),
+        need_to_know=(KIND, ASKED, NOTE, CONSENT) if knows else (),
     )
     return officer, Identity(name, provision.read_officer_key(path))
 
@@ -238,7 +239,7 @@ def terms(**changes: object) -> AgreementTerms:
         route="police",
         legal_basis=BASIS,
         purposes=(PURPOSE,),
-        kinds=(KIND, ASKED, NOTE),
+        kinds=(KIND, ASKED, NOTE, CONSENT),
         lifts=("/national_number",),
         ceiling=Ceiling("BEL", "UNCLASSIFIED"),
         retention_days=365,

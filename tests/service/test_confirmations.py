@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from gateway.model.rows import GroundRow, SubjectLinkRow
+from gateway.model.case_rows import GroundRow
+from gateway.model.rows import SubjectLinkRow
 from tests.service.commandline import Line
 from tests.service.world import CLEAN, FR, PURPOSE
 

@@ -11,9 +11,10 @@ import pytest
 
 from adapters.records.synthetic import extract
 from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing
+from gateway.model.case_rows import GroundRow, GroundUseRow
 from gateway.model.decision import DecisionDocument
 from gateway.model.ground import Authorisation, Consent, GroundDocument, TransferDerogation
-from gateway.model.rows import EntryRow, GroundRow, GroundUseRow, ReleaseRow
+from gateway.model.rows import EntryRow, ReleaseRow
 from gateway.policy.context import Transfer
 from gateway.service import calls
 from gateway.service.calls.grounds import ConfirmGround, GroundsPage, GroundView, RecordGround, WithdrawGround
@@ -29,7 +30,7 @@ EXEMPLAR, ALIAS, SUPPLIER = "BDC-000001", "/names/2", "bel.vsse"
 #: The first of the synthetic persons with judicial information.
 JUDICIAL = "BDC-000077"
 
-CONSENT = Consent(SUPPLIER, (FR,), (PURPOSE,), "2026-12-31", "telephone", "duty desk", NOW)
+CONSENT = Consent(SUPPLIER, (FR,), (PURPOSE,), ("*",), "2026-12-31", "telephone", "duty desk", NOW)
 AUTHORISATION = Authorisation("an invented prosecutor", "FD-2026-1", "a" * 64, (FR,), "2026-12-31")
 DEROGATION = TransferDerogation(
     FR, "an invented immediate threat", ("/category", "/names/*"), NOW, "2026-12-31"
@@ -128,6 +129,7 @@ async def test_what_is_confirmed_is_what_was_recorded(world: World) -> None:
         {"originator": "bel.sgrs"},
         {"recipients": ("deu.police-demo",)},
         {"purposes": ("prosecution",)},
+        {"items": ("/threat",)},
         {"until": "2026-11-21"},
     ],
 )
@@ -296,6 +298,8 @@ HOSTILE: dict[str, tuple[Any, str]] = {
     "too many": (msgspec.structs.replace(CONSENT, recipients=tuple(f"fra.p{n}" for n in range(65))), "recipients"),
     "no purpose": (msgspec.structs.replace(CONSENT, purposes=()), "purposes"),
     "a blank purpose": (msgspec.structs.replace(CONSENT, purposes=(" ",)), "purposes"),
+    "no items": (msgspec.structs.replace(CONSENT, items=()), "items"),
+    "an item that is not": (msgspec.structs.replace(CONSENT, items=("/nickname",)), "items"),
     "by nobody": (msgspec.structs.replace(CONSENT, by="  "), "by"),
     "a long story": (msgspec.structs.replace(CONSENT, by="x" * 2001), "by"),
     "no last day": (msgspec.structs.replace(CONSENT, until=""), "until"),

@@ -12,8 +12,9 @@ import pytest
 from adapters.records.synthetic import extract
 from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing
 from gateway.model.agreement import Bulk
+from gateway.model.case_rows import OralRow
 from gateway.model.oral import OralDocument, Said
-from gateway.model.rows import EntryRow, OralRow, ReservationRow
+from gateway.model.rows import EntryRow, ReservationRow
 from gateway.model.time import rfc3339
 from gateway.service import calls
 from gateway.service.calls.oral import ConfirmOral, OralPage, OralView, RecordOral

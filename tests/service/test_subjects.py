@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from adapters.records.synthetic import extract
 from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing
 from gateway.model.agreement import Bulk
-from gateway.model.rows import ReservationRow, SubjectActRow, SubjectLinkRow
+from gateway.model.case_rows import SubjectActRow
+from gateway.model.rows import ReservationRow, SubjectLinkRow
 from gateway.policy.context import Held
 from gateway.service import calls
 from gateway.service.calls.subjects import ActView, DecideAct, ProposeAct

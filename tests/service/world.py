@@ -66,7 +66,8 @@ R = TypeVar("R", bound=Row)
 NOW = datetime(2026, 11, 21, 21, tzinfo=UTC)
 BE, FR = "bel.ocam", "fra.police-demo"
 NATION = {BE: "BEL", FR: "FRA"}
-KIND, ASKED, NOTE = "bdc-person/1.0", "information-request/1.0", "information-note/1.0"
+KIND, ASKED = "bdc-person/1.0", "information-request/1.0"
+NOTE, CONSENT = "information-note/1.0", "consent-request/1.0"
 BASIS = "be-2024-03-29:art28"
 PURPOSE = "ct-prevention"
 SERIES = f"{BE}-{FR}"

@@ -16,7 +16,7 @@ from adapters.stores.database import connect, prepare_schema
 from adapters.stores.schema import TABLES
 from adapters.stores.sql import SqliteStore
 from adapters.stores.statements import creation, statements
-from gateway.model import rows
+from gateway.model import case_rows, rows
 
 ROW_TYPES: list[type[rows.Row]] = rows.Row.__subclasses__()
 
@@ -35,8 +35,9 @@ PRIMARY_KEYS: dict[type[rows.Row], str] = {
     rows.SubjectRow: "subject key",
     rows.RecordRow: "handle version",
     rows.EmbargoRow: "id",
-    rows.GroundRow: "id",
-    rows.GroundUseRow: "ground release",
+    case_rows.GroundRow: "id",
+    case_rows.GroundUseRow: "ground release",
+    case_rows.ConsentRow: "sender message_id",
     rows.DirectoryRow: "kind id version",
     rows.ChangeRow: "id",
     rows.ReleaseRow: "id",
@@ -44,8 +45,8 @@ PRIMARY_KEYS: dict[type[rows.Row], str] = {
     rows.ReservationRow: "partner about release",
     rows.TallyRow: "holders",
     rows.SubjectLinkRow: "subject",
-    rows.SubjectActRow: "id",
-    rows.OralRow: "id",
+    case_rows.SubjectActRow: "id",
+    case_rows.OralRow: "id",
     rows.LaneRow: "partner conversation",
     rows.OutboxRow: "partner conversation position",
     rows.EmergencyRow: "release",

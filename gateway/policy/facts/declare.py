@@ -32,6 +32,7 @@ class FactSpec(msgspec.Struct, frozen=True):
     type: type
     compute: Callable[[Context, LabelledField | None], Value | None]
     sees: int = FIELD  # a release fact that is no `NOTHING` changes with what the field rules left
+    of_kind: bool = False  # of a field it reads the specification alone, and nothing of the world
 
 
 DECLARED: dict[str, FactSpec] = {}
@@ -58,10 +59,13 @@ def fact(name: str, of: type[V], *, after: bool = False) -> Callable[[ReleaseFac
     return declare
 
 
-def field_fact(name: str, of: type[V], *, sees: int = FIELD) -> Callable[[FieldFact[V]], FieldFact[V]]:
+def field_fact(
+    name: str, of: type[V], *, sees: int = FIELD, in_world: bool = False
+) -> Callable[[FieldFact[V]], FieldFact[V]]:
     """Declare a field fact. Read where there is no field, it fails, and so denies.
 
-    It is given no more of a field than it ``sees`` (`seen`).
+    It is given no more of a field than it ``sees`` (`seen`). One that sees the specification reads nothing else, unless
+    it says that it hangs on mark or context too (``in_world``).
     """
 
     def declare(function: FieldFact[V]) -> FieldFact[V]:
@@ -70,7 +74,7 @@ def field_fact(name: str, of: type[V], *, sees: int = FIELD) -> Callable[[FieldF
                 raise LookupError(name)
             return function(ctx, field)
 
-        _register(FactSpec(name, "field", of, compute, sees))
+        _register(FactSpec(name, "field", of, compute, sees, sees == SPEC and not in_world))
         return function
 
     return declare

@@ -64,19 +64,19 @@ def others_of(ctx: Context, field: LabelledField) -> set[str] | None:
     return {field.originator, *field.label.originators} - {ctx.our_org}
 
 
-@field_fact("field.consent", frozenset, sees=MARK)
+@field_fact("field.consent", frozenset, sees=SPEC, in_world=True)
 def field_consent(ctx: Context, field: LabelledField) -> frozenset[str]:
     """Organisations toward which the originator's consent is recorded: it came with the item, or was recorded here
-    for this purpose and holds today. Where several supplied an item, each of them must have consented."""
+    for such items and this purpose and holds today. Where several supplied an item, each must have consented."""
     came = frozenset(field.consent)
-    if not ctx.consents:
+    if not ctx.consents or field.spec is None:
         return came
     day = ctx.now.date().isoformat()
     recorded = [
         {
             recipient
             for consent in ctx.consents
-            if consent.covers(other, ctx.purpose, day)
+            if consent.covers(other, field.spec.pattern, ctx.purpose, day)
             for recipient in consent.recipients
         }
         for other in others_of(ctx, field) or ()

@@ -21,15 +21,16 @@ import pytest
 
 from certs.ca import ca_init
 from gateway.cli import staging
+from gateway.cli.client import desk
 from gateway.cli.demo import furnish, gateways, import_persons, two_person
 from gateway.cli.staging import BASIS, BE, FR, Stage
 from gateway.flow.change import canonical
-from gateway.service import provision
+from gateway.service import calls, provision
 from gateway.service.app import now
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]  # seconds: a busy machine takes longer
 
-#: Partners that one command reaches, and the seconds in which it must be possible (issue: two minutes).
+#: Partners that one command reaches, and the seconds of patience with it.
 PARTNERS, WITHIN_S = 12, 120.0
 
 #: The others: their entries carry the real receiver's keys for messages, and an address where nobody listens.
@@ -63,15 +64,13 @@ class House:
         assert done.returncode == code, (done.stdout[-2000:], done.stderr[-2000:])
         return json.loads(done.stdout)
 
-    def states(self, officer: str) -> dict[str, str]:
-        """State of what waits or went, by partner."""
-        queue = self.run(officer, "queue", "list")["queue"]
-        return {one["partner"]: one["state"] for one in queue}
-
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     stage = staging.build(tmp_path_factory.mktemp("emergency") / "demo", now=now())
+    # Those that are away are tried each minute, as outside of the demo, and not each second.
+    config = stage.be.config.read_text().replace("backoff_first_s = 0.5", "backoff_first_s = 60.0")
+    stage.be.config.write_text(config.replace("backoff_most_s = 5.0", "backoff_most_s = 600.0"))
     with gateways(stage):
         asyncio.run(_furnish(stage))
         yield House(stage)
@@ -113,28 +112,22 @@ def test_one_officer_reaches_twelve_partners(
     assert said["denied"] == []
     assert [one["state"] for one in said["releases"]] == ["queued"] * PARTNERS
     message = next(one["message_id"] for one in said["releases"] if one["partner"] == FR)
-    while not (delivered := _delivered(house, message)) and time.monotonic() - start < WITHIN_S:
-        pass
-    done = time.monotonic() - start
-    assert delivered
-    releases = [one["release"] for one in said["releases"]]
-    while {house.states("be-requester")[org] for org in AWAY} - SEALED:
-        assert time.monotonic() - start < WITHIN_S
-    sealed = time.monotonic() - start
+    releases = {one["partner"]: one["release"] for one in said["releases"]}
+    sealed, done = asyncio.run(_waited(house.stage, releases, start))
 
     listed = house.run("be-reviewer", "emergency", "list")["emergencies"]
-    assert {one["release"] for one in listed} == {*releases}
+    assert {one["release"] for one in listed} == {*releases.values()}
     assert {(one["state"], one["oral_approver"], *one["waived"]) for one in listed} == {
         ("open", "be-approver", "second-signature")
     }
     inbox = house.run("fr-inbox", "inbox", "list")["inbox"]
     assert [(one["message_id"], one["type"]) for one in inbox] == [(message, "emergency")]
 
-    confirmed = house.run("be-approver", "emergency", "confirm", *releases, "--yes")
-    assert {*confirmed["confirmed"]} == {*releases}
+    confirmed = house.run("be-approver", "emergency", "confirm", *releases.values(), "--yes")
+    assert {*confirmed["confirmed"]} == {*releases.values()}
     verdict = ("--verdict", "upheld", "--reason", "synthetic", "--yes")
-    house.run("be-approver", "emergency", "review", *releases, *verdict, code=2)
-    reviewed = house.run("be-reviewer", "emergency", "review", *releases, *verdict)
+    house.run("be-approver", "emergency", "review", *releases.values(), *verdict, code=2)
+    reviewed = house.run("be-reviewer", "emergency", "review", *releases.values(), *verdict)
     assert len(reviewed["reviewed"]) == PARTNERS
     assert house.run("be-reviewer", "emergency", "list")["emergencies"] == []
     whole = time.monotonic() - start
@@ -145,8 +138,22 @@ def test_one_officer_reaches_twelve_partners(
         )
 
 
-def _delivered(house: House, message: str) -> bool:
-    return bool(house.run("be-requester", "trace", message)["state"] == "delivered")
+async def _waited(stage: Stage, releases: dict[str, str], start: float) -> tuple[float, float]:
+    """Seconds until all were sealed, and until the one that is there had its own."""
+    sealed = done = 0.0
+    async with desk(stage.be.path, stage.officers["be-requester"]) as client:
+        while not (sealed and done):
+            assert time.monotonic() - start < WITHIN_S
+            states = {
+                org: (await client.call("messages/trace", calls.Named(release), calls.Trace)).state
+                for org, release in releases.items()
+            }
+            if states[FR] == "delivered":
+                done = done or time.monotonic() - start
+            if not {*states.values()} - SEALED:
+                sealed = time.monotonic() - start
+            await asyncio.sleep(0.1)
+    return sealed, done
 
 
 @pytest.mark.parametrize(

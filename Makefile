@@ -11,13 +11,15 @@ MESSAGES ?=
 DRAWS ?= 640
 MUTANT ?=
 CONNECTIONS ?= 1000
+FILES ?=
+SAMPLE ?= 0
 
 VENV := .venv
 BIN  := $(VENV)/bin
 PY   := $(BIN)/python
 UV   := $(shell command -v uv 2>/dev/null)
 
-.PHONY: demo test coverage check bench crash leak forgery siege egress interop docs lock
+.PHONY: demo test coverage check bench crash leak forgery siege egress mutation interop docs lock
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.done                ## two gateways on loopback, one story from record to proof
@@ -56,6 +58,9 @@ siege: $(VENV)/.done               ## slow connections and hostile bodies agains
 
 egress: $(VENV)/.done              ## the story of the demo in a network of its own: no packet leaves the machine
 	$(PY) -m tests.egress -- $(BIN)/ecluse demo --once --json
+
+mutation: $(VENV)/.done         ## one change after another in policy and guard: each must fail a test (FILES=, SAMPLE=)
+	$(PY) -m tests.mutation --sample $(SAMPLE) $(FILES)
 
 interop: $(VENV)/.done             ## partners written in other languages (needs java, maven, node and npm)
 	$(PY) -m tests.interop $(ARGS)

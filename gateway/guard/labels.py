@@ -13,12 +13,12 @@ from gateway.model.label import LevelTable, SecurityLabel, join, nation_of
 
 
 def require_sendable(release: Release, ceiling: Ceiling, levels: LevelTable) -> SecurityLabel:
-    """The label of the whole message; raises `GuardRefused` when it, or any released field's, may not leave.
+    """The label of the whole message; raises `GuardRefused` when any released field's may not leave.
 
-    (1) the level table is the one that was decided with; (2) the ceiling has a rank; (3) each label and (4) their join
-    has a rank that the ceiling reaches, also where the recipient protects it higher, names the recipient or its state,
-    allows the purpose, and bears neither embargo nor no-foreign. The join is the high-water mark (law 11.12.1998
-    art. 5), folded in wire order.
+    (1) the level table is the one that was decided with; (2) the ceiling has a rank; (3) each label has a rank that the
+    ceiling reaches, also where the recipient protects it higher, names the recipient or its state, allows the purpose,
+    and bears neither embargo nor no-foreign. The whole bears their join, the high-water mark (law 11.12.1998 art. 5),
+    folded in wire order: what each label allows it allows as well.
     """
     if levels.version != release.document.levels_version:  # (1)
         raise refuse("levels-version", "the decision was made with another level table", subject="decision")
@@ -34,15 +34,13 @@ def require_sendable(release: Release, ceiling: Ceiling, levels: LevelTable) -> 
             raise refuse("level-unknown", "a label has no rank in the level table", subject="record")
         _require_one(label, release, highest, levels)
         whole = joined
-    _require_one(whole, release, highest, levels)  # (4)
     return whole
 
 
 def _require_one(label: SecurityLabel, release: Release, highest: int, levels: LevelTable) -> None:
     recipient = release.document.envelope.recipient
     nation = nation_of(recipient)
-    rank = levels.handled_at(label.policy, label.level, nation)
-    if rank is None or rank > highest:
+    if levels.handled_at(label.policy, label.level, nation) not in range(highest + 1):
         raise refuse("above-ceiling", "a label lies above the ceiling of the channel", subject="record")
     if not label.releasable(recipient, nation):
         raise refuse("not-releasable", "a label does not name the recipient", subject="record")
@@ -61,7 +59,7 @@ def part_labels(records: Sequence[ReleasedRecord]) -> Iterator[dict[str, Any]]:
     """
     for index, record in enumerate(records):
         counts = Counter(field.label for field in record.fields)
-        own = counts.most_common(1)[0][0]  # of equals the first met
+        own = max(counts, key=counts.__getitem__)  # of equals the first met
         yield _entry(f"/records/{index}", own)
         for field in record.fields:
             if field.label != own:

@@ -30,8 +30,8 @@ _NAME = re.compile(rf'"({_CHARACTERS})"')
 _VALUE = re.compile(rf'"({_CHARACTERS})"|(-?(?:0|[1-9][0-9]*))|(true|false|null)|([{{\[])')
 _STRING, _INTEGER, _WORD, _OPENING = 1, 2, 3, 4  # groups of `_VALUE`
 #: The usual member, and the usual item, in one step: strings without an escape, and the sign that follows.
-_MEMBER = re.compile(r'"([^"\\\x00-\x1f]*+)":"([^"\\\x00-\x1f]*+)"([,}])')
-_ITEM = re.compile(r'"([^"\\\x00-\x1f]*+)"([,\]])')
+_USUAL_MEMBER = re.compile(r'"([^"\\\x00-\x1f]*+)":"([^"\\\x00-\x1f]*+)"([,}])')
+_USUAL_ITEM = re.compile(r'"([^"\\\x00-\x1f]*+)"([,\]])')
 _ESCAPE = re.compile(r"\\(?:u(....)|(.))")
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 
@@ -42,7 +42,7 @@ _ESCAPED = {chr(code): f"\\u{code:04x}" for code in range(0x20)} | {
 }
 _CONTAINERS = (dict, list)
 _packed = msgspec.msgpack.encode
-_TO_ESCAPE = re.compile(r'["\\\x00-\x1f]')
+_TO_ESCAPE = re.compile(f"[{re.escape(''.join(_ESCAPED))}]")
 
 
 class Leaf(NamedTuple):
@@ -63,7 +63,7 @@ def read(raw: bytes, subject: Subject = "payload") -> Tree:
     if len(raw) > MAX_BYTES:  # (1)
         raise refuse("size", "more bytes than one message may hold", subject=subject)
     try:
-        text = raw.decode("utf-8", "strict")  # (2)
+        text = raw.decode()  # (2)
     except UnicodeDecodeError:
         raise refuse("encoding", "the bytes are not UTF-8", subject=subject) from None
     if text.startswith("\ufeff"):
@@ -126,7 +126,7 @@ def is_canonical(tree: Tree, told: Any) -> bool:
 def _in_order(tree: dict[str, Tree] | list[Tree]) -> bool:
     if isinstance(tree, dict):
         names = list(tree)
-        if names != sorted(names, key=None if "".join(names).isascii() else _utf16):
+        if names != sorted(names, key=_utf16):
             return False
         return all(_in_order(value) for value in tree.values() if isinstance(value, _CONTAINERS))
     return all(_in_order(item) for item in tree if isinstance(item, _CONTAINERS))
@@ -157,8 +157,7 @@ class _Reader:
             raise self.refused("depth", "objects and lists are nested too deeply")
         token = _VALUE.match(self.text, self.at)
         if token is None:
-            what = "string" if self.text.startswith('"', self.at) else "value"
-            raise self.refused("syntax", f"a {what} is expected here")
+            raise self.refused("syntax", "a value is expected here")
         self.at = token.end()
         kind = token.lastindex
         if kind == _STRING:
@@ -173,27 +172,30 @@ class _Reader:
             self.at += 1
             return found
         while True:
-            usual = _MEMBER.match(self.text, self.at) if depth < MAX_DEPTH else None
-            if usual is not None and usual[1] not in found:
+            usual = _USUAL_MEMBER.match(self.text, self.at)
+            if usual is not None and depth < MAX_DEPTH and usual[1] not in found:
                 name, text, sign = usual.groups()
                 found[name] = text
                 self.at = usual.end()
-                if sign == "}":
-                    return found
-                continue
-            token = _NAME.match(self.text, self.at)
-            if token is None:
-                raise self.refused("syntax", "a string is expected here")
-            self.at = token.end()
-            name = self.string(token[_STRING])
-            if name in found:
-                raise self.refused("duplicate-member", "a member occurs twice in one object")
-            if not self.text.startswith(":", self.at):
-                raise self.refused("syntax", "another sign is expected here")
-            self.at += 1
-            found[name] = self.value(depth + 1)
-            if self.last("}"):
+            else:
+                sign = self.member(found, depth)
+            if sign == "}":
                 return found
+
+    def member(self, found: dict[str, Tree], depth: int) -> str:
+        """Read one member into ``found``, token by token; returns the sign after it."""
+        token = _NAME.match(self.text, self.at)
+        if token is None:
+            raise self.refused("syntax", "a string is expected here")
+        self.at = token.end()
+        name = self.string(token[_STRING])
+        if name in found:
+            raise self.refused("duplicate-member", "a member occurs twice in one object")
+        if not self.text.startswith(":", self.at):
+            raise self.refused("syntax", "another sign is expected here")
+        self.at += 1
+        found[name] = self.value(depth + 1)
+        return self.sign("}")
 
     def items(self, depth: int) -> list[Tree]:
         found: list[Tree] = []
@@ -201,25 +203,24 @@ class _Reader:
             self.at += 1
             return found
         while True:
-            usual = _ITEM.match(self.text, self.at) if depth < MAX_DEPTH else None
-            if usual is not None:
+            usual = _USUAL_ITEM.match(self.text, self.at)
+            if usual is not None and depth < MAX_DEPTH:
                 text, sign = usual.groups()
                 found.append(text)
                 self.at = usual.end()
-                if sign == "]":
-                    return found
-                continue
-            found.append(self.value(depth + 1))
-            if self.last("]"):
+            else:
+                found.append(self.value(depth + 1))
+                sign = self.sign("]")
+            if sign == "]":
                 return found
 
-    def last(self, closing: str) -> bool:
-        """Step over the sign after a member or item: whether it closes the container, or announces another."""
+    def sign(self, closing: str) -> str:
+        """Step over the sign after a member or item: it closes the container, or announces another."""
         sign = self.text[self.at : self.at + 1]
         if sign != "," and sign != closing:
             raise self.refused("syntax", "another sign is expected here")
         self.at += 1
-        return sign == closing
+        return sign
 
     def string(self, spelled: str) -> str:
         if "\\" not in spelled:

@@ -17,7 +17,7 @@ from gateway.model.record import CanonicalRecord
 
 _Form = TypeVar("_Form", DecisionDocument, RecallDocument, ReplyDocument, CanonicalRecord)
 
-_PSEUDONYM = re.compile(r"p-[0-9a-f]{32}", re.ASCII)  # 128 bits of a keyed hash over the entity id
+_PSEUDONYM = re.compile(r"p-[0-9a-f]{32}")  # 128 bits of a keyed hash over the entity id
 
 
 class ReleasedField(NamedTuple):
@@ -152,7 +152,10 @@ def _split(
     released = {pointer for pointer, outcome in outcomes.items() if outcome == "released"}
     if len(outcomes) != len(decided.fields) or not released or not released <= values.keys():
         raise refuse(
-            "outcome", "a field is decided twice or is not there, or none is released", record=number
+            "outcome",
+            "a field is decided twice or is not there, or none is released",
+            subject="decision",
+            record=number,
         )
 
     content: dict[str, Any] = {}
@@ -165,12 +168,17 @@ def _split(
             continue
         spec = kind.spec(pointer)  # (3)
         if spec is None or spec.export_class == "X":
-            raise refuse("class", "a field that never leaves is released", record=number)
+            raise refuse("class", "a field that never leaves is released", subject="decision", record=number)
         if spec.export_class == "C" and pointer not in lifted:
-            raise refuse("class", "a field that needs a lift is released without one", record=number)
+            raise refuse(
+                "class",
+                "a field that needs a lift is released without one",
+                subject="decision",
+                record=number,
+            )
         label = labels.get(pointer)  # (4)
         if label is None:
-            raise refuse("unlabelled", "a released field carries no label", record=number)
+            raise refuse("unlabelled", "a released field carries no label", subject="record", record=number)
         if index:
             items = content.setdefault(member, [])
             fields.append(ReleasedField(f"/{member}/{len(items)}", label))

@@ -20,8 +20,8 @@ MIN_CHARACTERS = 4  # folded characters of a value worth searching: shorter ones
 MIN_SQUASHED = 8  # letters and digits without what lies between them: shorter ones arise across word borders
 MIN_DIGITS = 6  # digits of a value without letters; shorter runs are house numbers and years
 
-_DATE = re.compile(r"(\d{4})-(\d{2})(?:-(\d{2}))?", re.ASCII)
-_NO_DIGIT = re.compile(r"\D", re.ASCII)
+_DATE = re.compile(r"([0-9]{4})-([0-9]{2})(?:-([0-9]{2}))?")
+_NO_DIGIT = re.compile(r"[^0-9]")
 _TATWEEL = "\u0640"  # a stroke that lengthens an Arabic word and is no letter of it
 
 
@@ -38,7 +38,7 @@ class Form(NamedTuple):
     @property
     def numbers(self) -> str:
         """Words between blanks, numbers without leading zeros."""
-        numbers = (word.lstrip("0") or "0" for word in self.words.split(" ") if word)
+        numbers = (word.lstrip("0") or "0" for word in self.words.split())
         return f" {' '.join(numbers)} "
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.errors import GuardRefused
 from gateway.guard import RefusalRule
-from tests.guard.worlds import FIRST, PAYLOAD, World, encode, payload_tree
+from tests.guard.worlds import FIRST, PAYLOAD, World, canonical, encode, payload_tree
 
 Mutate = Callable[[dict[str, Any]], object]
 Rewrite = Callable[[bytes], bytes]
@@ -20,6 +20,7 @@ def test_the_baseline_is_accepted() -> None:
     world, payload = World(), encode(PAYLOAD)
     verdict = world.guard(payload)
     assert verdict.payload_sha256 == hashlib.sha256(payload).hexdigest()
+    assert verdict.decision_sha256 == hashlib.sha256(canonical(world.document())).hexdigest()
     assert verdict == world.guard(payload)
     assert verdict.leaves == scalars(PAYLOAD) + 1  # and the empty list of attachments
 
@@ -254,6 +255,22 @@ def test_a_leak_in_the_spelling_is_refused(rewrite: Rewrite, rule: RefusalRule) 
     raw = encode(PAYLOAD)
     assert rewrite(raw) != raw
     assert refusal(rewrite(raw)).diagnostic["rule"] == rule
+
+
+@pytest.mark.parametrize(
+    ("mutate", "rule", "leaf"),
+    [
+        (put("ct-exchange-json/1.1", "format"), "altered-constant", 0),
+        (put("test", "mode"), "altered-protocol", 2),
+        (put("x", "label", "quux"), "unexplained", 18),
+        (reorder("handling"), "order", 18),
+    ],
+)
+def test_a_refusal_names_the_ordinal_of_the_leaf(mutate: Mutate, rule: RefusalRule, leaf: int) -> None:
+    """The first leaf that is not the explained one, counted from 0 in the order of the payload."""
+    tree = payload_tree()
+    mutate(tree)
+    assert refusal(encode(tree)).diagnostic == {"rule": rule, "subject": "payload", "leaf": leaf}
 
 
 def test_a_refusal_holds_no_value() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.errors import GuardRefused
 from gateway.guard import GuardVerdict, RefusalRule, guard_protocol
-from gateway.guard.allow import FORMATS, allow_list, load_allow_list
+from gateway.guard.allow import FORMATS, Row, allow_list, load_allow_list
 from gateway.guard.egress import PROTOCOL_TYPES
 from gateway.model.message import DEMANDS
 from tests.guard.worlds import encode
@@ -46,12 +46,18 @@ def test_the_types_are_those_that_need_no_decision() -> None:
     }
 
 
-@pytest.mark.parametrize("message_type", sorted(PROTOCOL_TYPES))
+@pytest.mark.parametrize("message_type", ["checkpoint", "ping", "status", "void"])
 def test_an_envelope_alone_passes(message_type: str) -> None:
     """Each protocol type passes with its nine members; the verdict names no decision."""
     verdict = guard_protocol(encode(VOID | {"type": message_type}), **ARGUMENTS | {"type": message_type})
     assert (verdict.leaves, verdict.decision_sha256) == (9, "")
     assert isinstance(verdict, GuardVerdict)
+
+
+@pytest.mark.parametrize("created", ["2026-11-21T12:00:00Z", "2026-11-21T21:00:00Z"])
+def test_the_first_and_the_last_second_pass(created: str) -> None:
+    """Both bounds of the time of creation belong to it; the seconds beside them are refused below."""
+    assert guard_protocol(encode(VOID | {"created": created}), **ARGUMENTS).leaves == 9
 
 
 @pytest.mark.parametrize(
@@ -140,4 +146,12 @@ def test_a_list_is_read_strictly() -> None:
     ):
         with pytest.raises(GuardRefused) as caught:
             load_allow_list(wrong, "x/1")
-        assert caught.value.diagnostic["rule"] == "form"
+        assert caught.value.diagnostic == {"rule": "form", "subject": "allow-list"}
+
+
+def test_the_first_star_of_a_row_is_its_list() -> None:
+    """A row speaks of the items of one list; a later star is the name of a member."""
+    row = Row("/records/*/marks/*", "part", "part")
+    assert row.stem == ("/records", True)
+    assert row.path(3) == ("records", 3, "marks", "*")
+    assert Row("/label", "label", "whole").stem == ("/label", False)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import GuardRefused
-from gateway.guard.reader import MAX_DEPTH, MAX_INTEGER, is_canonical, leaves, read, write
+from gateway.guard.reader import MAX_INTEGER, is_canonical, leaves, read, write
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 TREES = st.recursive(
@@ -100,10 +100,74 @@ def _in_string(raw: str, at: int) -> bool:
     return inside and position == at
 
 
-@pytest.mark.parametrize(("depth", "accepted"), [(MAX_DEPTH, True), (MAX_DEPTH + 1, False)])
-def test_depth_is_bounded(depth: int, accepted: bool) -> None:
+@pytest.mark.parametrize(
+    ("raw", "diagnostic"),
+    [
+        (b'"\xff"', {"rule": "encoding"}),
+        (b"\xef\xbb\xbf1", {"rule": "encoding"}),
+        (b'["\\u0041"]', {"rule": "spelling"}),
+        (b"", {"rule": "syntax", "at": 0}),
+        (b'["a" ]', {"rule": "syntax", "at": 4}),
+        (b'{"a":1 }', {"rule": "syntax", "at": 6}),
+        (b'{"a"}', {"rule": "syntax", "at": 4}),
+        (b"{1:2}", {"rule": "syntax", "at": 1}),
+        (b"[1]2", {"rule": "syntax", "at": 3}),
+        (b'{"a":"b","a":1}', {"rule": "duplicate-member", "at": 12}),
+        (b'{"a/":1,"a\\/":2}', {"rule": "duplicate-member", "at": 13}),
+        (b'["\\ud800"]', {"rule": "surrogate", "at": 9}),
+        (b'["\\udfff"]', {"rule": "surrogate", "at": 9}),
+        (b'["\\ud7ff"]', {"rule": "spelling"}),
+        (b'["\\ue000"]', {"rule": "spelling"}),
+        (b"[1.0]", {"rule": "number", "at": 2}),
+        (b"[" * 33 + b"1" + b"]" * 33, {"rule": "depth", "at": 33}),
+        (b"[" * 33 + b'"a"' + b"]" * 33, {"rule": "depth", "at": 33}),
+        (b'{"a":' * 33 + b'"b"' + b"}" * 33, {"rule": "depth", "at": 165}),
+    ],
+)
+def test_a_refusal_says_the_rule_and_the_position(raw: bytes, diagnostic: dict[str, Any]) -> None:
+    """What was being read, the rule, and where a token is at fault the next character: never a character itself."""
+    for subject in ("payload", "decision", "record"):
+        with pytest.raises(GuardRefused) as caught:
+            read(raw, subject)
+        assert caught.value.diagnostic == {"subject": subject} | diagnostic
+    with pytest.raises(GuardRefused) as caught:
+        read(raw)
+    assert caught.value.diagnostic["subject"] == "payload"
+
+
+def test_a_leaf_has_one_spelling() -> None:
+    """Path, text and characters; an empty container is a leaf without characters."""
+    assert leaves({"a": ['b"', 1], "c": {}, "d": []}, ("x",)) == [
+        (("x", "a", 0), '"b\\""', 'b"'),
+        (("x", "a", 1), "1", None),
+        (("x", "c"), "{}", None),
+        (("x", "d"), "[]", None),
+    ]
+
+
+def test_members_are_ordered_by_utf_16() -> None:
+    """U+10000 stands before U+E000, as RFC 8785 §3.2.3 has it, though its code point is the higher one."""
+    tree: dict[str, Any] = {"\U00010000": [], "\ue000": {}}
+    assert rfc8785.dumps(tree) == write(tree).encode()
+    assert is_canonical(read(write(tree).encode()), tree)
+    assert not is_canonical(read(write(dict(reversed(tree.items()))).encode()), tree)
+
+
+def test_bytes_are_bounded() -> None:
+    """Four mebibytes are read; one byte more is refused by its size."""
+    most = b'"' + b"x" * (4 * 1024 * 1024 - 2) + b'"'
+    assert len(str(read(most))) == len(most) - 2
+    with pytest.raises(GuardRefused) as caught:
+        read(most[:-1] + b'x"', "record")
+    assert caught.value.diagnostic == {"rule": "size", "subject": "record"}
+
+
+@pytest.mark.parametrize(("depth", "accepted"), [(32, True), (33, False)])
+@pytest.mark.parametrize(("opens", "closes"), [(b"[", b"]"), (b'{"a":', b"}")])
+@pytest.mark.parametrize("innermost", [b"1", b'"x"'])
+def test_depth_is_bounded(depth: int, accepted: bool, opens: bytes, closes: bytes, innermost: bytes) -> None:
     """The deepest allowed nesting is read; one more is refused."""
-    raw = b"[" * depth + b"1" + b"]" * depth
+    raw = opens * depth + innermost + closes * depth
     if accepted:
         assert write(read(raw)).encode() == raw
     else:

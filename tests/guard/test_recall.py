@@ -55,10 +55,14 @@ def _sorted(value: Any) -> Any:
     return value
 
 
-def rule(payload: bytes, decision: bytes) -> object:
+def refused(payload: bytes, decision: bytes) -> GuardRefused:
     with pytest.raises(GuardRefused) as caught:
         guard_recall(payload, decision=decision)
-    return caught.value.diagnostic["rule"]
+    return caught.value
+
+
+def rule(payload: bytes, decision: bytes) -> object:
+    return refused(payload, decision).diagnostic["rule"]
 
 
 @pytest.mark.parametrize("said", [WITHDRAWN, WITHDRAWN | {"action": "expired"}, REPLACED])
@@ -112,7 +116,10 @@ def test_anything_more_or_other_is_refused(payload: dict[str, Any], expected: st
 )
 def test_the_decision_must_be_about_a_recall(decision: bytes, expected: str) -> None:
     """Another effect, addressee, type or form is refused before the payload says anything."""
-    assert rule(encode(ENVELOPE | WITHDRAWN), decision) == expected
+    said = refused(encode(ENVELOPE | WITHDRAWN), decision).diagnostic
+    of_the_payload = expected in ("protocol-form", "type")
+    assert said["rule"] == expected
+    assert said["subject"] == ("payload" if of_the_payload else "decision")
 
 
 def test_a_recall_never_passes_as_a_release() -> None:

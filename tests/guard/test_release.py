@@ -11,6 +11,7 @@ import rfc8785
 
 from gateway.errors import GuardRefused
 from gateway.guard import GuardVerdict, RefusalRule
+from gateway.guard.refusal import Subject
 from gateway.model.agreement import Ceiling
 from gateway.model.label import ReceivingRow, SecurityLabel
 from gateway.model.request import Lift
@@ -30,10 +31,14 @@ from tests.guard.worlds import (
 replace = msgspec.structs.replace
 
 
-def rule_of(world: World, payload: bytes = encode(PAYLOAD), **given: Any) -> str:
+def refused(world: World, payload: bytes = encode(PAYLOAD), **given: Any) -> GuardRefused:
     with pytest.raises(GuardRefused) as caught:
         world.guard(payload, **given)
-    return str(caught.value.diagnostic["rule"])
+    return caught.value
+
+
+def rule_of(world: World, payload: bytes = encode(PAYLOAD), **given: Any) -> str:
+    return str(refused(world, payload, **given).diagnostic["rule"])
 
 
 def labelled(**axes: Any) -> Callable[[World], None]:
@@ -53,6 +58,10 @@ def bend(**changes: Any) -> Callable[[World], None]:
     return lambda world: world.__dict__.update(changes)
 
 
+def enveloped(**changes: str) -> Callable[[World], None]:
+    return bend(envelope=replace(World().envelope, **changes))
+
+
 def lift_another(world: World) -> None:
     world.released[0].append("/national_number")
     world.lifts = (Lift("/financial", "fictitious"),)
@@ -65,53 +74,85 @@ def unlabel(world: World) -> None:
 #: Toward France, RESTREINT is protected as SECRET here.
 MOVED_UP = replace(LEVELS, receiving={"FRA": ReceivingRow(True, {1: 3})})
 
-#: name, what is wrong behind the bytes, the rule that refuses it
-BEHIND_THE_BYTES: list[tuple[str, Callable[[World], None], RefusalRule]] = [
-    ("class X field released", release(0, "/health"), "class"),
-    ("class C field without a lift", release(0, "/national_number"), "class"),
-    ("class C field, another one lifted", lift_another, "class"),
-    ("released pointer that does not exist", release(0, "/names/9"), "outcome"),
-    ("released list as a whole", release(0, "/names"), "outcome"),
-    ("nothing released", bend(released=[[], []]), "outcome"),
-    ("released field without a label", unlabel, "unlabelled"),
-    ("no label anywhere", bend(default_label=None), "unlabelled"),
-    ("level that the table does not hold", labelled(level="DIFFUSION RESTREINTE"), "level-unknown"),
-    ("policy that the table does not hold", labelled(policy="XXX"), "level-unknown"),
-    ("level above the ceiling", labelled(level="SECRET"), "above-ceiling"),
-    ("level above the ceiling, other policy", labelled(policy="FRA", level="SECRET"), "above-ceiling"),
-    ("ceiling below a released label", bend(ceiling=Ceiling("BEL", "UNCLASSIFIED")), "above-ceiling"),
-    ("level the recipient protects above the ceiling", bend(levels=MOVED_UP), "above-ceiling"),
-    ("ceiling without a rank", bend(ceiling=Ceiling("BEL", "TOP")), "level-unknown"),
-    ("releasable to nobody", labelled(releasable_to=()), "not-releasable"),
-    ("releasable to others", labelled(releasable_to=("BEL", "NLD", "fra.other")), "not-releasable"),
-    ("no foreign recipient", labelled(no_foreign=True), "no-foreign"),
-    ("embargo", labelled(embargo=True), "embargo"),
-    ("another purpose", labelled(purpose=("statistics",)), "purpose"),
-    ("no purpose", labelled(purpose=()), "purpose"),
-    ("other level table", bend(levels=replace(LEVELS, version="2020-01-01")), "levels-version"),
-    ("other partner than addressee", bend(partner="fra.other"), "decision"),
-    ("no pseudonym", bend(refs=()), "pseudonym"),
-    ("entity id as pseudonym", bend(refs=("BDC-000001", "BDC-000002")), "pseudonym"),
-    ("one pseudonym for two records", bend(refs=("p-" + "0" * 32,) * 2), "pseudonym"),
-    ("unknown kind", bend(kinds={}), "record"),
-    ("another kind under this name", bend(kinds={KIND: replace(KINDS[KIND], name="x/1.0")}), "record"),
-    ("type without an allow-list", bend(envelope=replace(World().envelope, type="clarification")), "type"),
-    ("protocol type with a decision", bend(envelope=replace(World().envelope, type="void")), "type"),
-    ("format without an allow-list", bend(envelope=replace(World().envelope, format="ct-exchange-json/2.0")), "type"),
-    ("message id of no form", bend(envelope=replace(World().envelope, message_id="Quuxitis")), "protocol-form"),
-    ("time of no form", bend(envelope=replace(World().envelope, created="2026-11-21T21:00:00.5Z")), "protocol-form"),
-    ("language of no form", bend(envelope=replace(World().envelope, language="fr-quux")), "protocol-form"),
+
+def moved_up_beside_its_own(world: World) -> None:
+    """The whole bears the recipient's own level, which the ceiling reaches; only one label in it lies above."""
+    ranks = {"BEL": {**LEVELS.ranks["BEL"], "CONFIDENTIEL": 2}, "FRA": {"CONFIDENTIEL": 2}}
+    world.levels, world.ceiling = replace(MOVED_UP, ranks=ranks), Ceiling("BEL", "CONFIDENTIEL")
+    world.labels[0]["/sex"] = replace(PLAIN, policy="FRA", level="CONFIDENTIEL")
+
+
+#: Rules that refuse one record and name it.
+OF_A_RECORD = {"record", "outcome", "class", "unlabelled"}
+
+#: name, what is wrong behind the bytes, the rule that refuses it, what was being read
+BEHIND_THE_BYTES: list[tuple[str, Callable[[World], None], RefusalRule, Subject]] = [
+    ("class X field released", release(0, "/health"), "class", "decision"),
+    ("class C field without a lift", release(0, "/national_number"), "class", "decision"),
+    ("class C field, another one lifted", lift_another, "class", "decision"),
+    ("released pointer that does not exist", release(0, "/names/9"), "outcome", "decision"),
+    ("released list as a whole", release(0, "/names"), "outcome", "decision"),
+    ("nothing released", bend(released=[[], []]), "outcome", "decision"),
+    ("released field without a label", unlabel, "unlabelled", "record"),
+    ("no label anywhere", bend(default_label=None), "unlabelled", "record"),
+    ("level that the table does not hold", labelled(level="DIFFUSION RESTREINTE"), "level-unknown", "record"),
+    ("policy that the table does not hold", labelled(policy="XXX"), "level-unknown", "record"),
+    ("level above the ceiling", labelled(level="SECRET"), "above-ceiling", "record"),
+    ("level above the ceiling, other policy", labelled(policy="FRA", level="SECRET"), "above-ceiling", "record"),
+    ("ceiling below a released label", bend(ceiling=Ceiling("BEL", "UNCLASSIFIED")), "above-ceiling", "record"),
+    ("level protected higher, beside the recipient's own", moved_up_beside_its_own, "above-ceiling", "record"),
+    ("level the recipient protects above the ceiling", bend(levels=MOVED_UP), "above-ceiling", "record"),
+    ("ceiling without a rank", bend(ceiling=Ceiling("BEL", "TOP")), "level-unknown", "decision"),
+    ("releasable to nobody", labelled(releasable_to=()), "not-releasable", "record"),
+    ("releasable to others", labelled(releasable_to=("BEL", "NLD", "fra.other")), "not-releasable", "record"),
+    ("no foreign recipient", labelled(no_foreign=True), "no-foreign", "record"),
+    ("embargo", labelled(embargo=True), "embargo", "record"),
+    ("another purpose", labelled(purpose=("statistics",)), "purpose", "record"),
+    ("no purpose", labelled(purpose=()), "purpose", "record"),
+    ("other level table", bend(levels=replace(LEVELS, version="2020-01-01")), "levels-version", "decision"),
+    ("other partner than addressee", bend(partner="fra.other"), "decision", "decision"),
+    ("no pseudonym", bend(refs=()), "pseudonym", "record"),
+    ("entity id as pseudonym", bend(refs=("BDC-000001", "BDC-000002")), "pseudonym", "record"),
+    ("one entity id among pseudonyms", bend(refs=(World().refs[0], "BDC-000002")), "pseudonym", "record"),
+    ("one pseudonym for two records", bend(refs=("p-" + "0" * 32,) * 2), "pseudonym", "record"),
+    ("unknown kind", bend(kinds={}), "record", "record"),
+    ("another kind under this name", bend(kinds={KIND: replace(KINDS[KIND], name="x/1.0")}), "record", "record"),
+    ("type without an allow-list", enveloped(type="clarification"), "type", "payload"),
+    ("protocol type with a decision", enveloped(type="void"), "type", "decision"),
+    ("recall with a decision", enveloped(type="recall"), "type", "decision"),
+    ("format without an allow-list", enveloped(format="ct-exchange-json/2.0"), "type", "payload"),
+    ("message id of no form", enveloped(message_id="Quuxitis"), "protocol-form", "payload"),
+    ("time of no form", enveloped(created="2026-11-21T21:00:00.5Z"), "protocol-form", "payload"),
+    ("language of no form", enveloped(language="fr-quux"), "protocol-form", "payload"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("wrong", "rule"), [case[1:] for case in BEHIND_THE_BYTES], ids=[case[0] for case in BEHIND_THE_BYTES]
+    ("wrong", "rule", "subject"),
+    [case[1:] for case in BEHIND_THE_BYTES],
+    ids=[case[0] for case in BEHIND_THE_BYTES],
 )
-def test_what_may_not_leave_is_refused(wrong: Callable[[World], None], rule: RefusalRule) -> None:
-    """Whatever the bytes look like: a release that may not be is refused by the rule of the table."""
+def test_what_may_not_leave_is_refused(
+    wrong: Callable[[World], None], rule: RefusalRule, subject: Subject
+) -> None:
+    """Whatever the bytes look like: a release that may not be is refused by the rule of the table, and the refusal
+    says what was being read, with the ordinal of the record and nothing else of it."""
     world = World()
     wrong(world)
-    assert rule_of(world) == rule
+    where = {"record": 0} if rule in OF_A_RECORD else {}
+    assert refused(world).diagnostic == {"rule": rule, "subject": subject, **where}
+
+
+def test_each_record_is_asked_and_named() -> None:
+    """What is wrong with the second record is refused as that of the second."""
+    for wrong, rule in (
+        (release(1, "/links"), "outcome"),
+        (lambda world: world.labels[1].update({"/names/0": None}), "unlabelled"),
+        (lambda world: world.contents[1].update({"na/mes": "x"}), "record"),
+    ):
+        world = World()
+        wrong(world)
+        assert refused(world).diagnostic.items() >= {"rule": rule, "record": 1}.items()
 
 
 # --- the near misses: what is just allowed ---------------------------------------------------------------------------
@@ -164,7 +205,41 @@ def test_of_equally_frequent_labels_the_first_is_the_records() -> None:
     assert rule_of(world, encode(tree)) == "altered-label"
 
 
+def test_of_equal_levels_of_two_policies_the_first_names_the_whole() -> None:
+    """Labels are folded in wire order: the whole is BEL UNCLASSIFIED although a field of a French level follows."""
+    world, tree = World(labels=[{}, {}]), payload_tree()
+    french = replace(PLAIN, policy="FRA", level="NON CLASSIFIE")
+    world.labels[0]["/names/0"] = french
+    tree["label"] = msgspec.to_builtins(PLAIN)
+    tree["labels"][1:3] = [{"part": "/records/0/names/0", "label": msgspec.to_builtins(french)}]
+    assert isinstance(world.guard(encode(tree)), GuardVerdict)
+
+
+def test_a_record_of_which_nothing_is_withheld_passes() -> None:
+    """Every field may be released: a whole is no more than its parts."""
+    world = World()
+    del world.contents[1]["links"], world.contents[1]["addresses"]
+    assert isinstance(world.guard(encode(PAYLOAD)), GuardVerdict)
+
+
+def test_a_list_where_the_kind_has_none_is_one_field() -> None:
+    """Only the lists of the kind have items that are decided on one by one."""
+    world, tree = World(), payload_tree()
+    for holder in (world.contents[0], tree["records"][0]):
+        holder["sex"] = ["M"]
+    assert isinstance(world.guard(encode(tree)), GuardVerdict)
+
+
 # --- the decision and record bytes themselves ------------------------------------------------------------------------
+
+
+#: What was being read when a decision of another form was refused.
+SAID_OF = {
+    "syntax": "decision",
+    "form": "decision",
+    "duplicate-member": "decision",
+    "record-digest": "record",
+}
 
 
 def document(**changes: Any) -> bytes:
@@ -191,7 +266,10 @@ def document(**changes: Any) -> bytes:
 )
 def test_a_decision_of_another_form_is_refused(decision: bytes, rule: RefusalRule) -> None:
     """Only the canonical bytes of a permit are read; whatever else the bytes might mean is not guessed."""
-    assert rule_of(World(), decision=decision) == rule
+    assert (
+        refused(World(), decision=decision).diagnostic.items()
+        >= {"rule": rule, "subject": SAID_OF[rule]}.items()
+    )
 
 
 def test_records_must_be_the_ones_decided_on() -> None:
@@ -210,6 +288,15 @@ def test_a_pointer_decided_twice_is_refused() -> None:
     twice = (*decided.records[0].fields, replace(decided.records[0].fields[0], outcome="released"))
     decided = replace(decided, records=(replace(decided.records[0], fields=twice), decided.records[1]))
     assert rule_of(world, decision=canonical(decided)) == "outcome"
+
+
+def test_a_record_of_another_kind_than_decided_is_refused() -> None:
+    """The outcomes of one kind say nothing of a record of another."""
+    world = World()
+    decided = world.document()
+    other = replace(decided.records[0], kind="travel-match/1.0")
+    decided = replace(decided, records=(other, decided.records[1]))
+    assert rule_of(world, decision=canonical(decided)) == "record"
 
 
 def test_a_field_the_decision_forgets_is_withheld() -> None:
@@ -252,7 +339,8 @@ def test_records_of_another_form_are_refused() -> None:
         )
         bent = dataclasses.replace(world)
         bent.records = lambda raw=raw: [raw, two]  # type: ignore[method-assign, misc]
-        assert rule_of(bent, decision=canonical(decided)) == rule
+        said = refused(bent, decision=canonical(decided)).diagnostic
+        assert said == {"rule": rule, "subject": "record", **({"record": 0} if rule == "record" else {})}
 
 
 def test_a_verdict_is_made_by_the_guard_alone() -> None:

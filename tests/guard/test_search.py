@@ -33,6 +33,7 @@ def rule_of(conditions: str, *, world: World | None = None) -> str:
         "number ９００３０５０００１１",
         "number ٩٠٠٣٠٥٠٠٠١١",
         "number 9-0-0-3-0-5-0-0-0-1-1",
+        "number 90 03 05, and then 000 11",
         "calls +32 000 12 34 56",
         "calls 32/000.12.34.56",
         "lives in Nulleville",
@@ -51,6 +52,7 @@ def rule_of(conditions: str, *, world: World | None = None) -> str:
         "there since 3/2/2024",
         "there since 03.02.2024",
         "there since 3-2-24",
+        "there since 03.02.24",
         "there since 2/3/2024",
         "there since 03022024",
         "validated 15.01.2026",
@@ -159,3 +161,50 @@ def test_a_register_number_that_leaves_as_data_passes() -> None:
         holder["documents"] = [holder["documents"][0] | {"number": "85073003328"}]
         holder["detention_release"] = holder["detention_release"] | {"conditions": "has 85.07.30-033.28"}
     assert isinstance(world.guard(encode(tree)), GuardVerdict)
+
+
+@pytest.mark.parametrize(
+    ("withheld", "text", "found"),
+    [
+        ("Quux", "the Quux", True),
+        ("Quu", "the Quu", False),  # three characters
+        ("quuxquux", "quux quux", True),
+        ("quuxquu", "quux quu", False),  # seven letters across a border
+        ("123456", "12 and 34 and 56", True),
+        ("12345", "12 and 34 and 5", False),  # five digits
+        ("1234567x", "123 and 4567", False),  # digits of a value that has letters
+        ("Straße", "STRASSE", True),
+        ("سلام", "سـلام", True),  # a stroke that lengthens the word
+        ("Nemo", "N\u0323emo", True),  # a mark below
+        ("Nemo", "Ne\u00admo", True),  # a soft hyphen
+        ("2000-02-03", "since 3.2.00", True),
+        ("2000-02", "since 2/00", False),  # a month needs its year in full
+        ("2010-12-31", "since 31/12/10", True),
+        ("2010-12-31", "since 12/31/10", True),
+        ("2010-12-31", "since 10-12-31", True),
+        ("2010-12-31", "since 2010 12 31", True),
+        ("2010-12-31", "since 12 31 2010", True),
+        ("2010-12-31", "flat 131/12/10", False),  # other numbers end and begin alike
+        ("2010-12-31", "flat 31/12/101", False),
+        ("2010-12", "since 12.2010", True),
+        ("2010-12", "since 2010.12", True),
+        ("2010-12", "reference 122010", True),
+        ("2010-12", "reference 312010", False),
+        ("2010-12-31", "reference 31122010", True),
+    ],
+)
+def test_how_much_likeness_is_a_hit(withheld: str, text: str, found: bool) -> None:
+    """Short values and shared letters are chance; marks, strokes, case and the ways to write a date are not."""
+    world = World()
+    world.contents[0]["health"] = {"text": withheld}
+    if found:
+        assert rule_of(text, world=world) == "withheld-value-in-text"
+    else:
+        assert isinstance(ask(text, world=world), GuardVerdict)
+
+
+def test_a_list_that_is_none_is_searched_as_it_stands() -> None:
+    """What a record holds in place of a list is withheld as a whole, and sought as a whole."""
+    world = World()
+    world.contents[0]["addresses"] = "Nowheretown"
+    assert rule_of("lives in Nowheretown", world=world) == "withheld-value-in-text"

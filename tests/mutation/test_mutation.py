@@ -1,0 +1,127 @@
+"""The harness tells a tested line from one that is only run, and a sample of what decides survives nothing."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.mutation.mutants import mutants
+from tests.mutation.suite import ROOT, Suite
+
+#: Runs every line of `refusal.py` and looks at nothing that comes back but the type.
+WEAK = """
+from gateway.errors import GuardRefused
+from gateway.guard.refusal import refuse
+
+def test_weak() -> None:
+    assert isinstance(refuse("size", "x"), GuardRefused)
+"""
+
+
+def hunt(*arguments: str) -> tuple[int, dict[str, Any]]:
+    """Run the harness by its command; its exit code and its document."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.mutation", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+@pytest.mark.slow
+def test_a_weak_test_lets_mutants_live_and_they_are_named(tmp_path: Path) -> None:
+    """What the weak test does not look at survives by name; a mutant that does not even return one is killed."""
+    (tmp_path / "test_weak.py").write_text(WEAK)
+    code, found = hunt("gateway/guard/refusal.py", "--jobs", "1", "--tests", str(tmp_path / "test_weak.py"))
+    names = [survivor["name"] for survivor in found["survivors"]]
+    assert code == 1
+    assert any(":constant: 'payload' -> 'payload~q'" in name for name in names)
+    assert not any(":result: " in name for name in names)
+    assert found["breaches"][0].startswith("gateway/guard: ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("file", "tests"),
+    [
+        ("gateway/policy/decide.py", ["tests/policy/test_decide.py", "tests/policy/test_laws.py"]),
+        (
+            "gateway/guard/release.py",
+            ["tests/guard/test_release.py", "tests/guard/test_recall.py", "tests/guard/test_leaks.py"],
+        ),
+    ],
+)
+def test_a_sample_of_what_decides_is_killed(file: str, tests: list[str]) -> None:
+    """Fifteen mutants drawn from the rule combiner, and as many from the guard's reading of a release: none lives."""
+    named = [word for test in tests for word in ("--tests", test)]
+    code, found = hunt(file, "--sample", "15", "--seed", "1", "--jobs", "1", *named)
+    assert found["survivors"] == []
+    assert code == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "after"),
+    [
+        ("a = x < 3", {"x <= 3", "x >= 3", "4", "2", "a = None"}),
+        (
+            "return x and not y",
+            {"x or not y", "x", "not y", "y", "return None", "return True", "return False"},
+        ),
+        (
+            "if x:\n    raise Wrong('two words', where='here')",
+            {"if True:", "if False:", "nothing", "'here~q'", "Wrong('two words')"},
+        ),
+        ("keep(1, cause=2)", {"nothing", "keep(cause=2)", "keep(1)", "2", "0", "3", "1"}),
+        ("for x in y:\n    continue", {"for x in ():", "break", "nothing"}),
+        ("a = b[1:n]", {"b[:n]", "b[1:]", "2", "0", "a = None"}),
+        ("a = [x for x in y if x]", {"[x for x in y]", "a = None"}),
+        ("a = max(b)", {"min(b)", "max()", "a = None"}),
+    ],
+)
+def test_a_place_is_changed_in_each_way(source: str, after: set[str]) -> None:
+    """The mutants of a line are these and no others."""
+    assert {mutant.after for mutant in mutants(ast.parse(source), "x.py")} == after
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '"""Said."""',
+        "from a import b",
+        "__all__ = ['a']",
+        "T = TypeVar('T')",
+        "Kind = Literal['a', 'b']",
+        "def f(x: 'int' = y) -> 'str': pass",
+        "@cache\ndef f(): pass",
+        "class A(B, frozen=True): pass",
+        "_USUAL_NAME = compile(x)",
+    ],
+)
+def test_what_no_test_could_see_is_left_alone(source: str) -> None:
+    """Docstrings, imports, types, caches, and what stops only a programmer have no mutants."""
+    assert list(mutants(ast.parse(source), "x.py")) == []
+
+
+def test_the_tests_that_reach_a_line_are_tried_first_and_all_are_tried() -> None:
+    """Quick files first; a test that was not seen to reach the line has the last word before a mutant survives."""
+    suite = Suite(
+        seconds={"slow.py::a": 2.0, "slow.py::b": 0.1, "quick.py::c": 0.5, "quick.py::d": 0.5},
+        reach={"x.py": {4: ["slow.py::a", "quick.py::c"], 5: ["slow.py::b"]}},
+    )
+    assert suite.plan("x.py", range(4, 5)) == [
+        ["quick.py::c"],
+        ["slow.py::a"],
+        ["slow.py::b"],
+        ["quick.py::d"],
+    ]
+    assert suite.plan("x.py", range(5, 6))[0] == ["slow.py::b"]
+    assert sum(map(len, suite.plan("y.py", range(1, 2)))) == 4

@@ -6,9 +6,11 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from gateway.model.decision import Reason
 from gateway.model.record import fields_of
 from gateway.policy.context import Context
 from gateway.policy.decide import decide, judge
+from gateway.policy.explain import messages
 from gateway.policy.expr import Reading, facts_of
 from gateway.policy.facts import FACTS, FactSpec
 from gateway.policy.facts.declare import MARK, SPEC, seen
@@ -116,6 +118,33 @@ def test_a_policy_that_is_silent_denies() -> None:
     assert [reason.rule for reason in decision.reasons] == ["default.deny"]
     fieldless = policy_without(*(rule.id for rule in POLICY.rules if rule.scope == "field"))
     assert {reason.rule for reason in decide(fieldless, BASELINE).reasons} == {"default.deny"}
+
+
+def test_silence_is_a_reason_like_any_other() -> None:
+    """It denies, names the rule of the house, the field it is about, and a message that can be read."""
+    silence = Reason(
+        rule="default.deny",
+        version=1,
+        effect="DENY",
+        source_kind="house",
+        article="release policy: no permit denies",
+        message_id="default.deny",
+        pointer="/sex",
+    )
+    verdict = judge((), Reading(BASELINE), "/sex")
+    assert (verdict.effect, verdict.overruled, verdict.reasons) == ("DENY", False, (silence,))
+    assert judge((), Reading(BASELINE)).reasons == (msgspec.structs.replace(silence, pointer=""),)
+    assert "default.deny" in messages()
+
+
+def test_a_denied_release_withholds_every_field_with_its_reason() -> None:
+    """A field that a field rule withholds keeps that rule; what could have left names the rule that denied it all."""
+    decision = decide(POLICY, world({"release.embargoed": True}))
+    (reason,) = decision.reasons
+    rules = {field.pointer: (field.outcome, field.rule) for field in decision.fields}
+    assert rules["/sex"] == ("withheld", reason.rule)
+    assert rules["/health"] == ("withheld", "class.X")
+    assert (decision.released, decision.obligations) == ((), ())
 
 
 def test_without_the_class_a_permit_the_record_stays() -> None:

@@ -13,7 +13,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tests.mutation.hunt import Outcome, hunt, measured, warm_up
@@ -100,12 +100,14 @@ def main(arguments: Sequence[str]) -> int:
 
     for room, folder in ROOMS.items():
         files = sorted(str(path.relative_to(ROOT)) for path in (ROOT / room).rglob("*.py"))
-        trees = {
-            file: ast.parse((ROOT / file).read_bytes())
-            for file in files
-            if not options.files or any(file.startswith(name.rstrip("/")) for name in options.files)
-        }
-        wanted = [mutant for file, tree in trees.items() for mutant in mutants(tree, file)]
+        trees = {file: ast.parse((ROOT / file).read_bytes()) for file in files}
+        wanted = [
+            mutant
+            for file, tree in trees.items()
+            for lines in _lines(file, tree, options.files)
+            for mutant in mutants(tree, file)
+            if mutant.line in lines
+        ]
         if options.sample:
             wanted = random.Random(options.seed).sample(wanted, min(options.sample, len(wanted)))  # noqa: S311
         if not wanted:
@@ -122,9 +124,23 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if found["breaches"] or not outcomes else 0
 
 
+def _lines(file: str, tree: ast.Module, chosen: Sequence[str]) -> Iterator[range]:
+    """The lines of a file that were chosen: all without a choice, a whole file or folder, or one function of a file."""
+    if not chosen:
+        yield range(1, sys.maxsize)
+    for choice in chosen:
+        path, _, function = choice.partition(":")
+        if not function and file.startswith(path.rstrip("/")):
+            yield range(1, sys.maxsize)
+        elif file == path:
+            for node in ast.walk(tree):
+                if isinstance(node, ast.FunctionDef) and node.name == function:
+                    yield range(node.lineno, (node.end_lineno or node.lineno) + 1)
+
+
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
-    parser.add_argument("files", nargs="*", help="files or folders of the rooms; none: all of them")
+    parser.add_argument("files", nargs="*", help="files, folders or FILE:FUNCTION; none: both rooms")
     parser.add_argument("--sample", type=int, default=0, help="so many mutants of each room; 0: all")
     parser.add_argument("--seed", default="0", help="of the sample")
     parser.add_argument("--jobs", type=int, default=2, help="mutants tried at a time")

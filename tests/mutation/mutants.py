@@ -70,7 +70,7 @@ CACHES = frozenset({"cache", "lru_cache", "cached_property"})
 #: In the name of what is tried first because it is quick; see above.
 SHORTCUT = "usual"
 #: What makes the value of an assignment a type.
-TYPES = frozenset({"Literal", "Callable", "TypeVar", "Annotated", "NewType"})
+TYPES = frozenset({"Literal", "Callable", "TypeVar", "Annotated", "NewType", "tuple", "dict", "list"})
 
 
 class Mutant(NamedTuple):

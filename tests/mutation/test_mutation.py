@@ -51,19 +51,22 @@ def test_a_weak_test_lets_mutants_live_and_they_are_named(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("file", "tests"),
+    ("places", "tests"),
     [
-        ("gateway/policy/decide.py", ["tests/policy/test_decide.py", "tests/policy/test_laws.py"]),
         (
-            "gateway/guard/release.py",
-            ["tests/guard/test_release.py", "tests/guard/test_recall.py", "tests/guard/test_leaks.py"],
+            ["gateway/policy/decide.py:decide", "gateway/policy/decide.py:judge"],
+            ["tests/policy/test_decide.py"],
+        ),
+        (
+            ["gateway/guard/labels.py:require_sendable", "gateway/guard/labels.py:_require_one"],
+            ["tests/guard/test_release.py", "tests/guard/test_leaks.py"],
         ),
     ],
 )
-def test_a_sample_of_what_decides_is_killed(file: str, tests: list[str]) -> None:
-    """Fifteen mutants drawn from the rule combiner, and as many from the guard's reading of a release: none lives."""
+def test_a_sample_of_what_decides_is_killed(places: list[str], tests: list[str]) -> None:
+    """Fifteen mutants drawn from the rule combiner, and as many from the guard's look at labels: none lives."""
     named = [word for test in tests for word in ("--tests", test)]
-    code, found = hunt(file, "--sample", "15", "--seed", "1", "--jobs", "1", *named)
+    code, found = hunt(*places, "--sample", "15", "--seed", "1", "--jobs", "1", *named)
     assert found["survivors"] == []
     assert code == 0
 

@@ -9,9 +9,9 @@ import pytest
 from gateway.model.decision import Reason
 from gateway.model.record import fields_of
 from gateway.policy.context import Context
-from gateway.policy.decide import decide, judge
+from gateway.policy.decide import SILENCE, decide, judge
 from gateway.policy.explain import messages
-from gateway.policy.expr import Reading, facts_of
+from gateway.policy.expr import Const, Reading, facts_of
 from gateway.policy.facts import FACTS, FactSpec
 from gateway.policy.facts.declare import MARK, SPEC, seen
 from gateway.policy.rules import Rule, load_policy
@@ -54,6 +54,7 @@ def test_the_baseline_is_permitted_with_its_class_b_c_and_x_withheld() -> None:
         "/validation": "class.X",
         "/status": "class.X",
     }
+    assert {reason.error for reason in decision.reasons} == {""}
     assert [redact.pointer for redact in decision.obligations] == [
         field.pointer for field in decision.withheld
     ]
@@ -109,7 +110,15 @@ def test_an_empty_record_is_denied_by_the_missing_permit() -> None:
     decision = decide(
         POLICY, msgspec.structs.replace(ctx, record=msgspec.structs.replace(ctx.record, content={}))
     )
-    assert [(reason.rule, reason.effect) for reason in decision.reasons] == [("release.permit", "DENY")]
+    (reason,) = decision.reasons
+    assert (reason.rule, reason.effect) == ("release.permit", "DENY")
+    assert (reason.pointer, reason.error) == ("", "")
+
+
+def test_a_denied_release_is_the_reason_even_where_required_members_are_lost() -> None:
+    """Rules of the release that deny come before what the field rules withheld."""
+    changes = {"labels.*.label.no_foreign": True, "release.embargoed": True}
+    assert [reason.rule for reason in decide(POLICY, world(changes)).reasons] == ["embargo"]
 
 
 def test_a_policy_that_is_silent_denies() -> None:
@@ -135,6 +144,8 @@ def test_silence_is_a_reason_like_any_other() -> None:
     assert (verdict.effect, verdict.overruled, verdict.reasons) == ("DENY", False, (silence,))
     assert judge((), Reading(BASELINE)).reasons == (msgspec.structs.replace(silence, pointer=""),)
     assert "default.deny" in messages()
+    assert (SILENCE.scope, SILENCE.effect) == ("release", "DENY")
+    assert SILENCE.applies == SILENCE.condition == Const(True)
 
 
 def test_a_denied_release_withholds_every_field_with_its_reason() -> None:

@@ -13,13 +13,14 @@ MUTANT ?=
 CONNECTIONS ?= 1000
 FILES ?=
 SAMPLE ?= 0
+SAMPLES ?= 1000
 
 VENV := .venv
 BIN  := $(VENV)/bin
 PY   := $(BIN)/python
 UV   := $(shell command -v uv 2>/dev/null)
 
-.PHONY: demo test coverage check bench crash leak forgery siege egress mutation interop docs lock
+.PHONY: demo test coverage check bench crash leak forgery siege silence egress mutation interop docs lock
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.done                ## two gateways on loopback, one story from record to proof
@@ -55,6 +56,9 @@ forgery: $(VENV)/.done             ## hostile messages, and every signed object 
 
 siege: $(VENV)/.done               ## slow connections and hostile bodies against a real gateway
 	$(PY) -m tests.siege --connections $(CONNECTIONS)
+
+silence: $(VENV)/.done             ## what answers at once tell of what is held here: contents and times, with a control
+	$(PY) -m tests.silence --samples $(SAMPLES)
 
 egress: $(VENV)/.done              ## the story of the demo in a network of its own: no packet leaves the machine
 	$(PY) -m tests.egress -- $(BIN)/ecluse demo --once --json

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from certs.ca import ca_issue
@@ -192,8 +192,13 @@ _CERTIFICATE = b64url(hashlib.sha256(b"a certificate of the siege").digest())
 
 
 @contextlib.contextmanager
-def besieged(folder: Path, config: str = "") -> Iterator[Target]:
-    """A furnished gateway with both partners in force, until the block ends; ``config`` is added to its file."""
+def besieged(
+    folder: Path, config: str = "", *, log_key: ed25519.Ed25519PrivateKey | None = None
+) -> Iterator[Target]:
+    """A furnished gateway with both partners in force, until the block ends; ``config`` is added to its file.
+
+    With ``log_key`` the hostile partner has a log as well, and what it sends can be accepted.
+    """
     stage = staging.build(folder, now=now())
     with stage.be.config.open("a") as file:
         file.write(config)
@@ -201,6 +206,8 @@ def besieged(folder: Path, config: str = "") -> Iterator[Target]:
     entry = msgspec.structs.replace(
         stage.fusion, keys=(*stage.fusion.keys, _hostile_tls(stage), _record("message", message_key))
     )
+    if log_key is not None:
+        entry = msgspec.structs.replace(entry, keys=(*entry.keys, _log(log_key)))
     for end in ("pem", "key"):
         (stage.folder / f"{HONEST}.{end}").write_bytes((stage.fr.tls / f"client.{end}").read_bytes())
     child = start_gateway(stage.be)
@@ -246,6 +253,18 @@ def _record(use: KeyUse, key: ec.EllipticCurvePrivateKey) -> KeyRecord:
         public=spki(public),
         typ=tuple(message_typ(name) for name in DEMANDS) if use == "message" else (),
         x5t=_CERTIFICATE if use == "message" else "",
+        not_before=begin,
+        not_after=begin + timedelta(days=5),
+    )
+
+
+def _log(key: ed25519.Ed25519PrivateKey) -> KeyRecord:
+    begin, public = now() - timedelta(hours=1), b64url(key.public_key().public_bytes_raw())
+    return KeyRecord(
+        kid=f"{HOSTILE}/log/siege",
+        use="log",
+        alg="Ed25519",
+        public=public,
         not_before=begin,
         not_after=begin + timedelta(days=5),
     )

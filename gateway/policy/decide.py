@@ -71,7 +71,7 @@ def decide(policy: Policy, ctx: Context) -> Decision:
     }
     left = tuple(field for field in fields if verdicts[field.pointer].effect != "DENY")
     # (2)
-    release = judge(policy.release_rules, reading.after(_after(ctx, left)))
+    release = judge(policy.release_rules, reading.after(after_fields(ctx, left)))
     # (3)
     reasons = release.reasons
     effect = release.effect
@@ -184,7 +184,8 @@ def _places(each: CompiledRule, reading: Reading) -> list[str]:
     return (sorted(places) if isinstance(places, frozenset) else []) or [""]
 
 
-def _after(ctx: Context, left: tuple[LabelledField, ...]) -> Context:
+def after_fields(ctx: Context, left: Sequence[LabelledField]) -> Context:
+    """The context as the release rules see it: told what the field rules left."""
     pointers = frozenset(field.pointer for field in left)
     return msgspec.structs.replace(
         ctx, permitted=len(left), members=frozenset(map(_member, left)), left=pointers

@@ -13,11 +13,10 @@ from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
-import msgspec
-
 from gateway.errors import ConfigInvalid, PolicyInvalid
 from gateway.model.record import fields_of
 from gateway.policy.context import Context
+from gateway.policy.decide import after_fields
 from gateway.policy.expr import (
     All,
     Any_,
@@ -59,6 +58,7 @@ class Decided(NamedTuple):
 class Prepared(NamedTuple):
     """One case as cedarpy takes it: facts of the release as an entity, those of each field as a request's context."""
 
+    reading: Reading
     pointers: tuple[str, ...]
     release: str  # JSON of the entities
     fields: list[dict[str, str]]
@@ -105,15 +105,17 @@ class Cedar:
             for field in fields
         ]
         return Prepared(
-            tuple(field.pointer for field in fields), _entity(_values(reading, self._of_release)), contexts
+            reading,
+            tuple(field.pointer for field in fields),
+            _entity(_values(reading, self._of_release)),
+            contexts,
         )
 
-    def after(self, ctx: Context, left: Iterable[str]) -> str:
+    def after(self, prepared: Prepared, ctx: Context, left: Iterable[str]) -> str:
         """The release as an entity again, told what the field rules left."""
-        kept = tuple(left)
-        members = frozenset(pointer.split("/")[1] for pointer in kept)
-        then = msgspec.structs.replace(ctx, permitted=len(kept), members=members)
-        return _entity(_values(Reading(then), self._of_release))
+        kept = frozenset(left)
+        then = after_fields(ctx, [each for each in fields_of(ctx.record, ctx.kind) if each.pointer in kept])
+        return _entity(_values(prepared.reading.after(then), self._of_release))
 
     def fields(self, prepared: Prepared) -> tuple[str, ...]:
         """Pointers that the field rules permit: one batch."""
@@ -133,7 +135,7 @@ class Cedar:
         """The whole decision from the record on, combined as `gateway.policy.decide` combines."""
         prepared = self.prepare(ctx)
         left = self.fields(prepared)
-        allowed, rules = self.release(self.after(ctx, left))
+        allowed, rules = self.release(self.after(prepared, ctx, left))
         members = {pointer.split("/")[1] for pointer in prepared.pointers}
         lost = (members & ctx.kind.required) - {pointer.split("/")[1] for pointer in left}
         return Decided(left if allowed and not lost else (), frozenset() if allowed else rules)

@@ -18,9 +18,12 @@ from gateway.policy.texts import Readings, Rights, Value, values_of
 def text_register_numbers(ctx: Context) -> frozenset[str] | None:
     """Texts that leave with a register or account number, unless the same number leaves as data of class A."""
     left = _left(ctx)
+    texts = _texts(left)
+    if not texts:
+        return None
     structured = (value.text for field in left if _class_a(field) for value in _data(field))
     known = frozenset(number for text in structured for number in register_numbers(text))
-    return _some(pointer for pointer, text in _texts(left) if register_numbers(text) - known)
+    return _some(pointer for pointer, text in texts if register_numbers(text) - known)
 
 
 @fact("text.withheld", frozenset, after=True)
@@ -34,6 +37,8 @@ def text_withheld(ctx: Context) -> frozenset[str] | None:
 @fact("text.mentioned", frozenset, after=True)
 def text_mentioned(ctx: Context) -> frozenset[str] | None:
     """Texts that leave with a value that our record about a person mentioned keeps back from this partner."""
+    if not ctx.mentioned:
+        return None
     named = {
         (_members(pointer), text)
         for pointer, text in _texts(list(fields_of(ctx.subject, ctx.kind)))

@@ -31,6 +31,7 @@ from gateway.cli.shared import (
     table,
 )
 from gateway.errors import LocalFault, PartnerFault, RequestInvalid
+from gateway.model.time import rfc3339
 
 if TYPE_CHECKING:
     from gateway.service.calls import DecisionView
@@ -74,6 +75,7 @@ class Refusal(StrEnum):
 
 class _Named(msgspec.Struct, frozen=True):
     id: str
+    extracted_at: str = ""
 
 
 @acting(commands, "new")
@@ -90,21 +92,25 @@ async def new(
     It is a release like any other, of type request. Exit code 1 when the file is not as it should be, or when any
     partner is denied.
     """
+    from gateway.service.app import now
     from gateway.service.calls import ImportChunk, Imported
 
     with named(file):
         # Outside of a text a line break is only space, and within one JSON knows none: the document is one line.
         line = b" ".join(read_file(file, limit=MAX_REQUEST).split(b"\n"))
         try:
-            record = msgspec.json.decode(line, type=_Named).id
+            found = msgspec.json.decode(line, type=_Named)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             raise RequestInvalid("the file is not one request with an id") from None
+        if not found.extracted_at:
+            # A request is made when it is handed over, unless it says otherwise.
+            line = b'{"extracted_at":"%b",' % rfc3339(now()).encode() + line.lstrip()[1:]
     landed: Imported = await on.desk.call("records/import", ImportChunk(KIND, 1, line), Imported)
     if landed.bad:
         rows = [(one.pointer, one.rule, one.detail) for one in landed.bad]
         document = {"releases": [], "denied": [], "bad": landed.bad}
         return Answer(document, [table(("field", "rule", "what is wrong"), rows)], NEGATIVE)
-    return await disclose(on, [record], to, purpose, basis, justification)
+    return await disclose(on, [found.id], to, purpose, basis, justification)
 
 
 # --- looking ---------------------------------------------------------------------------------------------------------

@@ -76,7 +76,7 @@ class Sides:
         self.printed: dict[str, str] = {}
         self.children: list[subprocess.Popen[bytes]] = []
         self.last: dict[str, Any] = {}
-        for name in ("settings.toml", "terms.toml", "label.json"):
+        for name in ("settings.toml", "terms.toml", "label.json", "information-request.json"):
             shutil.copy(SAMPLES / name, folder)
         for name in ("sanctions-un.xml", "note.eml"):
             shutil.copy(DOCS.parent / "adapters" / "records" / "samples" / name, folder)
@@ -120,6 +120,10 @@ class Sides:
         if words[0] == "disclose":
             self.printed["RELEASE"] = found["releases"][0]["release"]
             self.printed["MESSAGE"] = found["releases"][0]["message_id"]
+        if words[0] == "request" and found.get("releases"):
+            self.printed["RELEASE"] = found["releases"][0]["release"]
+        if words[:2] == ["request", "new"]:
+            self.printed["REQUEST"] = found["releases"][0]["message_id"]
         if words[0] == "subject" and "id" in found:
             self.printed["PROPOSAL"] = found["id"]
         if words[0] == "oral" and "breach" in found:

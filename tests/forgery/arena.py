@@ -428,7 +428,11 @@ async def _agree(world: World, keys: _Keys) -> None:
 
 async def _agree_with(world: World, org: str, keys: _Keys) -> None:
     series = f"{org}-{FR}"
-    agreed = terms(series=series, parties=(org, FR), recipient_kinds={org: "police", FR: "police"})
+    both = (org, FR)
+    bodies = msgspec.structs.replace(terms().protocol, bodies=both, controllers=both)
+    agreed = terms(
+        series=series, parties=both, recipient_kinds=dict.fromkeys(both, "police"), protocol=bodies
+    )
     if org == LU:
         agreed = msgspec.structs.replace(agreed, suites=(JWE_SUITE,), signature_profiles=("hybrid",))
     raw = canonical(agreed)

@@ -19,7 +19,11 @@ from tests.service.world import BE
 
 INSTANT = "2026-11-21T21:00:00Z"
 SEALED = ("disclosure", "void", "status", "ping", "checkpoint")  # types that the format can say
-UNSENT = ("request", "answer")  # types that have a typ and no content yet
+#: Types that no door here asks for: what they are about is nothing that its receiver knows.
+UNSENT = (
+    *("request", "consent-request", "emergency", "answer", "no-information", "refusal", "consent-answer"),
+    "recall",
+)
 
 
 @dataclass(frozen=True)

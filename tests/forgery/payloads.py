@@ -76,6 +76,10 @@ def _after(text: bytes) -> Edit:
     return lambda raw: raw[:-1] + b"," + text + b"}"
 
 
+def _before_label(text: str) -> Edit:
+    return swap(b'"label":{', f'{text},"label":{{'.encode(), 1)
+
+
 _BYTES: dict[str, Edit] = {
     "member twice, the first wins": _before(b'"type":"void"'),
     "member twice, the last wins": _after(b'"type":"void"'),
@@ -140,7 +144,14 @@ _MEANING: dict[str, Edit] = {
     "an unknown member of a record": _set("records", 0, "note", value="x"),
     "a member of export class X": _set("records", 0, "national_number", value={"x": 1}),
     "an unknown type": swap(b'"type":"disclosure"', b'"type":"gossip"'),
-    "a type of the table without a schema": swap(b'"type":"disclosure"', b'"type":"answer"'),
+    "a type of the table without a schema": swap(b'"type":"disclosure"', b'"type":"clarification"'),
+    "an answer to nothing": swap(b'"type":"disclosure"', b'"type":"answer"'),
+    "a disclosure that answers": _before_label(f'"answers":"{UUID}"'),
+    "a request that tells": swap(b'"type":"disclosure"', b'"type":"request"'),
+    "a disclosure that asks": swap(b'"bdc-person/1.0"', b'"information-request/1.0"'),
+    "no information, with content": swap(b'"type":"disclosure"', b'"type":"no-information"'),
+    "a refusal with content": swap(b'"type":"disclosure"', b'"type":"refusal"'),
+    "a consent with content": swap(b'"type":"disclosure"', b'"type":"consent-answer"'),
     "a void with content": swap(b'"type":"disclosure"', b'"type":"void"'),
     "another format": swap(b"ct-exchange-json/1.0", b"ct-exchange-json/2.0"),
     "another sender": swap(f'"from":"{BE}"'.encode(), f'"from":"{NL}"'.encode()),

@@ -68,8 +68,8 @@ def _members() -> Iterator[Attack]:
                 "ecluse-change+jws", "ecluse-call+jws", "ecluse-msg-+jws", "ecluse-msg-gossip+jws",
                 "ECLUSE-MSG-DISCLOSURE+JWS", "application/ecluse-msg-disclosure+jws", "", None):  # fmt: skip
         yield spoilt(f"typ {json.dumps(typ)}", READ, header=put(typ=typ))
-    kinds = "answer request void status ping checkpoint refusal no-information recall"
-    for kind in kinds.split():
+    kinds = "answer request consent-request emergency void status ping checkpoint"
+    for kind in (*kinds.split(), "refusal", "no-information", "consent-answer", "recall"):
         yield spoilt(f"typ of another message: {kind}", SCHEMA, header=put(typ=f"ecluse-msg-{kind}+jws"))
     for cty in ("text/plain", "application/xml", "ct-exchange-json/1.0"):
         yield spoilt(f"cty of another format: {cty}", SCHEMA, header=put(cty=cty))

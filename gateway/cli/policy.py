@@ -109,6 +109,7 @@ async def _release(on: Acting, release: str, language: str) -> Answer:
 
 
 async def _entry(on: Acting, entry: int, language: str) -> Answer:
+    from gateway.cli.ground import named_grounds
     from gateway.service.calls import DecidedView, ExplainEntry
 
     view: DecidedView = await on.desk.call("policy/decided", ExplainEntry(entry), DecidedView)
@@ -117,8 +118,10 @@ async def _entry(on: Acting, entry: int, language: str) -> Answer:
         "partner": view.partner,
         "effect": view.effect,
         "policy_sha256": view.policy_sha256,
+        "grounds": view.grounds,
     }
-    return _decision(told, view.reasons, view.fields, language)
+    answer = _decision(told, view.reasons, view.fields, language)
+    return Answer(answer.document, [*answer.text, *await named_grounds(on, view.grounds)], answer.code)
 
 
 async def _possible(on: Acting, record: str, to: str, purpose: str, basis: str, language: str) -> Answer:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from gateway.errors import NotFound, RoleMissing
+from gateway.flow.ground import rests_on
 from gateway.model.decision import Reason
 from gateway.model.officer import Officer
 from gateway.model.rows import DirectoryRow
@@ -86,6 +87,7 @@ class Policies:
             case.policy_sha256,
             case.decision.reasons,
             case.decision.fields,
+            rests_on(case.ctx, case.decision),
         )
 
     async def show(self, officer: Officer, params: calls.Empty) -> calls.PolicyView:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -401,6 +402,24 @@ async def test_an_approver_is_shown_who_consented_and_how(line: Line) -> None:
     assert "duty desk" in said
     code, done = await line.run("be-requester", "ground", "withdraw", ground, "--reason", "a second call")
     assert (code, done["releases"]) == (0, {"queued": 1})
+
+
+async def test_an_explanation_says_who_consented_and_how(line: Line) -> None:
+    """Of the decision that rested on it, by its entry in the log; also once the consent is withdrawn."""
+    be = line.world.be
+    now = line.world.clock.now()
+    await be.call("be-requester", "records/import", calls.ImportChunk(KIND, 1, extract(2, 1, now)))
+    _, recorded = await line.run("be-requester", *consent_words(EXEMPLAR))
+    assert (await line.run("be-approver", "ground", "confirm", recorded["id"], "--yes"))[0] == 0
+    await be.request(EXEMPLAR)
+    entries = be.rows(EntryRow, origin=be.gateway.ledger.master)
+    entry = next(row.position for row in entries if json.loads(row.entry)["event"] == "release")
+    assert (await line.run("be-approver", "ground", "withdraw", recorded["id"], "--reason", "x"))[0] == 0
+    key = line.folder / "be-approver.pem"
+    who = ("--home", line.home, "--as", "be-approver", "--officer-key", key)
+    code, said, _ = await line.said("policy", "explain", "--entry", entry, *who)
+    assert code == 0, said
+    assert f"consent of {SUPPLIER}, given by telephone" in said
 
 
 HOSTILE_WORDS: dict[str, Callable[[], list[object]]] = {

@@ -12,6 +12,7 @@ import msgspec
 
 from gateway.flow.replay import Replayed
 from gateway.model.decision import FieldOutcome, Reason
+from gateway.model.ground import GroundName
 from gateway.model.request import Emergency, Lift
 from gateway.model.time import Instant
 from gateway.service.calls.texts import FreeText
@@ -406,6 +407,7 @@ class DecidedView(msgspec.Struct, frozen=True):
     policy_sha256: str
     reasons: tuple[Reason, ...]
     fields: tuple[FieldOutcome, ...]
+    grounds: tuple[GroundName, ...] = ()  # what it rested on
 
 
 class PolicyView(msgspec.Struct, frozen=True):

@@ -19,9 +19,7 @@ def shape(answer: Answer) -> str:
         return "\n".join([*told, f"{len(answer.body)} bytes"])
     header, statement, signature = answer.body.decode().split(".")
     read = json.loads(base64.urlsafe_b64decode(statement + "=="))
-    read.pop("checkpoint")  # the head of our log, once one is signed: by the clock, whatever was asked
-    told += [
-        f"{len(header)} and {len(signature)} characters around {len(json.dumps(read))}, {len(lines)} lines"
-    ]
+    read.pop("checkpoint", "")  # the head of our log, once one is signed: by the clock, whatever was asked
+    told += [f"{len(header)} and {len(signature)} characters around {len(json.dumps(read))}"]
     told += [f"{item['outcome']}: {', '.join(sorted(item))}" for item in read["items"]]
     return "\n".join([*told, ", ".join(sorted(read))])

@@ -75,12 +75,12 @@ def test_who_shares_with_one_that_shares_holds_too() -> None:
 
 
 def test_an_unknown_field_has_no_class() -> None:
-    """A field that the kind does not know has neither class nor pattern, and nobody asked for it."""
+    """A field that the kind does not know has no class and an empty pattern, and nobody asked for it."""
     ctx = world({"content.nickname": "invented", "request": {**ASKS, "asks": ["/nickname"]}})
     field = next(field for field in fields_of(ctx.record, KIND) if field.pointer == "/nickname")
     reading = Reading(ctx).of_field(field)
     assert not reading.known(FACTS["field.class"])
-    assert not reading.known(FACTS["field.pattern"])
+    assert reading.value(FACTS["field.pattern"]) == ""
     assert reading.value(FACTS["field.asked_for"]) is False
 
 

@@ -7,8 +7,9 @@ from gateway.policy.facts.declare import MARK, SPEC, day, field_fact, months_beg
 
 
 @field_fact("field.pattern", str, sees=SPEC)
-def field_pattern(ctx: Context, field: LabelledField) -> str | None:
-    return field.spec.pattern if field.spec else None
+def field_pattern(ctx: Context, field: LabelledField) -> str:
+    """Empty for a field the kind does not know: no rule that names a field means it."""
+    return field.spec.pattern if field.spec else ""
 
 
 @field_fact("field.class", str, sees=SPEC)

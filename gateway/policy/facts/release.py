@@ -221,7 +221,8 @@ def settings_flagged_age(ctx: Context) -> int | None:
 
 @fact("settings.intelligence_conditions", str)
 def settings_intelligence_conditions(ctx: Context) -> str | None:
-    return ctx.settings.intelligence_conditions or None
+    """Reference of the conditions, without surrounding space; None when there is none."""
+    return (ctx.settings.intelligence_conditions or "").strip() or None
 
 
 @fact("settings.domestic_handling_codes", frozenset)

@@ -20,7 +20,11 @@ BIN  := $(VENV)/bin
 PY   := $(BIN)/python
 UV   := $(shell command -v uv 2>/dev/null)
 
+<<<<<<< HEAD
 .PHONY: demo test coverage check bench crash leak forgery siege silence egress mutation interop docs lock
+=======
+.PHONY: demo test coverage check bench crash leak forgery grid siege egress mutation interop docs lock
+>>>>>>> 9f15526 (A second evaluator of the release policy, typed from the law, and a grid that asks both: every rule is seen to deny alone, beside a permit)
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.done                ## two gateways on loopback, one story from record to proof
@@ -53,6 +57,9 @@ leak: $(VENV)/.done                ## pairs of worlds that differ only in what i
 
 forgery: $(VENV)/.done             ## hostile messages, and every signed object presented as every other
 	$(PY) -m tests.forgery
+
+grid: $(VENV)/.done                ## the release policy against a second evaluator, over every axis; each rule seen to deny alone
+	$(PY) -m tests.grid --jobs $(if $(filter auto,$(JOBS)),2,$(JOBS))
 
 siege: $(VENV)/.done               ## slow connections and hostile bodies against a real gateway
 	$(PY) -m tests.siege --connections $(CONNECTIONS)

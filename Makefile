@@ -20,11 +20,7 @@ BIN  := $(VENV)/bin
 PY   := $(BIN)/python
 UV   := $(shell command -v uv 2>/dev/null)
 
-<<<<<<< HEAD
-.PHONY: demo test coverage check bench crash leak forgery siege silence egress mutation interop docs lock
-=======
-.PHONY: demo test coverage check bench crash leak forgery grid siege egress mutation interop docs lock
->>>>>>> 9f15526 (A second evaluator of the release policy, typed from the law, and a grid that asks both: every rule is seen to deny alone, beside a permit)
+.PHONY: demo test coverage check bench crash leak forgery grid siege silence egress mutation interop docs lock
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.done                ## two gateways on loopback, one story from record to proof

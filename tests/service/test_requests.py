@@ -55,6 +55,26 @@ async def test_an_unlabelled_item_keeps_it_at_home(world: World) -> None:
 
 
 @pytest.mark.parametrize(
+    ("person", "denied"),
+    [
+        ({"adult": True}, []),
+        ({"birth": {"date": "1990-03", "precision": "month"}}, []),
+        ({}, ["person.under-12"]),
+        ({"birth": {"date": "2020", "precision": "year"}}, ["person.under-12"]),
+        ({"birth": {"date": "2012-05-01", "precision": "day"}}, ["person.minor"]),
+    ],
+)
+async def test_a_person_asked_about_has_an_age(
+    world: World, person: dict[str, Any], denied: list[str]
+) -> None:
+    """Nobody is asked about whose age cannot be told, nor a child; a minor takes a lift of the person."""
+    line = asked_line(persons=[{"role": "suspect", "names": ["Zzemo Exemple"]} | person], link="Invented.")
+    view = await prepare_request(world, line)
+    assert [reason.rule for reason in view.reasons if reason.effect == "DENY"] == denied
+    assert (view.effect == "PERMIT") == (not denied)
+
+
+@pytest.mark.parametrize(
     ("content", "pointer", "rule"),
     [
         ({"urgency": {"class": "urgent-direct"}}, "/urgency/reasons", "required"),

@@ -51,3 +51,20 @@ def content(whole: dict[str, Any] | None = None, purpose: str = "ct-prevention")
         ],
         "labels": [{"part": "/records/0", "label": label() if whole is None else whole}],
     }
+
+
+def asking() -> dict[str, Any]:
+    """What follows the envelope of a request."""
+    wish = {
+        "ref": "p-00112233445566778899aabbccddeeff",
+        "urgency": {"class": "urgent-direct", "reasons": "invented"},
+        "asks": [{"fields": ["/names/*", "/threat"], "kind": KIND}],
+        "detail": "Where was this invented person last seen?",
+        "purpose": {"facts": "Nothing that happened.", "offence": "invented"},
+        "grounds": "An invented hint.",
+        "link": "None.",
+        "language": "fr",
+        "persons": [{"adult": True, "names": ["Zzemo Exemple"], "role": "suspect"}],
+    }
+    manifest = {"records": [{"part": "/records/0", "kind": "information-request/1.0"}], "attachments": []}
+    return content() | {"manifest": manifest, "records": [wish]}

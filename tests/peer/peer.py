@@ -47,7 +47,7 @@ class Peer:
                 "route": "police",
                 "legal_basis": "be-2024-03-29:art28",
                 "purposes": ["ct-prevention"],
-                "kinds": ["bdc-person/1.0"],
+                "kinds": ["bdc-person/1.0", "information-request/1.0"],
                 "lifts": [],
                 "ceiling": {"policy": "BEL", "level": "UNCLASSIFIED"},
                 "retention_days": 365,

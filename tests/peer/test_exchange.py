@@ -71,6 +71,23 @@ def test_the_peer_sends_and_the_gateway_opens(world: World, peer: Peer) -> None:
     assert [world.inbox(one.id).payload for one in sent] == [one.payload for one in sent]
 
 
+def test_the_peer_asks_and_answers(world: World, peer: Peer) -> None:
+    """A request, and each form of an answer, written from the document: the gateway takes them, byte for byte."""
+    lane, asked = conversation(), str(uuid.uuid4())
+    messages = [
+        peer.sender.envelope("request", lane, **disclosure.asking()),
+        peer.sender.envelope("answer", lane, answers=asked, **disclosure.content()),
+        peer.sender.envelope("no-information", lane, answers=asked),
+        peer.sender.envelope("refusal", lane, answers=asked, ground="incomplete"),
+        peer.sender.envelope("consent-answer", lane, answers=asked, consent="granted", until="2027-01-01"),
+    ]
+    sent = [peer.sender.queue(message) for message in messages]
+    assert outcomes(peer, sent) == ["accepted"] * 5
+    assert world.inbox(sent[2].id).payload == sent[2].payload
+    again = peer.sender.queue(peer.sender.envelope("disclosure", lane, **disclosure.asking()))
+    assert outcomes(peer, [again]) == ["schema-violation"]
+
+
 def test_the_same_again_gives_the_same_receipt(peer: Peer) -> None:
     """Encrypted anew and sent again, a message has no second effect and the receipt is the stored one."""
     batch = pings(peer, conversation(), 2)

@@ -239,7 +239,8 @@ class Planner:
     def _why(self, one: Person) -> Why:
         rng = self._rng
         asked = tuple(pattern for pattern in BE_FIELDS if rng.random() < 0.3)
-        request = Request("req-1", FR, PURPOSE, asked) if asked else None
+        asks = f"{rng.getrandbits(32):08x}-0000-4000-8000-{rng.getrandbits(48):012x}"
+        request = Request(asks, FR, PURPOSE, asked) if asked else None
         lifts = tuple(
             Lift(pointer, "synthetic reason")
             for pointer in one.pointers()

@@ -9,13 +9,14 @@ from random import Random
 import msgspec
 
 from gateway.errors import GatewayError
-from gateway.model.rows import CheckpointRow, LaneRow
+from gateway.flow.clocks import next_slot
+from gateway.model.rows import CheckpointRow, LaneRow, RequestRow
 from gateway.service import calls
 from gateway.service.drafted import Drafted
 from gateway.wire.container import frame
 from tests.leak.persons import word
 from tests.leak.plan import Draw, Round
-from tests.leak.worlds import BE, FR, NO_END, Leakage, NamedFaults
+from tests.leak.worlds import BE, FR, NO_END, SLOT_S, Leakage, NamedFaults
 from tests.service.world import KIND, Opened, opened, reseal
 
 #: Looks at the queue before a round gives up.
@@ -88,6 +89,9 @@ class Player:
 
         async def prepare() -> None:
             name = draw.people[self._side].id
+            if draw.why.request is not None:  # as if it had come a moment ago
+                row = RequestRow(FR, draw.why.request.id, "normal", be.gateway.clock.now())
+                await be.gateway.store.write(lambda tx: tx.put(row))
             drafted = await be.releases.draft(officer, name, (FR,), draw.why, conversation=conversation)
             if drafted[0].release:
                 self._drafts[draw.number] = drafted[0]
@@ -210,6 +214,7 @@ class Player:
         """Until nothing is on its way any more, each time at the very moment at which a lane says it is due; a lane
         that a refusal stopped is skipped by a person."""
         leak = self._l
+        leak.world.clock.set(next_slot(leak.world.clock.now(), SLOT_S))
         for look in range(LOOKS):
             lanes = sorted(
                 (lane for lane in leak.be.rows(LaneRow) if lane.queued), key=lambda lane: lane.conversation

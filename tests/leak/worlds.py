@@ -32,6 +32,7 @@ from gateway.model.agreement import AgreementTerms
 from gateway.model.rows import CheckpointRow, EntryRow, OutboxRow, ReleaseRow
 from gateway.model.time import rfc3339
 from gateway.ports import ReadTx
+from gateway.service.config import AnswerSlots
 from gateway.service.contents import ProtocolBody, ReleaseBody
 from gateway.service.logs import configure_logging
 from gateway.service.ops import Operations
@@ -306,6 +307,10 @@ def _shape(note: str) -> tuple[str, str, int]:
 # --- making one ------------------------------------------------------------------------------------------------------
 
 
+#: Seconds between two slots of answers.
+SLOT_S = 10
+
+
 async def start(founded: Founded, setting: Setting, folder: Path | None) -> Leakage:
     """A fresh world under this episode's agreement."""
     world = World(founded, setting.seed, folder)
@@ -314,7 +319,9 @@ async def start(founded: Founded, setting: Setting, folder: Path | None) -> Leak
     for org, side in world.sides.items():
         side.ids = PlacedIds(f"{setting.seed}/{org}")
         delivery = msgspec.structs.replace(side.config.delivery, batch_messages=setting.batch_messages)
-        side.config = msgspec.structs.replace(side.config, delivery=delivery)
+        side.config = msgspec.structs.replace(
+            side.config, delivery=delivery, answers=AnswerSlots(SLOT_S, SLOT_S)
+        )
     await world.boot()
     leakage = Leakage(world, setting)
     await leakage.step("agreement", leakage.agree)

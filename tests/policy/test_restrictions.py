@@ -184,6 +184,8 @@ ELSEWHERE_HELD = {
     "grounds": "named by a decision, read by no rule",
     "permitted": "what `decide` finds",
     "members": "what `decide` finds",
+    "left": "what `decide` finds",
+    "mentioned": "`test_a_text_that_tells_of_somebody_mentioned_keeps_back_more`",
 }
 
 
@@ -211,6 +213,14 @@ def test_every_member_of_the_context_has_a_law() -> None:
     """Each is changed above, or its law is named."""
     changed = {path.removeprefix("release.").split(".")[0] for path, _ in CHANGES}
     assert changed | set(ELSEWHERE_HELD) == set(Context.__struct_fields__)
+
+
+def test_a_text_that_tells_of_somebody_mentioned_keeps_back_more() -> None:
+    """Once it says what our record about that person keeps from this partner."""
+    text = {
+        "content.detention_release": {"date": "2026-09-02", "conditions": "calls himself Zzemo le Fictif"}
+    }
+    assert leaving(world({**text, "mentioned": ["/detention_release/conditions"]})) < leaving(world(text))
 
 
 def under(changes: dict[str, Any], path: str, value: Any) -> dict[str, Any]:

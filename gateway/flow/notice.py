@@ -22,7 +22,7 @@ from gateway.policy.context import Context
 from gateway.policy.decide import judge
 from gateway.policy.expr import Reading
 from gateway.policy.redact import released
-from gateway.policy.rules import CompiledRule, Policy
+from gateway.policy.rules import Policy, Rules
 
 Duty = Literal["must", "may"]
 
@@ -199,7 +199,7 @@ def _gone(field: LabelledField, record: CanonicalRecord, kind: RecordKind) -> se
 def _marked(
     then: LabelledField,
     today: LabelledField,
-    rules: tuple[CompiledRule, ...],
+    rules: Rules,
     reading: Reading,
     levels: LevelTable,
 ) -> set[Finding]:
@@ -218,7 +218,7 @@ def _marked(
     return found
 
 
-def _codes(rules: tuple[CompiledRule, ...], known: dict[str, Code], reading: Reading) -> set[Code]:
+def _codes(rules: Rules, known: dict[str, Code], reading: Reading) -> set[Code]:
     """What the known rules say of this reading; one that cannot be told speaks, as it would deny."""
-    asked = tuple(each for each in rules if each.rule.id in known)
-    return {known[reason.rule] for reason in judge(asked, reading).reasons if reason.rule in known}
+    asked = Rules(each for each in rules if each.rule.id in known)
+    return {known[reason.rule] for reason in judge(asked, reading).reasons() if reason.rule in known}

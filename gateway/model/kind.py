@@ -25,7 +25,7 @@ ExportClass = Literal["A", "B", "C", "X"]
 Statement = Literal["fact", "assessment"]
 
 
-class FieldSpec(msgspec.Struct, frozen=True):
+class FieldSpec(msgspec.Struct, frozen=True, cache_hash=True):
     """What the kind says about one field pattern."""
 
     pattern: str

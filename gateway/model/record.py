@@ -71,14 +71,13 @@ def items_of(record: CanonicalRecord, kind: RecordKind) -> Iterator[tuple[str, s
 def fields_of(record: CanonicalRecord, kind: RecordKind) -> Iterator[LabelledField]:
     """Every field of the record, in the order of its content; a list yields one field an item."""
     labels = {entry.pointer: entry for entry in record.labels}
-    for _, pointer, item in items_of(record, kind):
+    for token, pointer, item in items_of(record, kind):
+        spec = kind.fields.get(pointer if len(pointer) == len(token) + 1 else f"/{token}/*")
         found = labels.get(pointer)
         if found is None:
-            yield LabelledField(pointer, item, kind.spec(pointer), None, "", ())
+            yield LabelledField(pointer, item, spec, None, "", ())
         else:
-            yield LabelledField(
-                pointer, item, kind.spec(pointer), found.label, found.originator, found.consent
-            )
+            yield LabelledField(pointer, item, spec, found.label, found.originator, found.consent)
 
 
 def strings_of(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -96,6 +95,8 @@ def strings_of(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, .
 def free_texts(field: LabelledField) -> Iterator[tuple[str, str]]:
     """Pointer and text of each place of the field that holds somebody's own words, as its kind says."""
     names = field.spec.texts if field.spec else frozenset()
+    if not names:
+        return
     for path, text in strings_of(field.value, tuple(field.pointer.split("/")[1:])):
         if not names.isdisjoint(path):
             yield "/" + "/".join(path), text

@@ -15,7 +15,7 @@ from gateway.model.kind import RecordKind
 from gateway.model.label import Caveat, HandlingCode, LevelTable, Pap
 from gateway.model.officer import Officer
 from gateway.model.party import Assurance, Partner, RecipientKind
-from gateway.model.record import CanonicalRecord
+from gateway.model.record import CanonicalRecord, LabelledField
 from gateway.model.request import Emergency, Lift, Request
 from gateway.model.time import Instant
 
@@ -188,3 +188,6 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     members: frozenset[str] | None = None  # members of which a field is left; None before they ran
     left: frozenset[str] | None = None  # pointers of the fields left; None before they ran
     mentioned: frozenset[str] = frozenset()  # pointers
+    fields: tuple[LabelledField, ...] | None = (
+        None  # of the record, as `decide` read them; None: read them again
+    )

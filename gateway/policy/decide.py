@@ -10,17 +10,17 @@ is denied and the field rules that withheld it are the reasons: a release list e
 """
 
 from collections.abc import Sequence
-from enum import Enum
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from gateway.model.decision import Decision, Effect, FieldOutcome, Reason, Redact
+from gateway.model.kind import FieldSpec
 from gateway.model.record import LabelledField, fields_of
 from gateway.policy.context import Context
-from gateway.policy.expr import Const, FactUnreadable, Reading
-from gateway.policy.facts.declare import FIELD, SPEC
-from gateway.policy.rules import CompiledRule, Policy, Rule
+from gateway.policy.expr import NOWHERE, Const, FactUnreadable, Far, Look, Places, Reading, Unseen
+from gateway.policy.facts import FactSpec
+from gateway.policy.rules import CompiledRule, Policy, Rule, Rules
 
 #: The rule when no rule of the policy even speaks of the matter: silence denies.
 SILENCE = Rule(
@@ -44,14 +44,11 @@ class Verdict(msgspec.Struct, frozen=True):
 
     effect: Effect
     said: tuple[Said, ...]  # by the rules that decided; one at least
-    pointer: str
     overruled: bool = False
 
-    @property
-    def reasons(self) -> tuple[Reason, ...]:
-        return tuple(
-            _reason(rule, effect, error, at or self.pointer) for rule, effect, error, at in self.said
-        )
+    def reasons(self, pointer: str = "") -> tuple[Reason, ...]:
+        """As reasons about this field; about the release without one."""
+        return tuple(_reason(rule, effect, error, at or pointer) for rule, effect, error, at in self.said)
 
 
 def decide(policy: Policy, ctx: Context) -> Decision:
@@ -64,20 +61,20 @@ def decide(policy: Policy, ctx: Context) -> Decision:
     On DENY ``reasons`` names every denying release rule, not only the first; on PERMIT the permitting ones.
     """
     # (1)
-    reading = Reading(ctx)
     fields = tuple(fields_of(ctx.record, ctx.kind))
-    verdicts = {
-        field.pointer: judge(policy.field_rules, reading.of_field(field), field.pointer) for field in fields
-    }
+    ctx = msgspec.structs.replace(ctx, fields=fields)
+    reading = Reading(ctx)
+    rules = policy.field_rules
+    verdicts = {field.pointer: _judge(rules, reading.places(field)) for field in fields}
     left = tuple(field for field in fields if verdicts[field.pointer].effect != "DENY")
     # (2)
     release = judge(policy.release_rules, reading.after(after_fields(ctx, left)))
     # (3)
-    reasons = release.reasons
+    reasons = release.reasons()
     effect = release.effect
     if not release.overruled and (lost := _lost(fields, left, ctx.kind.required)):
         first: dict[str, Reason] = {}  # one reason a rule, at the first field it withheld
-        for reason in (reason for field in lost for reason in verdicts[field.pointer].reasons):
+        for reason in (each for field in lost for each in verdicts[field.pointer].reasons(field.pointer)):
             first.setdefault(reason.rule, reason)
         effect, reasons = "DENY", tuple(first.values())
     # (4)
@@ -89,14 +86,23 @@ def decide(policy: Policy, ctx: Context) -> Decision:
         )
         return Decision("DENY", reasons, outcomes, ())
     outcomes = tuple(_outcome(pointer, verdict) for pointer, verdict in verdicts.items())
-    reviews = [verdict for verdict in (release, *verdicts.values()) if verdict.effect == "REVIEW"]
+    reviews = [
+        verdict.reasons(pointer)
+        for pointer, verdict in (("", release), *verdicts.items())
+        if verdict.effect == "REVIEW"
+    ]
     if reviews:
-        return Decision("REVIEW", tuple(reason for each in reviews for reason in each.reasons), outcomes, ())
+        return Decision("REVIEW", tuple(reason for each in reviews for reason in each), outcomes, ())
     withheld = tuple(Redact(outcome.pointer) for outcome in outcomes if outcome.outcome == "withheld")
     return Decision("PERMIT", reasons, outcomes, withheld)
 
 
-def judge(rules: tuple[CompiledRule, ...], reading: Reading, pointer: str = "") -> Verdict:
+def judge(rules: Rules, reading: Reading) -> Verdict:
+    """What the rules say over one reading."""
+    return _judge(rules, reading.looks)
+
+
+def _judge(rules: Rules, looks: Places) -> Verdict:
     """Combine rules over one reading: deny overrides review, review overrides permit, no permit denies.
 
     A rule that cannot be told denies, with the fact at fault as ``error``; a PERMIT rule that cannot be told permits
@@ -106,79 +112,92 @@ def judge(rules: tuple[CompiledRule, ...], reading: Reading, pointer: str = "") 
     reviewing: list[Said] = []
     permitting: list[Said] = []
     silent: list[Said] = []
-    for each, answer in _settled(rules, reading):
+    release, mark, kind, field = looks
+    for each, answer in _told(rules, looks):
+        if answer is Unseen:
+            try:
+                answer = each.ask(release, mark, kind, field)
+            except FactUnreadable as unreadable:
+                answer = unreadable
+            if answer is None:
+                continue
         rule = each.rule
         effect = rule.effect
         if answer is True:
             into = permitting if effect == "PERMIT" else denying if effect == "DENY" else reviewing
-            into += [(rule, effect, "", at) for at in _places(each, reading)]
-        else:
-            error = answer.fact if isinstance(answer, FactUnreadable) else ""
-            (silent if effect == "PERMIT" else denying).append((rule, "DENY", error, ""))
+            if each.at is None:
+                into.append((rule, effect, "", ""))
+            else:
+                into += [(rule, effect, "", at) for at in _named(each.at, looks)]
+        elif answer is not False:
+            (silent if effect == "PERMIT" else denying).append((rule, "DENY", answer.fact, ""))
+        elif effect == "PERMIT":
+            silent.append((rule, "DENY", "", ""))
     if denying:
-        return Verdict("DENY", tuple(denying), pointer, overruled=True)
+        return Verdict("DENY", tuple(denying), overruled=True)
     if not permitting:
-        return Verdict("DENY", tuple(silent) or ((SILENCE, "DENY", "", ""),), pointer)
+        return Verdict("DENY", tuple(silent) or ((SILENCE, "DENY", "", ""),))
     if reviewing:
-        return Verdict("REVIEW", tuple(reviewing), pointer)
-    return Verdict("PERMIT", tuple(permitting), pointer)
+        return Verdict("REVIEW", tuple(reviewing))
+    return Verdict("PERMIT", tuple(permitting))
 
 
-class _Open(Enum):
-    """The question to a rule that is still to be answered."""
-
-    APPLIES = "whether it applies"
-    CONDITION = "it applies; whether its condition holds"
+#: A rule, and its answer as far as it is known: a truth, the fact at fault, or `Unseen`.
+_Told = tuple[CompiledRule, Any]
 
 
-#: A rule, and its answer so far: a truth, the fact at fault, or the question that is open. What does not apply, and a
-#: DENY or REVIEW rule whose condition does not hold, says nothing and is left out.
-_Asked = tuple[CompiledRule, bool | FactUnreadable | _Open]
+def _told(rules: Rules, looks: Places) -> Sequence[_Told]:
+    """The rules that may have something to say, in order, with what is known of their answers.
 
-
-def _settled(rules: tuple[CompiledRule, ...], reading: Reading, place: int = FIELD) -> Sequence[_Asked]:
-    """Rules with their answers, in order, as far as they can be told from this place.
-
-    What was told from a place is kept there: a rule is asked once for all fields that look alike to it. What it has to
-    say of no field of a specification, whatever the world, is kept with the rule.
+    Of a field much is known before it is looked at: from its mark alone, kept there for all fields marked alike; and of
+    rules that say nothing of its specification, whatever the world, kept with the rules.
     """
-    look = reading.looks[place]
-    if look.asked is not None and look.asked[0] is rules:
-        kept: Sequence[_Asked] = look.asked[1]
-        return kept
-    settled: list[_Asked] = []
-    spec = look.field.spec if place == SPEC and look.field else None
-    applies, condition = _Open.APPLIES, _Open.CONDITION
-    for asked in _settled(rules, reading, place - 1) if place else [(each, applies) for each in rules]:
-        each, answer = asked
-        if spec is not None and spec in each.silent:
-            continue
+    release, mark, kind, _ = looks
+    if kind.field is None:
+        return [(each, Unseen) for each in rules]
+    if kind.asked is None or kind.asked[0] is not rules:
+        if mark.asked is None or mark.asked[0] is not rules:
+            mark.asked = rules, _of_mark(rules, release, mark)
+        silent = rules.silent.get(spec := kind.field.spec)
+        if silent is None:
+            silent = rules.silent[spec] = frozenset(each for each in rules if _says_nothing(each, spec))
+        kind.asked = rules, [told for told in mark.asked[1] if told[0] not in silent]
+    told: Sequence[_Told] = kind.asked[1]
+    return told
+
+
+def _of_mark(rules: Rules, release: Look, mark: Look) -> list[_Told]:
+    """What the rules say as far as can be told from a mark. What does not apply, and a DENY or REVIEW rule whose
+    condition does not hold, says nothing and is left out."""
+    found: list[_Told] = []
+    for each in rules:
+        answer: Any = Unseen
         try:
-            if answer is applies and each.applies_sees <= place:
-                if not each.applies(reading):
-                    if spec is not None and each.of_kind[0]:
-                        each.silent.add(spec)
-                    continue
-                asked = each, (answer := condition)
-            if answer is condition and each.condition_sees <= place:
-                answer = bool(each.condition(reading))
-                if not answer and each.rule.effect != "PERMIT":
-                    if spec is not None and each.of_kind[1]:
-                        each.silent.add(spec)
-                    continue
-                asked = each, answer
+            if not each.near:
+                answer = each.ask(release, mark, NOWHERE, NOWHERE)
         except FactUnreadable as unreadable:
-            asked = each, unreadable
-        settled.append(asked)
-    look.asked = rules, settled
-    return settled
+            answer = unreadable
+        except Unseen:
+            pass
+        if answer is not None and (answer is not False or each.rule.effect == "PERMIT"):
+            found.append((each, answer))
+    return found
 
 
-def _places(each: CompiledRule, reading: Reading) -> list[str]:
+def _says_nothing(each: CompiledRule, spec: FieldSpec | None) -> bool:
+    """Whether the rule says nothing of any field of this specification, whatever the world."""
+    try:
+        answer = each.ask(NOWHERE, NOWHERE, Far(LabelledField("", None, spec, None, "", ())), NOWHERE)
+    except (FactUnreadable, Unseen):
+        return False
+    return answer is None or (answer is False and each.rule.effect != "PERMIT")
+
+
+def _named(at: FactSpec, looks: Places) -> list[str]:
     """What a rule's own fact names: one reason for each, and one at least. An empty place stands for what the rule was
     asked about."""
     try:
-        places = reading.value(each.at) if each.at else None
+        places = looks[at.sees][at]
     except FactUnreadable:  # the rule speaks all the same
         return [""]
     return (sorted(places) if isinstance(places, frozenset) else []) or [""]

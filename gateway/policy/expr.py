@@ -10,9 +10,8 @@
 follows. A tree that names an unknown fact or compares unlike types is refused when it is loaded, never when it is used.
 """
 
-import operator
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import msgspec
 
@@ -20,7 +19,7 @@ from gateway.errors import PolicyInvalid
 from gateway.model.record import LabelledField
 from gateway.policy.context import Context
 from gateway.policy.facts import FactSpec, Scope, Value
-from gateway.policy.facts.declare import FIELD, MARK, NOTHING, SPEC, seen
+from gateway.policy.facts.declare import MARK, NOTHING, SPEC, seen
 
 #: Levels of nesting; a condition that a lawyer must read has three or four.
 MAX_DEPTH = 16
@@ -34,74 +33,128 @@ class FactUnreadable(Exception):
         self.fact = fact
 
 
-class Look:
-    """What was found from one place of looking: of the release, or of all fields that look alike from there."""
+class Unseen(Exception):
+    """A fact that cannot be told from this place: whoever asked asks again from nearer."""
 
-    __slots__ = ("asked", "field", "found", "gaps", "within")
+
+class Look(dict[FactSpec, Value]):
+    """What was found from one place of looking, each fact computed when it is first asked for, and once.
+
+    Asking for a fact without a value raises `FactUnreadable`. Specifications are found by identity: each is declared
+    once.
+    """
+
+    __slots__ = ("asked", "ctx", "field", "gaps", "within")
+
+    def __init__(self, ctx: Context, field: LabelledField | None) -> None:
+        self.ctx = ctx
+        self.field = field  # as a fact sees it from here
+        #: Facts without a value: unknown, or at fault.
+        self.gaps: dict[FactSpec, FactUnreadable | None] | None = None
+        self.within: dict[object, Look] | None = None  # by what can be told apart from the next place
+        self.asked: Any = None  # what rules have answered; whoever asks them keeps it here
+
+    def __missing__(self, spec: FactSpec) -> Value:
+        value = self._find(spec)
+        if value is None:
+            raise FactUnreadable(spec.name)
+        return value
+
+    def knows(self, spec: FactSpec) -> bool:
+        """Whether the fact has a value. Only absence is answered: a failing fact raises here as well."""
+        return spec in self or self._find(spec) is not None
+
+    def _find(self, spec: FactSpec) -> Value | None:
+        """A value that is not here yet; None where it is unknown."""
+        if self.gaps is None:
+            self.gaps = {}
+        if spec not in self.gaps:
+            try:
+                value = spec.compute(self.ctx, self.field)
+            except Exception:  # whatever went wrong in a fact, the answer is the same: it cannot be told
+                self.gaps[spec] = FactUnreadable(spec.name)
+            else:
+                if value is not None and type(value) is spec.type:  # not isinstance: True is no count of 1
+                    self[spec] = value
+                    return value
+                self.gaps[spec] = None if value is None else FactUnreadable(spec.name)
+        gap = self.gaps[spec]
+        if gap is not None:
+            raise gap
+        return None
+
+    def next(self, key: object, field: LabelledField, sees: int) -> "Look":
+        """The next place toward this field; kept for all that look alike from there."""
+        if self.within is None:
+            self.within = {}
+        found = self.within.get(key)
+        if found is None:
+            found = self.within[key] = Look(self.ctx, seen(field, sees))
+        return found
+
+
+class Far(Look):
+    """A place from which nothing can be told yet, but, of a specification, what hangs on it alone."""
+
+    __slots__ = ()
 
     def __init__(self, field: LabelledField | None) -> None:
-        self.field = field  # as a fact sees it from here
-        self.found: dict[str, Value] = {}
-        self.gaps: dict[str, FactUnreadable | None] = {}  # facts without a value: unknown, or at fault
-        self.within: dict[object, Look] = {}  # by what can be told apart from the next place
-        self.asked: Any = None  # what rules have answered; whoever asks them keeps it here
+        super().__init__(cast(Context, None), field)
+
+    def _find(self, spec: FactSpec) -> Value | None:
+        if self.field is None or not spec.of_kind:
+            raise Unseen
+        return super()._find(spec)
+
+
+#: The four places, in the order of what is seen from them.
+Places = tuple[Look, Look, Look, Look]
+
+#: Nothing is seen from here.
+NOWHERE = Far(None)
 
 
 class Reading:
     """One look at the world: each fact is computed at most once, so no decision straddles two values of it."""
 
-    __slots__ = ("_ctx", "found", "looks")
+    __slots__ = ("_ctx", "_last", "_mark", "looks")
 
-    def __init__(self, ctx: Context, looks: Sequence[Look] = ()) -> None:
+    def __init__(self, ctx: Context, looks: Places | None = None) -> None:
         self._ctx = ctx
-        self.looks = looks or [Look(None) for _ in (NOTHING, MARK, SPEC, FIELD)]  # by what a fact sees
-        self.found = [look.found for look in self.looks]
+        #: Of the field before: most are marked alike, and comparing is less than hashing.
+        self._last: Look | None = None
+        self._mark: object = None
+        nothing = (Look(ctx, None), Look(ctx, None), Look(ctx, None), Look(ctx, None))
+        self.looks: Places = looks or nothing  # by what a fact sees
 
     def of_field(self, field: LabelledField) -> "Reading":
         """The same look, at one field. Shared with other fields: what is seen of the release, and of all alike."""
-        release = self.looks[NOTHING]
+        return Reading(self._ctx, self.places(field))
+
+    def places(self, field: LabelledField) -> Places:
+        """The places from which a field is seen."""
+        ctx, release = self._ctx, self.looks[NOTHING]
         mark = (field.label, field.originator, field.consent)
-        marked = release.within.get(mark) or release.within.setdefault(mark, Look(seen(field, MARK)))
-        told = marked.within.get(field.spec) or marked.within.setdefault(field.spec, Look(seen(field, SPEC)))
-        return Reading(self._ctx, (release, marked, told, Look(field)))
+        if self._last is None or mark != self._mark:
+            self._mark = mark
+            self._last = release.next(mark, field, MARK)
+        return release, self._last, self._last.next(field.spec, field, SPEC), Look(ctx, field)
 
     def after(self, ctx: Context) -> "Reading":
         """The same look, at the release after the field rules: only facts of what they left are computed again."""
-        return Reading(ctx, (self.looks[NOTHING], *(Look(None) for _ in (MARK, SPEC, FIELD))))
+        return Reading(ctx, (self.looks[NOTHING], Look(ctx, None), Look(ctx, None), Look(ctx, None)))
 
     def value(self, spec: FactSpec) -> Value:
         """The fact's value; raises `FactUnreadable` for a missing or failing one."""
-        value = self._read(spec)
-        if value is None:
-            raise FactUnreadable(spec.name)
-        return value
+        return self.looks[spec.sees][spec]
 
     def known(self, spec: FactSpec) -> bool:
         """Whether the fact has a value. Only absence is answered: a failing fact raises here as well."""
-        return self._read(spec) is not None
-
-    def _read(self, spec: FactSpec) -> Value | None:
-        look, name = self.looks[spec.sees], spec.name
-        value: Value | None = look.found.get(name)
-        if value is not None:
-            return value
-        if name not in look.gaps:
-            try:
-                value = spec.compute(self._ctx, look.field)
-            except Exception:  # whatever went wrong in a fact, the answer is the same: it cannot be told
-                look.gaps[name] = FactUnreadable(name)
-            else:
-                if value is not None and type(value) is spec.type:  # not isinstance: True is no count of 1
-                    look.found[name] = value
-                    return value
-                look.gaps[name] = None if value is None else FactUnreadable(name)
-        gap = look.gaps[name]
-        if gap is not None:
-            raise gap
-        return None
+        return self.looks[spec.sees].knows(spec)
 
 
-Test = Callable[[Reading], Any]
+#: A question compiled: asked of the four places, in the order of what is seen from them.
+Ask = Callable[[Look, Look, Look, Look], Any]
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -179,19 +232,18 @@ _SCALARS = ((bool, bool), (int, int), (str, str))
 _NUMBERS = ((int, int),)
 _SETS = ((frozenset, frozenset),)
 
-#: JSON name -> node, the pairs of operand types it takes, and what it computes.
-_BINARY: dict[str, tuple[type[Binary], tuple[tuple[type, type], ...], Callable[[Any, Any], bool]]] = {
-    "eq": (Eq, _SCALARS, operator.eq),
-    "ne": (Ne, _SCALARS, operator.ne),
-    "lt": (Lt, _NUMBERS, operator.lt),
-    "le": (Le, _NUMBERS, operator.le),
-    "gt": (Gt, _NUMBERS, operator.gt),
-    "ge": (Ge, _NUMBERS, operator.ge),
-    "in": (In, ((str, frozenset),), lambda item, items: item in items),
-    "subset": (Subset, _SETS, operator.le),
-    "intersects": (Intersects, _SETS, lambda one, other: not one.isdisjoint(other)),
+#: JSON name -> node, and the pairs of operand types it takes.
+_BINARY: dict[str, tuple[type[Binary], tuple[tuple[type, type], ...]]] = {
+    "eq": (Eq, _SCALARS),
+    "ne": (Ne, _SCALARS),
+    "lt": (Lt, _NUMBERS),
+    "le": (Le, _NUMBERS),
+    "gt": (Gt, _NUMBERS),
+    "ge": (Ge, _NUMBERS),
+    "in": (In, ((str, frozenset),)),
+    "subset": (Subset, _SETS),
+    "intersects": (Intersects, _SETS),
 }
-_APPLY = {node: apply for node, _, apply in _BINARY.values()}
 
 
 def parse_condition(raw: Any, scope: Scope, facts: Mapping[str, FactSpec]) -> Node:
@@ -227,7 +279,7 @@ def _parse(raw: Any, scope: Scope, facts: Mapping[str, FactSpec], depth: int) ->
             operands = tuple(_truth(op, _parse(item, scope, facts, depth - 1)) for item in raw[1:])
             return All(operands) if op == "all" else Any_(operands)
         case [str(op), left, right] if op in _BINARY:
-            node, pairs, _ = _BINARY[op]
+            node, pairs = _BINARY[op]
             parsed = node(_parse(left, scope, facts, depth - 1), _parse(right, scope, facts, depth - 1))
             if (type_of(parsed.left), type_of(parsed.right)) not in pairs:
                 raise PolicyInvalid(f"`{op}` compares operands of the wrong types")
@@ -277,71 +329,77 @@ def facts_of(node: Node) -> frozenset[str]:
             return frozenset()
 
 
-def sees(node: Node) -> int:
-    """The narrowest place from which the whole tree can be told: what the fact sees that sees most."""
+def compile_rule(applies: Node, condition: Node) -> Ask:
+    """Both questions of a rule as one function: None where it does not apply, else whether its condition holds.
+
+    The trees become one expression of Python over the facts, which an interpreter answers in one step; a tree of
+    closures costs a call for each node.
+    """
+    names: dict[str, object] = {}
+    holds = _source(condition, names)
+    when = _source(applies, names)
+    whole = holds if applies == Const(True) else f"({holds}) if {when} else None"
+    # What is evaluated was written here from a typed tree; every name in it is bound here, and there is no other.
+    made = eval(f"lambda n, m, s, f: {whole}", {"__builtins__": {}, **names})  # noqa: S307
+    return cast(Ask, made)
+
+
+def first_seen(node: Node) -> int:
+    """What the fact sees that is read first, whatever the world; `NOTHING` for a tree that reads none."""
     match node:
         case Fact(spec=spec) | Known(spec=spec):
             return spec.sees
-        case Not(operand=operand):
-            return sees(operand)
-        case All(operands=operands) | Any_(operands=operands):
-            return max(map(sees, operands))
+        case Not(operand=operand) | All(operands=(operand, *_)) | Any_(operands=(operand, *_)):
+            return first_seen(operand)
         case Binary(left=left, right=right):
-            return max(sees(left), sees(right))
+            return first_seen(right if isinstance(left, Const) else left)
         case _:
             return NOTHING
 
 
-def compile_condition(node: Node) -> Test:
-    """A closure over the tree: called with a `Reading` it answers, or raises `FactUnreadable`."""
+def compile_condition(node: Node) -> Callable[[Reading], Any]:
+    """The tree as a function: called with a `Reading` it answers, or raises `FactUnreadable`."""
+    ask = compile_rule(Const(True), node)
+    return lambda reading: ask(*reading.looks)
+
+
+def _source(node: Node, names: dict[str, object]) -> str:
+    """The expression of a tree. Constants and specifications are named, never written."""
+
+    def named(value: object) -> str:
+        name = f"v{len(names)}"
+        names[name] = value
+        return name
+
     match node:
         case Const(value=value):
-            return lambda reading: value
+            return named(value)
         case Fact(spec=spec):
-            return _reader(spec)
+            return f"{_PLACES[spec.sees]}[{named(spec)}]"
         case Known(spec=spec):
-            place, name = spec.sees, spec.name
-            return lambda reading: name in reading.found[place] or reading.known(spec)
+            place, name = _PLACES[spec.sees], named(spec)
+            return f"({name} in {place} or {place}.knows({name}))"
         case Not(operand=operand):
-            inner = compile_condition(operand)
-            return lambda reading: not inner(reading)
+            return f"(not {_source(operand, names)})"
         case All(operands=operands):
-            return _until(False, tuple(map(compile_condition, operands)))
+            return f"({' and '.join(_source(each, names) for each in operands)})"
         case Any_(operands=operands):
-            return _until(True, tuple(map(compile_condition, operands)))
-        case Binary(left=Fact(spec=spec), right=Const(value=constant)):  # the usual comparison, in one step
-            compare, place, name = _APPLY[type(node)], spec.sees, spec.name
-
-            def ask(reading: Reading) -> bool:
-                value = reading.found[place].get(name)
-                return compare(reading.value(spec) if value is None else value, constant)
-
-            return ask
+            return f"({' or '.join(_source(each, names) for each in operands)})"
         case Binary(left=left, right=right):
-            apply, first, second = _APPLY[type(node)], compile_condition(left), compile_condition(right)
-            return lambda reading: apply(first(reading), second(reading))
+            return _WRITTEN[type(node)].format(_source(left, names), _source(right, names))
         case _:
             raise PolicyInvalid("a node of an unknown kind cannot be compiled")
 
 
-def _reader(spec: FactSpec) -> Test:
-    """The fact's value: found before, as most are, or computed now."""
-    place, name = spec.sees, spec.name
-
-    def read(reading: Reading) -> Value:
-        value = reading.found[place].get(name)
-        return reading.value(spec) if value is None else value
-
-    return read
-
-
-def _until(answer: bool, tests: tuple[Test, ...]) -> Test:
-    """Ask from left to right until one gives this answer."""
-
-    def ask(reading: Reading) -> bool:
-        for test in tests:  # a loop, for speed: a generator costs as much as what it asks
-            if bool(test(reading)) is answer:
-                return answer
-        return not answer
-
-    return ask
+_PLACES = "nmsf"
+_WRITTEN: dict[type[Binary], str] = {
+    Eq: "({} == {})",
+    Ne: "({} != {})",
+    Lt: "({} < {})",
+    Le: "({} <= {})",
+    Gt: "({} > {})",
+    Ge: "({} >= {})",
+    In: "({} in {})",
+    Subset: "({} <= {})",
+    Intersects: "(not {}.isdisjoint({}))",
+}

@@ -19,9 +19,9 @@ from gateway.errors import PolicyInvalid
 from gateway.policy.context import Settings
 from gateway.policy.decide import judge
 from gateway.policy.expr import FactUnreadable, Node, Reading
-from gateway.policy.facts import Value
+from gateway.policy.facts import FACTS, Value
 from gateway.policy.invariants import Invariants
-from gateway.policy.rules import Policy, Rule
+from gateway.policy.rules import Policy, Rule, Rules
 from gateway.policy.smt import AFTER, Model, State, Told
 
 
@@ -81,8 +81,8 @@ def _without(policy: Policy, rule: Rule) -> Policy:
     return msgspec.structs.replace(
         policy,
         rules=tuple(one for one in policy.rules if one is not rule),
-        release_rules=tuple(one for one in policy.release_rules if one.rule is not rule),
-        field_rules=tuple(one for one in policy.field_rules if one.rule is not rule),
+        release_rules=Rules(one for one in policy.release_rules if one.rule is not rule),
+        field_rules=Rules(one for one in policy.field_rules if one.rule is not rule),
     )
 
 
@@ -103,9 +103,9 @@ class Given(Reading):
         for look in self.looks:
             for name, value in world.items():
                 if value is None or isinstance(value, FactUnreadable):
-                    look.gaps[name] = value
+                    look.gaps = {**(look.gaps or {}), FACTS[name]: value}
                 else:
-                    look.found[name] = value
+                    look[FACTS[name]] = value
 
 
 def leaves_in(policy: Policy, world: Iterable[Told]) -> bool:

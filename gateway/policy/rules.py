@@ -6,7 +6,7 @@ older versions load beside newer ones, so an old decision can be explained and r
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -17,8 +17,9 @@ from gateway.errors import PolicyInvalid
 from gateway.model.decision import Effect, SourceKind
 from gateway.model.kind import FieldSpec
 from gateway.policy.document import read_json
-from gateway.policy.expr import Node, Test, compile_condition, facts_of, parse_condition, sees
+from gateway.policy.expr import Ask, Const, Node, compile_rule, first_seen, parse_condition
 from gateway.policy.facts import FACTS, FactSpec, Scope
+from gateway.policy.facts.declare import MARK
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -36,19 +37,25 @@ class Rule(msgspec.Struct, frozen=True):
     at: str = ""  # of a release rule: a fact that names the places at fault, one reason for each
 
 
-class CompiledRule(msgspec.Struct, frozen=True):
-    """A rule with its two questions as closures, and what must be seen of a field to answer each."""
+class CompiledRule(msgspec.Struct, frozen=True, eq=False):
+    """A rule with its questions as one function."""
 
     rule: Rule
-    applies: Test
-    condition: Test
-    applies_sees: int
-    condition_sees: int
-    of_kind: tuple[bool, bool]  # whether it applies, and whether it says anything: a matter of the kind alone
-    silent: set[
-        FieldSpec | None
-    ]  # fields of which it says nothing, by the kind alone, as far as was found out
-    at: FactSpec | None = None  # the fact that names the places at fault
+    ask: Ask
+    near: bool  # the first it reads is seen of a field's specification or value: there is no asking from farther
+    at: FactSpec | None  # the fact that names the places at fault
+
+
+class Rules(tuple[CompiledRule, ...]):
+    """Rules of one scope in order, and those of them that say nothing of a field of some specification, whatever the
+    world: found out once (`gateway.policy.decide`)."""
+
+    silent: dict[FieldSpec | None, frozenset[CompiledRule]]
+
+    def __new__(cls, rules: Iterable[CompiledRule]) -> "Rules":
+        made = super().__new__(cls, rules)
+        made.silent = {}
+        return made
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -57,8 +64,8 @@ class Policy(msgspec.Struct, frozen=True):
     rules: tuple[Rule, ...]
     sha256: str  # lower-case hex, over the RFC 8785 bytes of the whole document
     version: str
-    release_rules: tuple[CompiledRule, ...]
-    field_rules: tuple[CompiledRule, ...]
+    release_rules: Rules
+    field_rules: Rules
 
 
 class _RuleDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,15 +111,8 @@ def load_policy(raw: bytes, facts: Mapping[str, FactSpec] = FACTS) -> Policy:
     compiled = [
         CompiledRule(
             rule,
-            compile_condition(rule.applies),
-            compile_condition(rule.condition),
-            sees(rule.applies),
-            sees(rule.condition),
-            (
-                _of_kind(rule.applies, facts),
-                _of_kind(rule.applies, facts) and _of_kind(rule.condition, facts),
-            ),
-            set(),
+            compile_rule(rule.applies, rule.condition),
+            first_seen(rule.condition if rule.applies == Const(True) else rule.applies) > MARK,
             facts[rule.at] if rule.at else None,
         )
         for rule in rules
@@ -121,13 +121,9 @@ def load_policy(raw: bytes, facts: Mapping[str, FactSpec] = FACTS) -> Policy:
         rules=rules,
         sha256=hashlib.sha256(rfc8785.dumps(content)).hexdigest(),  # (5)
         version=document.version,
-        release_rules=tuple(each for each in compiled if each.rule.scope == "release"),
-        field_rules=tuple(each for each in compiled if each.rule.scope == "field"),
+        release_rules=Rules(each for each in compiled if each.rule.scope == "release"),
+        field_rules=Rules(each for each in compiled if each.rule.scope == "field"),
     )
-
-
-def _of_kind(node: Node, facts: Mapping[str, FactSpec]) -> bool:
-    return all(facts[name].of_kind for name in facts_of(node))
 
 
 def _rule(document: _RuleDocument, facts: Mapping[str, FactSpec]) -> Rule:

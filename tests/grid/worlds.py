@@ -115,9 +115,9 @@ def product(policy: Policy, ctx: Context) -> Answer:
     reading = Reading(ctx)
     fields = {}
     for field, outcome in zip(fields_of(ctx.record, ctx.kind), decision.fields, strict=True):
-        alone = judge(policy.field_rules, reading.of_field(field), field.pointer)
+        alone = judge(policy.field_rules, reading.of_field(field))
         own = decision.effect != "DENY" or alone.effect == "DENY"
-        rules = frozenset(reason.rule for reason in (alone.reasons if own else decision.reasons))
+        rules = frozenset(reason.rule for reason in (alone.reasons() if own else decision.reasons))
         if outcome.pointer != field.pointer or outcome.rule not in rules:
             rules |= {f"named: {outcome.rule}"}
         fields[field.pointer] = Outcome(outcome.outcome == "released", rules)

@@ -14,7 +14,7 @@ from gateway.policy.explain import messages
 from gateway.policy.expr import Const, Reading, facts_of
 from gateway.policy.facts import FACTS, FactSpec
 from gateway.policy.facts.declare import MARK, SPEC, seen
-from gateway.policy.rules import Rule, load_policy
+from gateway.policy.rules import Rule, Rules, load_policy
 from tests.policy.worlds import (
     FUSION_CENTRE,
     KIND,
@@ -140,9 +140,9 @@ def test_silence_is_a_reason_like_any_other() -> None:
         message_id="default.deny",
         pointer="/sex",
     )
-    verdict = judge((), Reading(BASELINE), "/sex")
-    assert (verdict.effect, verdict.overruled, verdict.reasons) == ("DENY", False, (silence,))
-    assert judge((), Reading(BASELINE)).reasons == (msgspec.structs.replace(silence, pointer=""),)
+    verdict = judge(Rules(()), Reading(BASELINE))
+    assert (verdict.effect, verdict.overruled, verdict.reasons("/sex")) == ("DENY", False, (silence,))
+    assert verdict.reasons() == (msgspec.structs.replace(silence, pointer=""),)
     assert "default.deny" in messages()
     assert (SILENCE.scope, SILENCE.effect) == ("release", "DENY")
     assert SILENCE.applies == SILENCE.condition == Const(True)
@@ -275,8 +275,8 @@ def test_fields_marked_alike_are_judged_as_if_alone() -> None:
     marks = [(field.label, field.originator, field.consent) for field in fields]
     assert len(set(marks)) < len(marks)
     for field in fields:
-        alone = judge(POLICY.field_rules, Reading(ctx).of_field(field), field.pointer)
-        assert judge(POLICY.field_rules, reading.of_field(field), field.pointer) == alone
+        alone = judge(POLICY.field_rules, Reading(ctx).of_field(field))
+        assert judge(POLICY.field_rules, reading.of_field(field)) == alone
 
 
 @pytest.mark.parametrize("name", sorted(name for name, spec in FACTS.items() if spec.sees in (MARK, SPEC)))
@@ -305,6 +305,6 @@ def test_rules_of_one_policy_say_nothing_for_those_of_another() -> None:
     reading = Reading(ctx)
     for field in fields_of(ctx.record, ctx.kind):
         for policy in (POLICY, few, POLICY):
-            alone = judge(policy.field_rules, Reading(ctx).of_field(field), field.pointer)
-            assert judge(policy.field_rules, reading.of_field(field), field.pointer) == alone
+            alone = judge(policy.field_rules, Reading(ctx).of_field(field))
+            assert judge(policy.field_rules, reading.of_field(field)) == alone
     assert decide(POLICY, world()) == decide(load_policy(json.dumps(policy_document()).encode()), world())

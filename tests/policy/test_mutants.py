@@ -16,7 +16,7 @@ from gateway.errors import PolicyInvalid
 from gateway.model.decision import Decision
 from gateway.policy.context import Context
 from gateway.policy.decide import decide
-from gateway.policy.rules import CompiledRule, Policy, load_policy
+from gateway.policy.rules import Policy, Rules, load_policy
 from tests.policy.test_decision_table import BY_SILENCE, TABLE, near_miss, spoken
 from tests.policy.worlds import KIND, POLICY, policy_document, world
 
@@ -84,8 +84,8 @@ def mutated(place: int, mutant: dict[str, Any]) -> Policy | None:
     (rule,) = alone.release_rules or alone.field_rules
     former = DOCUMENT["rules"][place]["id"]
 
-    def exchanged(rules: tuple[CompiledRule, ...]) -> tuple[CompiledRule, ...]:
-        return tuple(rule if each.rule.id == former else each for each in rules)
+    def exchanged(rules: Rules) -> Rules:
+        return Rules(rule if each.rule.id == former else each for each in rules)
 
     return msgspec.structs.replace(
         POLICY, release_rules=exchanged(POLICY.release_rules), field_rules=exchanged(POLICY.field_rules)

@@ -185,6 +185,7 @@ ELSEWHERE_HELD = {
     "permitted": "what `decide` finds",
     "members": "what `decide` finds",
     "left": "what `decide` finds",
+    "fields": "what `decide` reads, of the record",
     "mentioned": "`test_a_text_that_tells_of_somebody_mentioned_keeps_back_more`",
 }
 

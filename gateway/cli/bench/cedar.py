@@ -166,7 +166,7 @@ def _values(reading: Reading, specs: Sequence[FactSpec]) -> dict[str, Any]:
     for spec in specs:
         try:
             if reading.known(spec):
-                value = reading.found[spec.sees][spec.name]
+                value = reading.value(spec)
                 found[spec.name] = [*value] if isinstance(value, frozenset) else value
         except FactUnreadable:
             continue

@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.model.agreement import AgreementTerms, Ceiling
 from gateway.model.label import SecurityLabel
-from gateway.model.record import LabelledField
+from gateway.model.record import LabelledField, fields_of
 from gateway.model.time import PartialDate
 from gateway.policy.context import Context
 
@@ -24,7 +24,7 @@ ZONE_SKEW = timedelta(days=1)
 NOTHING, MARK, SPEC, FIELD = range(4)
 
 
-class FactSpec(msgspec.Struct, frozen=True):
+class FactSpec(msgspec.Struct, frozen=True, eq=False):
     """A fact: its name, what it reads, the exact type of its values, and its function."""
 
     name: str
@@ -87,6 +87,16 @@ def seen(field: LabelledField, sees: int) -> LabelledField:
 
 
 # --- shared readings -------------------------------------------------------------------------------------------------
+
+
+def fields_read(ctx: Context) -> tuple[LabelledField, ...]:
+    """Fields of the record, as `decide` read them once."""
+    return tuple(fields_of(ctx.record, ctx.kind)) if ctx.fields is None else ctx.fields
+
+
+def subject_fields(ctx: Context) -> tuple[LabelledField, ...]:
+    """Fields of the record in full."""
+    return fields_read(ctx) if ctx.subject is ctx.record else tuple(fields_of(ctx.subject, ctx.kind))
 
 
 def terms_of(ctx: Context) -> AgreementTerms | None:

@@ -33,7 +33,8 @@ def settings_ungraded_kinds(ctx: Context) -> frozenset[str]:
 @field_fact("field.off_scale", bool)
 def field_off_scale(ctx: Context, field: LabelledField) -> bool:
     """Whether a grade in the field, at any depth, is not one of the 4x4 scale."""
-    return not _on_scale(field.pointer.split("/", 2)[1], field.value)
+    name = field.pointer.split("/", 2)[1]
+    return (name in SCALE or isinstance(field.value, _CONTAINERS)) and not _on_scale(name, field.value)
 
 
 _CONTAINERS = (dict, list)

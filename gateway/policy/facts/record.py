@@ -3,10 +3,9 @@
 from collections import Counter
 from datetime import date
 
-from gateway.model.record import items_of
 from gateway.model.time import PartialDate, full_years
 from gateway.policy.context import Context
-from gateway.policy.facts.declare import day, fact, months_begun, rank_of
+from gateway.policy.facts.declare import day, fact, fields_read, months_begun, subject_fields
 
 #: Seconds an extract may seem to come from the future: the clocks of two honest machines differ by less.
 CLOCK_SKEW_S = 300
@@ -59,13 +58,16 @@ def record_listing(ctx: Context) -> str | None:
 def record_unlabelled_items(ctx: Context) -> int:
     """Fields without exactly one label: two labels of one field are a doubt, and doubt is no label."""
     labels = Counter([entry.pointer for entry in ctx.subject.labels if entry.label is not None])
-    return sum(labels[pointer] != 1 for _, pointer, _ in items_of(ctx.subject, ctx.kind))
+    return sum(labels[field.pointer] != 1 for field in subject_fields(ctx))
 
 
 @fact("record.unknown_levels", int)
 def record_unknown_levels(ctx: Context) -> int:
     """Labels whose (policy, level) has no rank in the table."""
-    return sum(entry.label is not None and rank_of(ctx, entry.label) is None for entry in ctx.subject.labels)
+    levels = Counter(
+        [(one.label.policy, one.label.level) for one in ctx.subject.labels if one.label is not None]
+    )
+    return sum(count for level, count in levels.items() if ctx.levels.rank(*level) is None)
 
 
 @fact("record.embargoed", bool)
@@ -79,7 +81,7 @@ def record_embargoed(ctx: Context) -> bool:
 @fact("record.members", frozenset)
 def record_members(ctx: Context) -> frozenset[str]:
     """Members that hold a field at all; an empty list holds none."""
-    return frozenset(member for member, _, _ in items_of(ctx.record, ctx.kind))
+    return frozenset(field.pointer.split("/", 2)[1] for field in fields_read(ctx))
 
 
 @fact("kind.required", frozenset)

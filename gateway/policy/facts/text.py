@@ -3,13 +3,13 @@
 Known once the field rules have said what leaves; None where no text holds such a thing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from gateway.model.record import LabelledField, fields_of, free_texts
+from gateway.model.record import LabelledField, free_texts
 from gateway.policy.context import Context
-from gateway.policy.facts.declare import fact
+from gateway.policy.facts.declare import fact, fields_read, subject_fields
 from gateway.policy.numbers import register_numbers
 from gateway.policy.texts import Readings, Rights, Value, values_of
 
@@ -21,9 +21,12 @@ def text_register_numbers(ctx: Context) -> frozenset[str] | None:
     texts = _texts(left)
     if not texts:
         return None
+    told = [(pointer, numbers) for pointer, text in texts if (numbers := register_numbers(text))]
+    if not told:
+        return None
     structured = (value.text for field in left if _class_a(field) for value in _data(field))
     known = frozenset(number for text in structured for number in register_numbers(text))
-    return _some(pointer for pointer, text in texts if register_numbers(text) - known)
+    return _some(pointer for pointer, numbers in told if numbers - known)
 
 
 @fact("text.withheld", frozenset, after=True)
@@ -40,19 +43,21 @@ def text_mentioned(ctx: Context) -> frozenset[str] | None:
     if not ctx.mentioned:
         return None
     named = {
-        (_members(pointer), text)
-        for pointer, text in _texts(list(fields_of(ctx.subject, ctx.kind)))
-        if pointer in ctx.mentioned
+        (_members(pointer), text) for pointer, text in _texts(subject_fields(ctx)) if pointer in ctx.mentioned
     }
     return _some(pointer for pointer, text in _texts(_left(ctx)) if (_members(pointer), text) in named)
 
 
 def withheld_values(ctx: Context, left: list[LabelledField]) -> list[Value]:
     """Values of the whole record that ``left`` does not hold, but those that stand in it by right."""
-    leaving = {_mark(field) for field in left}
-    rights = Rights(left)
-    kept = (field for field in fields_of(ctx.subject, ctx.kind) if _mark(field) not in leaving)
-    return [value for value in dict.fromkeys(values_of(kept)) if not rights.cover(value)]
+    pointers = {field.pointer for field in left} if ctx.subject is ctx.record else ()
+    stays = [field for field in subject_fields(ctx) if field.pointer not in pointers]
+    members = {_member(field) for field in stays}
+    leaving = {_mark(field) for field in left if _member(field) in members}
+    kept = (field for field in stays if not leaving or _mark(field) not in leaving)
+    values = dict.fromkeys(values_of(kept))
+    rights = Rights(left) if values else None
+    return [value for value in values if rights is None or not rights.cover(value)]
 
 
 def holding(texts: list[tuple[str, str]], values: list[Value]) -> Iterator[str]:
@@ -66,11 +71,12 @@ def holding(texts: list[tuple[str, str]], values: list[Value]) -> Iterator[str]:
 def _left(ctx: Context) -> list[LabelledField]:
     """Fields that leave; none before the field rules ran."""
     left = ctx.left or frozenset()
-    return [field for field in fields_of(ctx.record, ctx.kind) if field.pointer in left]
+    return [field for field in fields_read(ctx) if field.pointer in left]
 
 
-def _texts(fields: list[LabelledField]) -> list[tuple[str, str]]:
-    return [found for field in fields for found in free_texts(field)]
+def _texts(fields: Iterable[LabelledField]) -> list[tuple[str, str]]:
+    spoken = (field for field in fields if field.spec is not None and field.spec.texts)
+    return [found for field in spoken for found in free_texts(field)]
 
 
 def _data(field: LabelledField) -> Iterator[Value]:
@@ -84,7 +90,11 @@ def _class_a(field: LabelledField) -> bool:
 
 def _mark(field: LabelledField) -> tuple[str, bytes]:
     """A field but for its place in a list, which is another one after redaction."""
-    return field.pointer.split("/")[1], msgspec.json.encode(field.value, order="deterministic")
+    return _member(field), msgspec.json.encode(field.value, order="deterministic")
+
+
+def _member(field: LabelledField) -> str:
+    return field.pointer.split("/", 2)[1]
 
 
 def _members(pointer: str) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ def decide(policy: Policy, ctx: Context) -> Decision:
     """
     # (1)
     fields = tuple(fields_of(ctx.record, ctx.kind))
-    ctx = msgspec.structs.replace(ctx, fields=fields)
+    ctx = with_fields(ctx, fields)
     reading = Reading(ctx)
     rules = policy.field_rules
     verdicts = {field.pointer: _judge(rules, reading.places(field)) for field in fields}
@@ -209,6 +209,11 @@ def after_fields(ctx: Context, left: Sequence[LabelledField]) -> Context:
     return msgspec.structs.replace(
         ctx, permitted=len(left), members=frozenset(map(_member, left)), left=pointers
     )
+
+
+def with_fields(ctx: Context, fields: tuple[LabelledField, ...]) -> Context:
+    """The same context, of which no fact has to read the fields again."""
+    return msgspec.structs.replace(ctx, fields=fields)
 
 
 def _lost(

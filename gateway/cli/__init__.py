@@ -78,6 +78,11 @@ for name, commands in {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code (see `gateway.cli.shared`)."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if any(
+        "\ud800" <= sign <= "\udfff" for word in words for sign in word
+    ):  # bytes that are no UTF-8 arrive as these
+        complain("--json" in words, "usage", "what is typed must be UTF-8 text", {})
+        return USAGE
     try:
         code = app(args=words, prog_name="ecluse", standalone_mode=False)
     except TyperException as usage:

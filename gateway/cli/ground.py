@@ -16,6 +16,7 @@ from gateway.cli.shared import (
     acting,
     confirm,
     group,
+    instant_of,
     one_line,
     partners_of,
     read_file,
@@ -23,7 +24,7 @@ from gateway.cli.shared import (
     table,
 )
 from gateway.errors import LocalFault, RequestInvalid, RoleMissing
-from gateway.model.time import parse_rfc3339, rfc3339
+from gateway.model.time import rfc3339
 
 if TYPE_CHECKING:
     from gateway.model.ground import Ground, GroundDocument, GroundName
@@ -279,4 +280,4 @@ def _summary(view: "GroundView") -> dict[str, Any]:
 
 
 def _instant(at: str) -> datetime:
-    return parse_rfc3339(at) if at else datetime.now(UTC).replace(microsecond=0)
+    return instant_of(at, "at") if at else datetime.now(UTC).replace(microsecond=0)

@@ -16,12 +16,13 @@ from gateway.cli.shared import (
     acting,
     confirm,
     group,
+    instant_of,
     one_line,
     show,
     table,
 )
 from gateway.errors import LocalFault, RequestInvalid, RoleMissing
-from gateway.model.time import parse_rfc3339, rfc3339
+from gateway.model.time import rfc3339
 
 if TYPE_CHECKING:
     from gateway.model.oral import OralDocument
@@ -55,7 +56,7 @@ async def record(
     from gateway.service.calls.oral import OralView, RecordOral
 
     speaker = by or on.desk.identity.officer
-    said = Said(to, tuple(field), parse_rfc3339(at), speaker, told, purpose, basis, justification)
+    said = Said(to, tuple(field), instant_of(at, "at"), speaker, told, purpose, basis, justification)
     view: OralView = await on.desk.call("oral/record", RecordOral(record, said), OralView, once=True)
     document = _read(view)
     if document.said != said:

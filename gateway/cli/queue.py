@@ -96,12 +96,14 @@ async def trace(
     rows = [
         (step.at, step.what, step.by, f"{step.log} #{step.index}" if step.log else "") for step in found.steps
     ]
-    text = [
-        f"{found.id}: {found.state}",
-        f"message {found.message_id}, partner {found.partner}, conversation {found.conversation}",
-        f"seq {found.seq or '-'}, tries {found.attempts}",
-        table(("at", "what", "by", "proof"), rows),
-    ]
+    if found.message_id:
+        about = [
+            f"message {found.message_id}, partner {found.partner}, conversation {found.conversation}",
+            f"seq {found.seq or '-'}, tries {found.attempts}",
+        ]
+    else:  # what was said aloud
+        about = [f"partner {found.partner}"]
+    text = [f"{found.id}: {found.state}", *about, table(("at", "what", "by", "proof"), rows)]
     if found.receipt:
         text.append(f"receipt {found.receipt}")
     return Answer(found, text)

@@ -280,7 +280,12 @@ async def add_embargo(
 
     params = PlaceEmbargo(subject, read_file(authority))
     placed: dict[str, str] = await on.desk.call("embargoes/add", params, dict[str, str], once=True)
-    return Answer(placed, [f"embargo {placed['embargo']} in force"])
+    text = [f"embargo {placed['embargo']} in force"]
+    if not placed["record"]:
+        text.append(
+            "no record of this name is here: right if it is still to come; else check the name and place another"
+        )
+    return Answer(placed, text)
 
 
 @acting(embargoes, "lift")

@@ -54,7 +54,9 @@ def replay_text(found: "Replayed", complete: bool) -> "list[RenderableType]":
     told = f"{found.cases} decisions made again, {len(found.differences)} otherwise"
     text: list[RenderableType] = [told if complete else f"{told}; there are more: ecluse policy replay"]
     if found.gone:
-        text.append(f"{found.gone} cannot be made again: erased, purged, or of another version")
+        text.append(
+            f"{found.gone} cannot be made again: erased, purged, of another version, or refused outside the policy"
+        )
     if found.unreproduced:
         text.append(f"not reproduced under the documents of then: {', '.join(found.unreproduced)}")
     if found.differences:

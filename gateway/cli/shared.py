@@ -34,7 +34,7 @@ from gateway.errors import (
     Unavailable,
     UnknownPartner,
 )
-from gateway.model.time import rfc3339
+from gateway.model.time import parse_rfc3339, rfc3339
 from gateway.service.home import Home
 
 if TYPE_CHECKING:
@@ -325,6 +325,14 @@ def partners_of(to: str) -> tuple[str, ...]:
     if not partners:
         raise RequestInvalid("name at least one partner", diagnostic={"field": "to"})
     return partners
+
+
+def instant_of(text: str, field: str) -> datetime:
+    """An instant as it is typed. Raises `RequestInvalid` that names the option."""
+    try:
+        return parse_rfc3339(text)
+    except MalformedMessage as fault:
+        raise RequestInvalid(fault.detail, diagnostic={"field": field}) from None
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> "RenderableType":

@@ -97,7 +97,8 @@ def findings(
     left: Left, ctx: Context, policy: Policy, *, removal: Removal | None, newest: bool
 ) -> tuple[Finding, ...]:
     """Everything of a message that is otherwise today. ``ctx`` holds the newest version of the record, and the purpose,
-    lifts and request of the message; ``newest``: nothing later about the record reached this partner.
+    lifts, request and emergency of the message, of which the emergency excuses what left alone; ``newest``: nothing
+    later about the record reached this partner.
 
     (1) a record that is gone for cause is a finding alone; (2) so is one that could not leave at all any more; (3) each
     field that left is looked for in the record of today, its value, label and consent; (4) what may be told, what would
@@ -129,7 +130,7 @@ def findings(
     if newest:
         # Another value of a member that is no list is a finding already.
         told = {_member(one) for one in leaving} - ctx.kind.lists
-        for pointer in released(outcome(policy, ctx)):
+        for pointer in released(outcome(policy, msgspec.structs.replace(ctx, emergency=None))):
             if pointer not in matched and _member(pointer) not in told:
                 found.add(Finding("added", _member(pointer)))
         return tuple(sorted(found))

@@ -42,6 +42,10 @@ class Prepared(msgspec.Struct, frozen=True):
     lost: tuple[str, ...] = ()
 
 
+#: Source of a reason that no rule of the policy gives.
+HOUSE = "ecluse release policy"
+
+
 class Refused(msgspec.Struct, frozen=True):
     """No release: DENY, or REVIEW that a named person would have to settle first."""
 
@@ -270,7 +274,12 @@ REASONS = (
 
 def house(rule: str) -> Reason:
     """A reason whose source is our own policy."""
-    return Reason(rule, 1, "DENY", "house", "ecluse release policy", rule)
+    return Reason(rule, 1, "DENY", "house", HOUSE, rule)
+
+
+def by_the_house(decision: Decision) -> bool:
+    """Whether it was refused by the way of a message (a second answer, a form that loses a caveat), not by a rule."""
+    return any(reason.article == HOUSE for reason in decision.reasons)
 
 
 def _lossy(decision: Decision, lost: tuple[str, ...]) -> Decision:

@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.errors import NotFound, RequestInvalid
 from gateway.flow.change import canonical, digest
+from gateway.flow.outbound import by_the_house
 from gateway.model.agreement import AgreementState, AgreementTerms, SignedAgreement
 from gateway.model.decision import Decision, Effect
 from gateway.model.kind import RecordKind
@@ -124,8 +125,11 @@ def compare(case: Case, then: Policy | None, candidate: Candidate) -> tuple[bool
     """Decide a case again; ``then`` is the policy it was decided by, where that is still known.
 
     (1) under the documents of then: whether the same decision comes out, down to each field and reason; (2) under the
-    candidate; (3) what is otherwise, against (1) where it could be had, and against what is stored where not.
+    candidate; (3) what is otherwise, against (1) where it could be had, and against what is stored where not. Raises
+    `NotFound` for a refusal that no policy made, so that none can make it again, and for a policy not known any more.
     """
+    if by_the_house(case.decision):
+        raise NotFound("this was refused outside the policy")
     # (1)
     before = outcome(then, case.ctx) if then is not None else case.decision
     reproduced = then is not None and before == case.decision

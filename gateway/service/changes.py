@@ -306,11 +306,11 @@ class Changes:
 
     # --- embargoes ----------------------------------------------------------------------------------------------
 
-    async def embargo(self, officer: Officer, name: str, authority: bytes) -> str:
+    async def embargo(self, officer: Officer, name: str, authority: bytes) -> dict[str, str]:
         """Place an embargo on a subject (TER art. 19): one person may, at once; lifting it takes two.
 
-        ``name`` is a record's handle or an entity id; the record of an entity id may come later. Raises `NotFound`
-        for a handle without a record: it would protect nobody.
+        ``name`` is a record's handle or an entity id; the record of an entity id may come later, and the answer names
+        none until then. Raises `NotFound` for a handle without a record: it would protect nobody.
         """
         if not name.strip() or not authority.strip():
             raise RequestInvalid("an embargo names a subject and holds the authority's document")
@@ -319,7 +319,7 @@ class Changes:
         await gateway.vault.reserve()
         embargo = gateway.ids.uuid()
 
-        def unit(tx: Tx) -> None:
+        def unit(tx: Tx) -> str:
             held = tx.select(RecordRow, {"handle": name, "latest": True})
             if not held and HANDLE.fullmatch(name):
                 raise NotFound("there is no record of this handle")
@@ -330,9 +330,10 @@ class Changes:
             gateway.ledger.record(
                 tx, now, "change", officer.id, row.id, {"step": "embargo", "authority": authority}
             )
+            known = tx.select(RecordRow, {"subject": subject, "latest": True}, limit=1)
+            return known[0].handle if known else ""
 
-        await gateway.store.write(unit)
-        return embargo
+        return {"embargo": embargo, "record": await gateway.store.write(unit)}
 
     def _lift(self, tx: Tx, embargo: str, now: datetime) -> None:
         row = tx.get(EmbargoRow, embargo)

@@ -423,7 +423,7 @@ class Desk:
     async def embargo(self, officer: Officer, params: calls.PlaceEmbargo) -> dict[str, str]:
         placed = await self._changes.embargo(officer, params.subject, params.authority)
         await self.notices.settle()
-        return {"embargo": placed}
+        return placed
 
     async def embargoes(self, officer: Officer, params: calls.Page) -> list[calls.EmbargoItem]:
         rows = await self._page(EmbargoRow, {}, "id", params)

@@ -24,6 +24,7 @@ from gateway.service.contents import EndorsementBody, ReleaseBody
 from gateway.service.context import Gateway
 from gateway.service.drafted import Shown
 from gateway.service.invoked import late
+from gateway.service.looks import look_again
 from gateway.service.operation import DESK, Operation, limit_of
 from gateway.service.releases import Releases
 from gateway.service.signatures import keep
@@ -116,6 +117,7 @@ class Emergencies:
                     row, reviewer=officer.id, verdict=params.verdict, reviewed_at=now
                 )
                 tx.put(_settled(reviewed))
+                look_again(tx, one.row.handle)
                 self._g.ledger.record(tx, now, "endorsement", officer.id, row.release, detail)
             return [_outcome(tx, one.row, params.verdict) for one in shown]
 

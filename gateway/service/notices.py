@@ -19,7 +19,8 @@ from gateway.flow.recall import ATTEMPTED
 from gateway.model.message import RecallAction
 from gateway.model.officer import Officer
 from gateway.model.record import CanonicalRecord
-from gateway.model.rows import KeyRow, LookRow, NoticeRow, RecordRow, ReleaseRow, RemovalRow
+from gateway.model.request import Emergency
+from gateway.model.rows import EmergencyRow, KeyRow, LookRow, NoticeRow, RecordRow, ReleaseRow, RemovalRow
 from gateway.ports import ReadTx, Tx
 from gateway.service import calls
 from gateway.service.calls import notices as wanted
@@ -177,7 +178,14 @@ class Notices:
         if today.kind not in self._g.kinds:
             return ()
         requester = self._g.directory.officers.get(row.requester)
-        why = Why(body.purpose, body.legal_basis, body.justification, body.lifts, body.request)
+        why = Why(
+            body.purpose,
+            body.legal_basis,
+            body.justification,
+            body.lifts,
+            body.request,
+            _claim(tx, body, row),
+        )
         ctx = self._releases.context(
             tx,
             today,
@@ -415,6 +423,13 @@ def _removal(tx: ReadTx, row: ReleaseRow) -> Removal | None:
     """Why the record was deleted after this message was prepared, or None."""
     later = [each for each in tx.select(RemovalRow, {"handle": row.handle}) if each.at >= row.created]
     return msgspec.convert(max(later, key=lambda each: each.at).because, Removal) if later else None
+
+
+def _claim(tx: ReadTx, body: ReleaseBody, row: ReleaseRow) -> Emergency | None:
+    """The emergency a message left in: what it waived was never there to be withdrawn, unless a review did not uphold
+    it."""
+    kept = tx.get(EmergencyRow, row.id)
+    return None if kept is None or kept.verdict == "not-upheld" else body.emergency
 
 
 def _finding(change: str) -> Finding:

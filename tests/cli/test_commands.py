@@ -85,6 +85,12 @@ def test_without_an_officer_nothing_is_done(ecluse: Run, tmp_path: Path, words: 
     assert "--officer-key" in said.document["error"]["detail"]
 
 
+def test_words_that_are_no_text(ecluse: Run) -> None:
+    """Bytes that are no UTF-8 are wrong usage, not something unforeseen."""
+    said = ecluse("preview", "x\udcff", "--json")
+    assert (said.code, said.document["error"]["code"]) == (2, "usage")
+
+
 @pytest.mark.parametrize(
     "words",
     [("nonsense",), ("record", "nonsense"), ("disclose", "x"), ("inbox", "show"), ("queue", "list", "--no")],

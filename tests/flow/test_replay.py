@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from gateway.errors import NotFound, RequestInvalid
 from gateway.flow.change import canonical
 from gateway.flow.difference import differences
+from gateway.flow.outbound import house
 from gateway.flow.replay import (
     Candidate,
     Case,
@@ -27,6 +28,7 @@ from gateway.flow.replay import (
     under,
 )
 from gateway.model.agreement import SignedAgreement
+from gateway.model.decision import Decision
 from gateway.policy.context import Context, Settings
 from gateway.policy.rules import load_policy
 from gateway.wire.strict import b64url
@@ -143,6 +145,15 @@ def test_a_policy_that_never_rests_denies_here_too() -> None:
     policy = load_policy(json.dumps({**document, "rules": [*document["rules"], growing]}).encode())
     decision = outcome(policy, world())
     assert (decision.effect, decision.reasons[0].rule) == ("DENY", "release.settled")
+
+
+def test_a_refusal_outside_the_policy_is_no_policys_to_make_again() -> None:
+    """A second answer, or a form that loses a caveat, was refused over a context that the policy permits."""
+    ctx = world()
+    refused = Decision("DENY", (house("reply.once"),), (), ())
+    assert outcome(POLICY, ctx).effect == "PERMIT"
+    with pytest.raises(NotFound):
+        compare(Case("case", POLICY.sha256, ctx, refused), POLICY, Candidate())
 
 
 def test_pages_add_up() -> None:

@@ -346,6 +346,7 @@ async def test_an_embargo_is_placed_by_one_and_lifted_by_two(world: World, by: s
     (row,) = be.rows(RecordRow, subject=(await be.signer.index([CLEAN[0].encode()]))[0], latest=True)
     name = CLEAN[0] if by == "entity id" else row.handle
     placed = await be.call("be-only-requester", "embargoes/add", calls.PlaceEmbargo(name, b"magistrate 1"))
+    assert placed["record"] == row.handle
     for asked in (CLEAN[0], row.handle):
         denied = await be.prepare(asked)
         assert (denied.effect, denied.payload) == ("DENY", b"")
@@ -364,12 +365,13 @@ async def test_an_embargo_is_placed_by_one_and_lifted_by_two(world: World, by: s
 
 async def test_an_embargo_on_nobody_is_refused_and_on_somebody_to_come_is_kept(world: World) -> None:
     """A handle without a record would protect nobody: refused. An entity id not imported yet is protected when it
-    comes."""
+    comes; until then the answer names no record, as for a name typed wrongly."""
     be = world.be
     with pytest.raises(NotFound):
         await be.call(FIRST, "embargoes/add", calls.PlaceEmbargo("r-0000000000000000", b"magistrate"))
     assert be.rows(EmbargoRow) == []
-    await be.call(FIRST, "embargoes/add", calls.PlaceEmbargo("BDC-000022", b"magistrate"))
+    early = await be.call(FIRST, "embargoes/add", calls.PlaceEmbargo("BDC-000022", b"magistrate"))
+    assert early["record"] == ""
     raw = extract(22, 1, world.clock.now()).splitlines(keepends=True)[-1]
     await be.call(FIRST, "records/import", calls.ImportChunk("bdc-person/1.0", 1, raw))
     view = await be.prepare("BDC-000022")

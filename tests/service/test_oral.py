@@ -213,6 +213,8 @@ async def test_on_the_command_line(line: Line) -> None:
     code, answer = await line.run(
         "be-requester", *words[:5], "--at", "noon", *words[7:], "--purpose", PURPOSE
     )
-    assert (code, "error" in answer) == (2, True)
+    assert (code, answer["error"]["diagnostic"]) == (2, {"field": "at"})
+    code, traced = await line.run("be-approver", "trace", second["id"])
+    assert (code, traced["message_id"]) == (0, "")
     code, shown = await line.run("be-approver", "oral", "show", second["id"])
     assert shown["document"]["said"]["told"] == "desk"

@@ -20,7 +20,7 @@ import msgspec
 from gateway.model.rows import InboxRow
 from gateway.model.signing import Pseudonym
 from tests.leak.persons import values
-from tests.leak.plan import Planner, Round, Unequal, setting
+from tests.leak.plan import SILENT, TOLD, Planner, Round, Unequal, setting
 from tests.leak.play import Player
 from tests.leak.spellings import Watched, fold, spelled
 from tests.leak.worlds import FR, NO_END, Leakage, Sighting, logged, start
@@ -63,6 +63,7 @@ class Tally(msgspec.Struct):
     failure_draws: int = 0
     silent_draws: int = 0
     withdrawn_draws: int = 0
+    told_draws: int = 0
     signed_master_draws: int = 0
     moods: dict[str, int] = {}
     messages: dict[str, int] = {}
@@ -86,7 +87,8 @@ class Tally(msgspec.Struct):
             self.denials += draw.effect == "DENY"
             self.reviews += draw.effect == "REVIEW"
             self.failure_draws += turn.mood != "plain"
-            self.silent_draws += draw.fates[0] not in ("send", "withdrawn-embargo", "withdrawn-changed")
+            self.silent_draws += draw.fates[0] in SILENT
+            self.told_draws += draw.fates[0] in TOLD
             self.withdrawn_draws += draw.fates[0].startswith("withdrawn")
         self.moods = dict(Counter(self.moods) + Counter({turn.mood: len(turn.draws)}))
 
@@ -128,6 +130,8 @@ class Episode:
                     except Unequal as unequal:
                         self._find(f"{self.seed}/{number}", "decision", str(unequal), ())
                         break
+                    for player in players:
+                        await player.ask(turn)
                     with self._planted():
                         for player in players:
                             await player.play(turn)

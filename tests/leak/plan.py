@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Literal
 
@@ -43,6 +43,12 @@ TIGHT = 64
 
 #: What becomes of a message that had its number already: the partner learns that it was withdrawn, never why.
 WITHDRAWN = ("withdrawn-embargo", "withdrawn-changed")
+
+#: Why a request is answered with no information: one transcript, whichever it is. How often a request is.
+TOLD, TOLD_SHARE = ("told-nothing", "told-withheld", "told-embargoed"), 0.2
+
+#: How often something is told that nobody asked for.
+UNASKED_SHARE = 0.4
 
 #: What goes wrong in a round, and how often. `kill` and `away` strike any call that leaves a gateway.
 MOODS: dict[str, int] = {
@@ -160,6 +166,8 @@ class Planner:
         now = self._leakage.world.clock.now() + timedelta(seconds=wait)
         one = person(rng, f"BDC-{900000000 + number}", now)
         why = self._why(one)
+        if why.request is not None and mood not in COUNTED and rng.random() < TOLD_SHARE:
+            return await self._told(number, one, why, now)
         # behind a lane that backs off, what is voided early could show in the times: more of that there
         silent = mood not in COUNTED and rng.random() < (0.5 if mood == "down" else 0.25)
         if silent and rng.random() < (0.2 if mood == "down" else 0.5):
@@ -187,6 +195,15 @@ class Planner:
             await self._same(one, other, why, decision, record)
         elif (await self._decided(other, why))[0].effect == "PERMIT":
             other, acts = one, ["nothing"]
+        return self._made(number, fates, (one, other), why, decision, acts)
+
+    async def _told(self, number: int, one: Person, why: Why, now: datetime) -> Draw:
+        """A request about a person of whom nothing leaves: two versions of what is held, and of why."""
+        rng = self._rng
+        decision, _ = await self._decided(one, why)
+        required = {"/category", "/names/0"}
+        other, acts = varied(rng, one, [at for at in one.pointers() if at not in required], now)
+        fates = rng.choice(TOLD), rng.choice(TOLD)
         return self._made(number, fates, (one, other), why, decision, acts)
 
     async def _permit(
@@ -222,10 +239,11 @@ class Planner:
             leaving = frozenset(
                 text for at, item in out if at in decision.released for text in texts(item.value)
             )
+        withholds = decision.effect == "PERMIT" and fates[0] not in TOLD and bool(self._hidden(decision))
         hidden = tuple(frozenset(values(one.line())) - leaving for one in people)
         return Draw(
             number, fates, people, (changed[0], changed[1]), self._rng.randrange(3), why, decision.effect,
-            decision.effect == "PERMIT" and bool(self._hidden(decision)), tuple(acts), (hidden[0], hidden[1]), leaving,
+            withholds, tuple(acts), (hidden[0], hidden[1]), leaving,
         )  # fmt: skip
 
     def _later(self, one: Person) -> Person:
@@ -239,8 +257,9 @@ class Planner:
     def _why(self, one: Person) -> Why:
         rng = self._rng
         asked = tuple(pattern for pattern in BE_FIELDS if rng.random() < 0.3)
-        asks = f"{rng.getrandbits(32):08x}-0000-4000-8000-{rng.getrandbits(48):012x}"
-        request = Request(asks, FR, PURPOSE, asked) if asked else None
+        if rng.random() < UNASKED_SHARE:
+            asked = ()
+        request = Request("asked when it is played", FR, PURPOSE, asked) if asked else None
         lifts = tuple(
             Lift(pointer, "synthetic reason")
             for pointer in one.pointers()

@@ -10,14 +10,16 @@ import msgspec
 
 from gateway.errors import GatewayError
 from gateway.flow.clocks import next_slot
-from gateway.model.rows import CheckpointRow, LaneRow, RequestRow
+from gateway.model.rows import CheckpointRow, LaneRow
 from gateway.service import calls
+from gateway.service.calls.requests import AnswerRequest, CloseRequest
 from gateway.service.drafted import Drafted
 from gateway.wire.container import frame
 from tests.leak.persons import word
 from tests.leak.plan import Draw, Round
 from tests.leak.worlds import BE, FR, NO_END, SLOT_S, Leakage, NamedFaults
-from tests.service.world import KIND, Opened, opened, reseal
+from tests.service.asking import asked_line
+from tests.service.world import ASKED, BASIS, KIND, PURPOSE, Opened, opened, reseal
 
 #: Looks at the queue before a round gives up.
 LOOKS = 40
@@ -29,12 +31,12 @@ class Player:
     def __init__(self, leakage: Leakage, side: int) -> None:
         self._l, self._side = leakage, side
         self._drafts: dict[int, Drafted] = {}
+        self._asked: dict[int, str] = {}  # requests that the partner sent, by the draw that answers them
         self._name = ""
 
     async def play(self, turn: Round) -> None:
-        """The whole round; the steps have the same names in both worlds, whatever happens in them."""
+        """The round, once it was asked for; the steps have the same names in both worlds, whatever happens in them."""
         leak, self._name, self._drafts = self._l, turn.name, {}
-        leak.world.clock.advance(seconds=turn.wait)
         await self._import(turn)
         for draw in turn.draws:
             await self._prepare(turn, draw)
@@ -56,10 +58,63 @@ class Player:
     def _fate(self, draw: Draw) -> str:
         return draw.fates[self._side]
 
+    # --- the partner asks ---------------------------------------------------------------------------------------
+
+    async def ask(self, turn: Round) -> None:
+        """The partner's officers send the requests that the draws of this round answer; one that its own policy keeps
+        at home, after the end of the agreement say, is answered by nobody."""
+        self._name, self._asked = turn.name, {}
+        self._l.world.clock.advance(seconds=turn.wait)
+        fr, asking = self._l.fr, [draw for draw in turn.draws if draw.why.request is not None]
+        views: list[calls.DecisionView] = []
+
+        async def put_in() -> None:
+            lines = b"".join(_asked(draw) for draw in asking)
+            imported = await fr.call("fr-inbox", "records/import", calls.ImportChunk(ASKED, 1, lines))
+            assert imported.bad == ()
+
+        async def prepare(draw: Draw) -> None:
+            params = calls.Disclose(f"REQ-{draw.number:06d}", (BE,), PURPOSE, BASIS, "synthetic case")
+            (view,) = await fr.call("fr-inbox", "releases/prepare", params)
+            if view.effect == "PERMIT":
+                views.append(view)
+                self._asked[draw.number] = view.message_id
+            else:
+                self._l.counts["request kept at home"] += 1
+
+        async def sign() -> None:
+            statements, named = [view.statement for view in views], tuple(view.release for view in views)
+            for officer, purpose, operation in (
+                ("fr-inbox", "request", "releases/endorse"), ("fr-second", "approve", "releases/approve"),
+            ):  # fmt: skip
+                token = fr.endorse(officer, purpose, statements)
+                await fr.call(officer, operation, calls.Endorsed(named, token))
+
+        if asking:
+            await self._step("requests", put_in)
+            for draw in asking:
+                await self._step(f"request {draw.number}", lambda draw=draw: prepare(draw))  # type: ignore[misc]
+        if views:
+            await self._step("requests sign", sign)
+            await self._step("requests send", fr.send)
+
+    async def _tell_nothing(self, draw: Draw) -> None:
+        """No information is given, whatever the reason: a person looks first where somebody is held."""
+        be, request = self._l.be, self._asked[draw.number]
+        ground = self._fate(draw).removeprefix("told-")
+        if ground != "nothing":
+            look = AnswerRequest(request, draw.people[self._side].id, "synthetic case")
+            await be.call("be-requester", "requests/answer", look)
+        params = CloseRequest(request, "no-information", ground, "synthetic case")  # type: ignore[arg-type]
+        view = await be.call("be-only-inbox", "requests/close", params)
+        assert view.effect == "PERMIT", [reason.rule for reason in view.reasons]
+        token = be.endorse("be-only-inbox", "request", [view.statement])
+        await be.call("be-only-inbox", "requests/endorse", calls.Endorsed((view.release,), token))
+
     # --- the desk -----------------------------------------------------------------------------------------------
 
     async def _import(self, turn: Round) -> None:
-        held = [draw for draw in turn.draws if self._fate(draw) not in ("absent", "unknown")]
+        held = [draw for draw in turn.draws if self._fate(draw) not in ("absent", "unknown", "told-nothing")]
         lines = [json.dumps(draw.people[self._side].line(), ensure_ascii=False) for draw in held]
         if turn.bad_lines and lines:
             bad = json.loads(lines[0])
@@ -79,20 +134,26 @@ class Player:
 
     async def _prepare(self, turn: Round, draw: Draw) -> None:
         fate, be = self._fate(draw), self._l.be
-        if fate == "embargoed":
+        if fate in ("embargoed", "told-embargoed"):
             await self._step(f"embargo {draw.number}", lambda: self._embargo(draw))
+        if draw.why.request is not None and draw.number not in self._asked:
+            return
+        if fate.startswith("told"):
+            await self._step(f"tell {draw.number}", lambda: self._tell_nothing(draw))
+            return
         if fate == "absent":
             return
+        request = draw.why.request
+        if request is not None:
+            request = msgspec.structs.replace(request, id=self._asked[draw.number])
+        why = msgspec.structs.replace(draw.why, request=request)
         officer = be.gateway.directory.officers["be-requester"]
         chance = Random(f"{turn.name}/{draw.conversation}")  # noqa: S311 - an id of a test
         conversation = f"{chance.getrandbits(32):08x}-0000-4000-8000-{chance.getrandbits(48):012x}"
 
         async def prepare() -> None:
             name = draw.people[self._side].id
-            if draw.why.request is not None:  # as if it had come a moment ago
-                row = RequestRow(FR, draw.why.request.id, "normal", be.gateway.clock.now())
-                await be.gateway.store.write(lambda tx: tx.put(row))
-            drafted = await be.releases.draft(officer, name, (FR,), draw.why, conversation=conversation)
+            drafted = await be.releases.draft(officer, name, (FR,), why, conversation=conversation)
             if drafted[0].release:
                 self._drafts[draw.number] = drafted[0]
 
@@ -301,6 +362,12 @@ class Player:
             checkpoint=max(heads, key=lambda row: row.size).note.decode(),
         )  # fmt: skip
         return reseal(leak.world, msgspec.structs.replace(like, header=header), raw)
+
+
+def _asked(draw: Draw) -> bytes:
+    request = draw.why.request
+    assert request is not None
+    return asked_line(draw.number, asks=[{"kind": KIND, "fields": list(request.asks)}])
 
 
 def _id(turn: Round, name: str) -> str:

@@ -33,7 +33,7 @@ from gateway.model.rows import CheckpointRow, EntryRow, OutboxRow, ReleaseRow
 from gateway.model.time import rfc3339
 from gateway.ports import ReadTx
 from gateway.service.config import AnswerSlots
-from gateway.service.contents import ProtocolBody, ReleaseBody
+from gateway.service.contents import CodedBody, ProtocolBody, ReleaseBody
 from gateway.service.logs import configure_logging
 from gateway.service.ops import Operations
 from gateway.service.problems import desk_problem, partner_problem
@@ -264,7 +264,10 @@ class Leakage:
             found = []
             for row in rows:
                 if row.release:
-                    content = be.vault.open(tx, row.body, ReleaseBody)
+                    shape: type[CodedBody | ReleaseBody] = ReleaseBody
+                    if row.type == "no-information":
+                        shape = CodedBody
+                    content = be.vault.open(tx, row.body, shape)
                     found.append((content.salt, content.payload, row.entry))
                 else:
                     body = be.vault.open(tx, row.body, ProtocolBody)

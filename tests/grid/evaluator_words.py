@@ -32,7 +32,14 @@ def denials(world: World, kind: World, left: frozenset[str]) -> Iterator[str]:
 
 def reviews(world: World, kind: World, left: frozenset[str]) -> Iterator[str]:
     texts = _leaving(world, kind, left)
-    there = {text for pointer, value in items_of(world, kind) if pointer in left for text in _strings(value)}
+    # Data that leaves may stand in a text. What somebody wrote may not: it is no reason for the same words elsewhere.
+    there = {
+        text
+        for pointer, value in items_of(world, kind)
+        if pointer in left
+        for text in _strings(value)
+        if text not in _words(kind, pointer, value).values()
+    }
     kept = {
         text for pointer, value in items_of(world, kind) if pointer not in left for text in _strings(value)
     }

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from gateway.service.log_source import HeldFinding, Mismatch, StoredLog
 
 T = TypeVar("T")
+
+#: The program that goes with an export.
+VERIFIER = "verify.py"
 
 commands = group("The audit logs, offline.")
 
@@ -338,8 +342,13 @@ def prove(place: Place, message: Annotated[str, typer.Argument(metavar="MESSAGE"
 
 @local(commands, "export")
 def export(place: Place, out: Out, log: Log = "") -> Answer:
-    """Write logs as files (C2SP tlog-tiles), each in a folder named as its origin, for verification without a home."""
+    """Write logs as files (C2SP tlog-tiles), each in a folder named as its origin, for verification without a home.
+
+    Beside them stands `verify.py`, which checks them with Python alone and shares no code with us. Give its `--key` the
+    keys named in the answer, by another way than this folder.
+    """
     from gateway.audit.export import write_export
+    from gateway.service.log_source import home_log_keys
 
     written = {}
     with _logs(place, log) as (_, logs):
@@ -353,7 +362,11 @@ def export(place: Place, out: Out, log: Log = "") -> Answer:
             written[one.origin] = {"folder": str(folder), "files": count}
     if not written:
         raise NotFound("there is no log with a signed head")
-    return Answer({"logs": written}, [f"{origin}: {what['files']} files" for origin, what in written.items()])
+    _write(out / VERIFIER, resources.files("gateway.reviewer").joinpath(VERIFIER).read_bytes())
+    keys = [key.encode() for key in home_log_keys(place.home, _organisation(place))]
+    text = [f"{origin}: {what['files']} files" for origin, what in written.items()]
+    text.append(f"python3 {out / VERIFIER} {out} " + " ".join(f"--key {key}" for key in keys))
+    return Answer({"logs": written, "verifier": str(out / VERIFIER), "keys": keys}, text)
 
 
 @contextmanager

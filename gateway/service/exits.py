@@ -133,6 +133,14 @@ EXITS: tuple[Exit, ...] = (
         entry="master log: read, preview, or the act",
     ),
     Exit(
+        sink="what a reviewer's verifier says of exported logs, on a machine of theirs",
+        modules=("gateway.reviewer.verify",),
+        content="ids",
+        to="the reviewer who runs it",
+        four_eyes=False,
+        entry="",
+    ),
+    Exit(
         sink="certificates and revocation lists of an authority",
         modules=("certs.ca",),
         content="keys",

@@ -23,6 +23,7 @@ BREAKS: list[tuple[str, dict[str, str]]] = [
     ("house", {"gateway/flow/intruder.py": "import adapters"}),
     ("house", {"gateway/service/intruder.py": "import gateway.cli"}),
     ("house", {"certs/intruder.py": "import gateway.audit"}),
+    ("house", {"gateway/reviewer/intruder.py": "import gateway.errors"}),
     ("strangers", {"adapters/records/one.py": "import adapters.formats.two", "adapters/formats/two.py": ""}),
     ("strangers", {"adapters/formats/one.py": "import adapters.formats.two", "adapters/formats/two.py": ""}),
     ("wiring", {"gateway/service/intruder.py": "import adapters.stores"}),

@@ -46,6 +46,7 @@ BASIS = "be-2024-03-29:art28"
 PURPOSES = ("ct-prevention", "ct-investigation")
 KIND = "bdc-person/1.0"
 ASKED = "information-request/1.0"
+CONSENT = "consent-request/1.0"
 NOTE = "information-note/1.0"
 LISTED = "sanctions-entry"  # every version: what is compared with a list needs both
 FORMAT = "ct-exchange-json/1.0"
@@ -79,7 +80,7 @@ ROLES: dict[str, tuple[str, tuple[Role, ...]]] = {
     "be-approver": (BE, ("approver", "lift-approver", "reviewer", "security-officer")),
     "be-reviewer": (BE, ("reviewer",)),
     "fr-inbox": (FR, ("inbox", "requester", "reviewer", "security-officer")),
-    "fr-second": (FR, ("approver", "security-officer")),
+    "fr-second": (FR, ("approver", "lift-approver", "security-officer")),
 }
 
 
@@ -126,7 +127,7 @@ def _officer(folder: Path, name: str, roles: tuple[Role, ...], now: datetime) ->
         roles=roles,
         keys=(public,),
         clearance=Clearance("BEL", "UNCLASSIFIED", now + timedelta(days=DEMO_DAYS)),
-        need_to_know=(KIND, NOTE, LISTED, ASKED),
+        need_to_know=(KIND, NOTE, LISTED, ASKED, CONSENT),
     )
     return officer, Identity(name, provision.read_officer_key(path))
 
@@ -295,8 +296,8 @@ def agreement(
         route=route,
         legal_basis=BASIS,
         purposes=PURPOSES,
-        kinds=(KIND, NOTE, ASKED),
-        lifts=("/national_number",),
+        kinds=(KIND, NOTE, ASKED, CONSENT),
+        lifts=("/national_number", "/recipient"),
         ceiling=Ceiling("BEL", "UNCLASSIFIED"),
         retention_days=365,
         onward="none",

@@ -384,8 +384,9 @@ class Releases:
     def _require_four_eyes(self, requester: Officer, approver: Officer, body: ReleaseBody) -> None:
         document = msgspec.json.decode(body.document, type=DecisionDocument)
         if isinstance(four_eyes(requester, approver, document), Void):
+            lifts = " and that to approve lifts" if body.lifts else ""
             raise RoleMissing(
-                "requester and approver must be two persons, the approver with the role to approve"
+                f"requester and approver must be two persons, the approver with the role to approve{lifts}"
             )
 
     def _queue(

@@ -384,10 +384,8 @@ class Releases:
     def _require_four_eyes(self, requester: Officer, approver: Officer, body: ReleaseBody) -> None:
         document = msgspec.json.decode(body.document, type=DecisionDocument)
         if isinstance(four_eyes(requester, approver, document), Void):
-            lifts = " and that to approve lifts" if body.lifts else ""
-            raise RoleMissing(
-                f"requester and approver must be two persons, the approver with the role to approve{lifts}"
-            )
+            wanted = "the roles to approve, and to approve lifts" if body.lifts else "the role to approve"
+            raise RoleMissing(f"requester and approver must be two persons, the approver with {wanted}")
 
     def _queue(
         self,

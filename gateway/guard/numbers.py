@@ -12,7 +12,7 @@ _PRINTED = 4  # signs of a group, as an account number is printed
 
 def numbers_in(words: str) -> frozenset[str]:
     """Every register or account number in folded words: digits ASCII, letters lower case, one blank between words."""
-    return frozenset([*_national(words), *_accounts(words.split(" "))])
+    return frozenset([*_national(words), *_accounts(words.split())])
 
 
 def _national(words: str) -> Iterator[str]:

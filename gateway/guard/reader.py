@@ -23,6 +23,7 @@ MAX_BYTES = (
 )  # bytes of one payload, decision or record: the largest payload the container carries
 MAX_DEPTH = 32  # open objects and lists; a record needs 6, a hostile text must not exhaust the stack
 MAX_INTEGER = 2**53 - 1  # beyond it readers that use doubles see another number (RFC 8259 §6)
+_LARGEST = str(MAX_INTEGER)
 
 _CHARACTERS = r'[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*+)*+'
 #: A name; and what a value is or begins with: a string, an integer, a word, or the sign that opens a container.
@@ -223,7 +224,8 @@ class _Reader:
         return sign
 
     def string(self, spelled: str) -> str:
-        if "\\" not in spelled:
+        usual = "\\" not in spelled
+        if usual:
             return spelled
         text = _ESCAPE.sub(self.unescaped, spelled)
         self.respelled |= _escaped(text) != spelled
@@ -240,7 +242,8 @@ class _Reader:
     def integer(self, spelled: str) -> int:
         if self.text.startswith((".", "e", "E"), self.at):
             raise self.refused("number", "numbers are integers without fraction or exponent")
-        if len(spelled) > len(str(MAX_INTEGER)) + 1 or abs(int(spelled)) > MAX_INTEGER:
+        digits = spelled.removeprefix("-")  # no zero leads them: of as many, the later in order are the more
+        if (len(digits), digits) > (len(_LARGEST), _LARGEST):
             raise self.refused("number", "an integer lies beyond what every reader can hold")
         self.respelled |= spelled == "-0"
         return int(spelled)

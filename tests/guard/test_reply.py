@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ from gateway.guard import GuardVerdict, guard, guard_reply
 from gateway.model.agreement import Ceiling
 from gateway.policy.levels import default_levels
 from tests.guard import test_recall
-from tests.guard.worlds import encode
+from tests.guard.worlds import ENVELOPE, World, canonical, encode, payload_tree
 
 ASKED, OTHER = "1a1c7f0e-6a0e-4a53-9d57-0f3c1c2b7a01", "2b2c7f0e-6a0e-4a53-9d57-0f3c1c2b7a02"
 
@@ -49,18 +51,22 @@ def decided(payload: dict[str, Any], **members: Any) -> bytes:
     return encode(test_recall._sorted(document))
 
 
-def rule(payload: bytes, decision: bytes) -> object:
+def told(payload: bytes, decision: bytes) -> dict[str, Any]:
+    """The whole of what a refusal says."""
     with pytest.raises(GuardRefused) as caught:
         guard_reply(payload, decision=decision)
-    return caught.value.diagnostic["rule"]
+    return dict(caught.value.diagnostic)
 
 
 @pytest.mark.parametrize("payload", ALL)
 def test_an_id_and_a_code_pass(payload: dict[str, Any]) -> None:
     """Envelope, id and code, each a leaf; the verdict names these bytes and this decision."""
-    verdict = guard_reply(encode(payload), decision=decided(payload))
+    raw, decision = encode(payload), decided(payload)
+    verdict = guard_reply(raw, decision=decision)
     assert isinstance(verdict, GuardVerdict)
     assert verdict.leaves == len(payload)
+    assert verdict.payload_sha256 == hashlib.sha256(raw).hexdigest()
+    assert verdict.decision_sha256 == hashlib.sha256(decision).hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -93,7 +99,9 @@ def test_anything_more_or_other_is_refused(
     decision: dict[str, Any], payload: dict[str, Any], expected: str
 ) -> None:
     """Each addition or change by its rule; a decision of one code lets no other leave."""
-    assert rule(encode(payload), decided(decision)) == expected
+    said = told(encode(payload), decided(decision))
+    assert said.pop("leaf", None) is None or expected != "missing"
+    assert said == {"rule": expected, "subject": "payload"}
 
 
 @pytest.mark.parametrize(
@@ -117,11 +125,22 @@ def test_anything_more_or_other_is_refused(
         (decided(SILENT, envelope=envelope("no-information") | {"format": "other/1.0"}), "type"),
         (decided(SILENT) + b"\n", "syntax"),
         (b"", "syntax"),
+        (decided(SILENT | {"consent": "refused"}), "decision"),
+        (decided(SILENT, envelope=envelope("ping")), "decision"),
+        (decided(SILENT, envelope=envelope("consent-request")), "decision"),
+        (decided(DENIED | {"ground": "incomplete"}), "decision"),
+        (decided(GRANTED | {"ground": "incomplete", "until": "2027-01-01"}), "decision"),
+        (decided(REFUSED | {"until": "2027-01-01"}), "decision"),
+        (decided(SILENT | {"until": "2027-01-01"}), "decision"),
     ],
 )
 def test_the_decision_must_be_about_this_answer(decision: bytes, expected: str) -> None:
-    """Another effect, addressee, type, form or code is refused before the payload says anything."""
-    assert rule(encode(SILENT), decision) == expected
+    """Another effect, addressee, type, form or code is refused before the payload says anything; the decision is
+    named, or the allow-list that knows no such format or value."""
+    said = told(encode(SILENT), decision)
+    at = {"at": said.get("at")} if expected == "syntax" else {}
+    subject = "payload" if expected in ("type", "protocol-form") else "decision"
+    assert said == {"rule": expected, "subject": subject, **at}
 
 
 def test_a_coded_answer_never_passes_as_a_release() -> None:
@@ -136,6 +155,49 @@ def test_a_coded_answer_never_passes_as_a_release() -> None:
             levels=default_levels(),
             kinds={},
         )
+
+
+def answered(request: str, type: str = "answer") -> bytes:
+    """The decision over the release of the baseline, of this type and for this request."""
+    world = World(envelope=msgspec.structs.replace(ENVELOPE, type=type))
+    return canonical(msgspec.structs.replace(world.document(), request=request))
+
+
+def answer(**members: str) -> bytes:
+    """The baseline's bytes as an answer: its id after the envelope."""
+    tree = payload_tree()
+    head = {name: tree.pop(name) for name in test_recall.ENVELOPE}
+    return encode(head | {"type": "answer"} | members | tree)
+
+
+def test_an_answer_names_its_request() -> None:
+    """With the id that was decided on it passes, with another or none it does not."""
+    world = World(envelope=msgspec.structs.replace(ENVELOPE, type="answer"))
+    verdict = world.guard(answer(answers=ASKED), decision=answered(ASKED))
+    assert verdict.decision_sha256 == hashlib.sha256(answered(ASKED)).hexdigest()
+    for payload, expected in (
+        (answer(answers=OTHER), {"rule": "altered-protocol", "subject": "payload", "leaf": 9}),
+        (answer(), {"rule": "missing", "subject": "payload"}),
+    ):
+        with pytest.raises(GuardRefused) as caught:
+            world.guard(payload, decision=answered(ASKED))
+        assert caught.value.diagnostic == expected
+
+
+@pytest.mark.parametrize(
+    ("decision", "payload"),
+    [
+        (answered(""), answer()),
+        (answered(""), answer(answers="")),
+        (answered(ASKED, "disclosure"), encode(payload_tree())),
+        (answered(ASKED, "disclosure"), answer(type="disclosure", answers=ASKED)),
+    ],
+)
+def test_an_answer_names_a_request_and_nothing_else_does(decision: bytes, payload: bytes) -> None:
+    """A decision over an answer to nothing, or over a disclosure that answers, is refused as such."""
+    with pytest.raises(GuardRefused) as caught:
+        World().guard(payload, decision=decision)
+    assert caught.value.diagnostic == {"rule": "decision", "subject": "decision"}
 
 
 @given(st.sampled_from(ALL), st.integers(0, 10**6), st.integers(1, 255))

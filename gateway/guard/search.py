@@ -59,11 +59,10 @@ class _Folded(dict[int, str]):
 
 def _folded(sign: str) -> str:
     category = unicodedata.category(sign)
-    if category[0] == "M" or category == "Cf" or sign == _TATWEEL:
-        return ""
     if category == "Nd":
         return str(unicodedata.decimal(sign))
-    return sign if sign.isalnum() else " "
+    unseen = category[0] == "M" or category == "Cf" or sign == _TATWEEL
+    return "" if unseen else (sign if sign.isalnum() else " ")
 
 
 _FOLDED = _Folded()  # grows to one entry for each character of Unicode at most, and says nothing of any text
@@ -86,7 +85,7 @@ def require_silent(records: Sequence[ReleasedRecord], sent: Iterable[Leaf], allo
     texts = [form for place, form in strings if not allow.free_text.isdisjoint(place)]
     by_right = {(() if allow.free_text.isdisjoint(place) else place, form.words) for place, form in strings}
     told = {number for form in texts for number in numbers_in(form.words)}
-    if told and told - {number for record in records for number in _class_a(record, allow)}:  # (4)
+    if any(all(number not in _class_a(record, allow) for record in records) for number in told):  # (4)
         raise refuse("register-number-in-text", "a free text holds a register or account number")
     for leaf in {leaf for record in records for leaf in record.withheld}:
         place = _place(leaf.path)
@@ -100,23 +99,14 @@ def require_silent(records: Sequence[ReleasedRecord], sent: Iterable[Leaf], allo
 
 def _class_a(record: ReleasedRecord, allow: AllowList) -> Iterator[str]:
     """Register and account numbers that leave as data of class A: by their kind they may."""
+    members = {at.split("/")[1] for at, spec in record.kind.fields.items() if spec.export_class == "A"}
     for leaf in leaves(record.content):
-        spec = record.kind.spec("/" + "/".join(map(str, leaf.path[:2]))) or record.kind.spec(
-            f"/{leaf.path[0]}"
-        )
-        if (
-            spec
-            and spec.export_class == "A"
-            and leaf.string is not None
-            and allow.free_text.isdisjoint(leaf.path)
-        ):
+        if leaf.path[0] in members and leaf.string is not None and allow.free_text.isdisjoint(leaf.path):
             yield from numbers_in(fold(leaf.string).words)
 
 
 def _named(value: str, sought: Form, texts: Iterable[Form]) -> bool:
     """Whether a text holds the value: as words, without what lies between them, as digits, or as a date."""
-    if len(sought.words) < MIN_CHARACTERS:
-        return False
     squashed = len(sought.squashed) >= MIN_SQUASHED
     digits = [sought.digits] if sought.digits == sought.squashed and len(sought.digits) >= MIN_DIGITS else []
     dates: list[str] = []
@@ -124,7 +114,7 @@ def _named(value: str, sought: Form, texts: Iterable[Form]) -> bool:
         year, month, day = date.groups()
         digits.append(f"{day or ''}{month}{year}")
         dates.extend(_written(year, month, day))
-    return any(
+    return len(sought.words) >= MIN_CHARACTERS and any(
         sought.words in text.words
         or (squashed and sought.squashed in text.squashed)
         or any(run in text.digits for run in digits)
@@ -135,15 +125,16 @@ def _named(value: str, sought: Form, texts: Iterable[Form]) -> bool:
 
 def _written(year: str, month: str, day: str | None) -> Iterator[str]:
     """A date as numbers between blanks: year, day or month first; the year in full, or beside a day as two digits."""
-    month, day = month.lstrip("0"), day and day.lstrip("0")
-    for written_year in (year, year[2:].lstrip("0") or "0"):
-        if day:
-            yield f" {day} {month} {written_year} "
-            yield f" {month} {day} {written_year} "
-            yield f" {written_year} {month} {day} "
-        elif written_year == year:
-            yield f" {month} {year} "
-            yield f" {year} {month} "
+    month = str(int(month))
+    if day is None:
+        yield f" {month} {year} "
+        yield f" {year} {month} "
+        return
+    day = str(int(day))
+    for written_year in (year, str(int(year[2:]))):
+        yield f" {day} {month} {written_year} "
+        yield f" {month} {day} {written_year} "
+        yield f" {written_year} {month} {day} "
 
 
 def _place(path: Path) -> tuple[str, ...]:

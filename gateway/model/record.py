@@ -57,6 +57,11 @@ def pointer_token(member: str) -> str:
     return member.replace("~", "~0").replace("/", "~1")
 
 
+def member_of(pointer: str) -> str:
+    """The member of the record that the field at this pointer stands in, as a reference token."""
+    return pointer[1:].partition("/")[0]
+
+
 def items_of(record: CanonicalRecord, kind: RecordKind) -> Iterator[tuple[str, str, Any]]:
     """Member (as a token), pointer and value of every field, in the order of its content; a list yields its items."""
     for member, value in record.content.items():

@@ -16,7 +16,7 @@ import msgspec
 
 from gateway.model.decision import Decision, Effect, FieldOutcome, Reason, Redact
 from gateway.model.kind import FieldSpec
-from gateway.model.record import LabelledField, fields_of
+from gateway.model.record import LabelledField, fields_of, member_of
 from gateway.policy.context import Context
 from gateway.policy.expr import NOWHERE, Const, FactUnreadable, Far, Look, Places, Reading, Unseen
 from gateway.policy.facts import FactSpec
@@ -207,7 +207,7 @@ def after_fields(ctx: Context, left: Sequence[LabelledField]) -> Context:
     """The context as the release rules see it: told what the field rules left."""
     pointers = frozenset(field.pointer for field in left)
     return msgspec.structs.replace(
-        ctx, permitted=len(left), members=frozenset(map(_member, left)), left=pointers
+        ctx, permitted=len(left), members=frozenset(member_of(field.pointer) for field in left), left=pointers
     )
 
 
@@ -220,13 +220,9 @@ def _lost(
     fields: tuple[LabelledField, ...], left: tuple[LabelledField, ...], required: frozenset[str]
 ) -> tuple[LabelledField, ...]:
     """Fields whose loss leaves no record of this kind: of required members gone, else all when nothing is left."""
-    missing = required - {_member(field) for field in left}
-    lost = tuple(field for field in fields if _member(field) in missing) if missing else ()
+    missing = required - {member_of(field.pointer) for field in left}
+    lost = tuple(field for field in fields if member_of(field.pointer) in missing) if missing else ()
     return lost or (fields if not left else ())
-
-
-def _member(field: LabelledField) -> str:
-    return field.pointer.split("/", 2)[1]
 
 
 def _reason(rule: Rule, effect: Effect, error: str, pointer: str) -> Reason:

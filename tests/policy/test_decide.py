@@ -192,6 +192,21 @@ def test_a_review_rule_of_the_release_holds_it_back() -> None:
     assert (decision.effect, [reason.rule for reason in decision.reasons]) == ("REVIEW", ["embargo"])
 
 
+@pytest.mark.parametrize(("places", "pointers"), [({"/b", "/a"}, ["/a", "/b"]), (set(), [""]), (None, [""])])
+def test_a_rule_names_the_places_at_fault(places: Any, pointers: list[str]) -> None:
+    """One reason for each place that the rule's own fact names; where it names none, one about the release."""
+    document = policy_document()
+    embargo = next(rule for rule in document["rules"] if rule["id"] == "embargo")
+    embargo["at"] = "places"
+    found = None if places is None else frozenset(places)
+    spec = FactSpec("places", "release", frozenset, lambda ctx, field: found)
+    policy = load_policy(json.dumps(document).encode(), {**FACTS, "places": spec})
+    decision = decide(policy, world({"release.embargoed": True}))
+    assert [(reason.rule, reason.pointer) for reason in decision.reasons] == [
+        ("embargo", pointer) for pointer in pointers
+    ]
+
+
 def _broken(spec: FactSpec) -> FactSpec:
     def compute(ctx: Any, field: Any) -> Any:
         raise RuntimeError("Zzemo Exemple")  # what a fact trips over may be personal data

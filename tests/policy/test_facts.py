@@ -7,13 +7,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.model.record import fields_of
+from gateway.model.record import LabelledField, fields_of
 from gateway.policy.expr import FactUnreadable, Reading
 from gateway.policy.facts import FACTS
 from gateway.policy.facts.declare import DECLARED, fact, months_begun
 from gateway.policy.facts.dna import ESS, SEX_MARKER
 from tests.conftest import REFERENCE
-from tests.policy.fact_cases import ASKS, FAILING, FIELD, RELEASE
+from tests.policy.fact_cases import ASKS, FAILING, RELEASE
+from tests.policy.field_cases import CONSENT, FIELD
 from tests.policy.worlds import KIND, NOW, OTHERS, world, world_of
 
 
@@ -76,10 +77,14 @@ def test_who_shares_with_one_that_shares_holds_too() -> None:
 
 def test_an_unknown_field_has_no_class() -> None:
     """A field that the kind does not know has no class and an empty pattern, and nobody asked for it."""
-    ctx = world({"content.nickname": "invented", "request": {**ASKS, "asks": ["/nickname"]}})
+    consents = [{**CONSENT, "originator": "bel.ocam"}]
+    ctx = world({"content.nickname": "x", "request": {**ASKS, "asks": ["/nickname"]}, "consents": consents})
     field = next(field for field in fields_of(ctx.record, KIND) if field.pointer == "/nickname")
     reading = Reading(ctx).of_field(field)
-    assert not reading.known(FACTS["field.class"])
+    for name in ("field.class", "field.category", "field.statement"):
+        assert not reading.known(FACTS[name])
+    assert reading.value(FACTS["field.special"]) is False
+    assert reading.value(FACTS["field.consent"]) == frozenset()
     assert reading.value(FACTS["field.pattern"]) == ""
     assert reading.value(FACTS["field.asked_for"]) is False
 
@@ -166,6 +171,77 @@ def test_the_kind_that_is_silent_says_nothing_of_persons_and_statements() -> Non
     assert fields["/belief"].value(FACTS["field.special"]) is True
     unsaid = next(iter(fields_of(ctx.record, ctx.kind)))
     assert Reading(ctx).of_field(unsaid).value(FACTS["field.persons"]) == frozenset()
+
+
+ADULT, ALIVE_SINCE = {"adult": True}, {"birth": {"date": "1990", "precision": "year"}}
+
+
+@pytest.mark.parametrize(
+    ("persons", "of_a_person", "age"),
+    [
+        (None, False, None),
+        ([], False, None),
+        ([{}], True, None),
+        ([{"adult": False}], True, None),
+        ([{"adult": 1}], True, None),
+        ([ADULT], True, 18),
+        ([ADULT, {}], True, None),
+        ([ALIVE_SINCE], True, 35),
+        ([ADULT, ALIVE_SINCE], True, 35),
+        ([{**ADULT, "birth": {"date": "2012", "precision": "year"}}], True, 13),
+        ([{**ADULT, "birth": {"date": "2012", "precision": "year", "about": True}}], True, None),
+        ([ALIVE_SINCE, {"birth": {"date": "2012", "precision": "year"}}], True, 13),
+        ([ALIVE_SINCE, {}], True, None),
+    ],
+)
+def test_a_note_is_about_whom_it_mentions(persons: Any, of_a_person: bool, age: int | None) -> None:
+    """About a person where it mentions one; the youngest counts, and one whose age nobody tells leaves it untold. A
+    birth date comes before the word that somebody is of full age."""
+    found: dict[str, Any] = {"content.birth": [{"date": "2015", "precision": "year"}]}
+    found |= {} if persons is None else {"content.persons": persons}
+    bare = {"title": "invented", "facts": [{"text": "invented"}], "language": "en"}
+    ctx = world({**world_of("information-note"), "content": bare, **found}, of=OTHERS["information-note"][0])
+    reading = Reading(ctx)
+    assert reading.value(FACTS["record.of_a_person"]) is of_a_person
+    assert (reading.value(FACTS["person.min_age"]) if reading.known(FACTS["person.min_age"]) else None) == age
+
+
+@pytest.mark.parametrize(
+    ("pointer", "value", "off"),
+    [
+        ("/source_grade", "A", False),
+        ("/source_grade", "E", True),
+        ("/source_grade/0", "E", True),
+        ("/info_grade", 4, False),
+        ("/info_grade", 6, True),
+        ("/info_grade", "1", True),
+        ("/remark", "E", False),
+        ("/remark", 6, False),
+        ("/remark", [6, {"info_grade": 6}], True),
+    ],
+)
+def test_a_grade_of_the_whole_record_is_of_the_scale(pointer: str, value: Any, off: bool) -> None:
+    """A member of its own, or inside any other; what is no grade has no scale."""
+    spec = FACTS["field.off_scale"]
+    assert spec.compute(world(), LabelledField(pointer, value, None, None, "", ())) is off
+
+
+def test_either_grade_makes_a_kind_graded() -> None:
+    """One of the two members is enough."""
+    for name in ("source_grade", "info_grade"):
+        fields = {pattern: spec for pattern, spec in KIND.fields.items() if pattern in ("/sex", f"/{name}")}
+        kind = msgspec.structs.replace(KIND, fields=fields)
+        graded = Reading(msgspec.structs.replace(world(), kind=kind)).value(FACTS["kind.graded"])
+        assert graded is (f"/{name}" in fields)
+
+
+def test_what_is_sent_is_of_the_kind_of_the_record() -> None:
+    """The record, what it was taken from, and the kind itself: three names, one kind."""
+    ctx = world()
+    other = msgspec.structs.replace(ctx.record, kind="bdc-person/2.0")
+    for changed in ({"record": other}, {"subject": other}):
+        with pytest.raises(FactUnreadable):
+            Reading(msgspec.structs.replace(ctx, **changed)).value(FACTS["record.kind"])
 
 
 def test_the_european_standard_set_is_the_reference_one() -> None:

@@ -6,7 +6,7 @@ a value outside the 4x4 is never read as one of it.
 
 from typing import Any
 
-from gateway.model.record import LabelledField
+from gateway.model.record import LabelledField, member_of
 from gateway.policy.context import Context
 from gateway.policy.facts.declare import fact, field_fact
 
@@ -33,7 +33,7 @@ def settings_ungraded_kinds(ctx: Context) -> frozenset[str]:
 @field_fact("field.off_scale", bool)
 def field_off_scale(ctx: Context, field: LabelledField) -> bool:
     """Whether a grade in the field, at any depth, is not one of the 4x4 scale."""
-    name = field.pointer.split("/", 2)[1]
+    name = member_of(field.pointer)
     return (name in SCALE or isinstance(field.value, _CONTAINERS)) and not _on_scale(name, field.value)
 
 

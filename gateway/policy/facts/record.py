@@ -3,6 +3,7 @@
 from collections import Counter
 from datetime import date
 
+from gateway.model.record import member_of
 from gateway.model.time import PartialDate, full_years
 from gateway.policy.context import Context
 from gateway.policy.facts.declare import day, fact, fields_read, months_begun, subject_fields
@@ -81,7 +82,7 @@ def record_embargoed(ctx: Context) -> bool:
 @fact("record.members", frozenset)
 def record_members(ctx: Context) -> frozenset[str]:
     """Members that hold a field at all; an empty list holds none."""
-    return frozenset(field.pointer.split("/", 2)[1] for field in fields_read(ctx))
+    return frozenset(member_of(field.pointer) for field in fields_read(ctx))
 
 
 @fact("kind.required", frozenset)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from gateway.model.record import LabelledField, free_texts
+from gateway.model.record import LabelledField, free_texts, member_of
 from gateway.policy.context import Context
 from gateway.policy.facts.declare import fact, fields_read, subject_fields
 from gateway.policy.numbers import register_numbers
@@ -52,8 +52,8 @@ def withheld_values(ctx: Context, left: list[LabelledField]) -> list[Value]:
     """Values of the whole record that ``left`` does not hold, but those that stand in it by right."""
     pointers = {field.pointer for field in left} if ctx.subject is ctx.record else ()
     stays = [field for field in subject_fields(ctx) if field.pointer not in pointers]
-    members = {_member(field) for field in stays}
-    leaving = {_mark(field) for field in left if _member(field) in members}
+    members = {member_of(field.pointer) for field in stays}
+    leaving = {_mark(field) for field in left if member_of(field.pointer) in members}
     kept = (field for field in stays if not leaving or _mark(field) not in leaving)
     values = dict.fromkeys(values_of(kept))
     rights = Rights(left) if values else None
@@ -90,11 +90,7 @@ def _class_a(field: LabelledField) -> bool:
 
 def _mark(field: LabelledField) -> tuple[str, bytes]:
     """A field but for its place in a list, which is another one after redaction."""
-    return _member(field), msgspec.json.encode(field.value, order="deterministic")
-
-
-def _member(field: LabelledField) -> str:
-    return field.pointer.split("/", 2)[1]
+    return member_of(field.pointer), msgspec.json.encode(field.value, order="deterministic")
 
 
 def _members(pointer: str) -> tuple[str, ...]:

@@ -189,7 +189,8 @@ def test_a_review_rule_of_the_release_holds_it_back() -> None:
     embargo["effect"] = "REVIEW"
     policy = load_policy(json.dumps(document).encode())
     decision = decide(policy, world({"release.embargoed": True}))
-    assert (decision.effect, [reason.rule for reason in decision.reasons]) == ("REVIEW", ["embargo"])
+    told = [(reason.rule, reason.pointer) for reason in decision.reasons]
+    assert (decision.effect, told) == ("REVIEW", [("embargo", "")])
 
 
 @pytest.mark.parametrize(("places", "pointers"), [({"/b", "/a"}, ["/a", "/b"]), (set(), [""]), (None, [""])])

@@ -67,6 +67,14 @@ def test_a_combination_is_of_what_is_held_and_what_leaves(
     assert Reading(ctx).value(FACTS["held.combination_level"]) == level
 
 
+def test_without_combinations_nothing_is_known_of_them() -> None:
+    """None configured is no combination that is worth nothing."""
+    ctx = msgspec.structs.replace(
+        world({"settings.compilation.combinations": []}), members=frozenset({"threat"})
+    )
+    assert not Reading(ctx).known(FACTS["held.combination_level"])
+
+
 def test_who_shares_with_one_that_shares_holds_too() -> None:
     """Groups that have an organisation in common are one; who is in none is alone."""
     groups = {"north": ("a", "b"), "south": ("c", "b"), "west": ("x", "y")}

@@ -221,7 +221,7 @@ def _lost(
 ) -> tuple[LabelledField, ...]:
     """Fields whose loss leaves no record of this kind: of required members gone, else all when nothing is left."""
     missing = required - {member_of(field.pointer) for field in left}
-    lost = tuple(field for field in fields if member_of(field.pointer) in missing) if missing else ()
+    lost = tuple(field for field in fields if member_of(field.pointer) in missing)
     return lost or (fields if not left else ())
 
 

@@ -193,7 +193,7 @@ def test_a_review_rule_of_the_release_holds_it_back() -> None:
     assert (decision.effect, told) == ("REVIEW", [("embargo", "")])
 
 
-@pytest.mark.parametrize(("places", "pointers"), [({"/b", "/a"}, ["/a", "/b"]), (set(), [""]), (None, [""])])
+@pytest.mark.parametrize(("places", "pointers"), [(set("edcba"), list("abcde")), (set(), [""]), (None, [""])])
 def test_a_rule_names_the_places_at_fault(places: Any, pointers: list[str]) -> None:
     """One reason for each place that the rule's own fact names; where it names none, one about the release."""
     document = policy_document()
@@ -203,8 +203,8 @@ def test_a_rule_names_the_places_at_fault(places: Any, pointers: list[str]) -> N
     spec = FactSpec("places", "release", frozenset, lambda ctx, field: found)
     policy = load_policy(json.dumps(document).encode(), {**FACTS, "places": spec})
     decision = decide(policy, world({"release.embargoed": True}))
-    assert [(reason.rule, reason.pointer) for reason in decision.reasons] == [
-        ("embargo", pointer) for pointer in pointers
+    assert [(reason.rule, reason.pointer, reason.error) for reason in decision.reasons] == [
+        ("embargo", pointer, "") for pointer in pointers
     ]
 
 
@@ -261,7 +261,10 @@ def test_an_erring_rule_denies(rule: str) -> None:
         assert decision.released == decide(POLICY, BASELINE).released
         return
     assert decision.effect == "DENY"
-    assert (rule, "broken") in {(reason.rule, reason.error) for reason in decision.reasons}
+    told = {(reason.rule, reason.error): (reason.effect, reason.pointer) for reason in decision.reasons}
+    scope = next(entry["scope"] for entry in document["rules"] if entry["id"] == rule)
+    effect, pointer = told[rule, "broken"]
+    assert (effect, bool(pointer)) == ("DENY", scope == "field")
 
 
 def test_two_labels_of_one_field_are_a_doubt() -> None:

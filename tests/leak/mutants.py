@@ -19,7 +19,7 @@ MUTANTS: dict[str, Mutant] = {
 }
 
 #: Pairs of worlds in which a leak must show, of 64 draws each; most show in the first round.
-EPISODES = 10
+EPISODES = 40
 
 #: Rounds of the one pair in which the guard stays in place, to see whether it would have stopped the leak.
 GUARDED_ROUNDS = 3

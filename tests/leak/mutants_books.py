@@ -11,8 +11,9 @@ import msgspec
 import structlog
 from prometheus_client import Gauge
 
-from adapters.records import bdc
+from adapters.lines import LabelledLines
 from gateway.errors import NotFound, RecordInvalid, UnknownPartner
+from gateway.flow.outbound import Prepared
 from gateway.model.rows import EmbargoRow, RecordRow
 from gateway.service import imports, intake, ops, releases
 from gateway.service.ledger import Ledger
@@ -239,7 +240,7 @@ def diagnostic_that_quotes(into: Plant) -> None:
 
         return outcome
 
-    into.swap(bdc.BdcExtract, "_outcome", make)
+    into.swap(LabelledLines, "_outcome", make)
 
 
 def metric_with_a_name(into: Plant) -> None:
@@ -270,7 +271,8 @@ def name_in_a_stored_row(into: Plant) -> None:
     def make(original: Any) -> Any:
         def store(self: Any, tx: Any, *given: Any) -> Any:
             release = original(self, tx, *given)
-            name = _name_of(into.records[hashlib.sha256(given[-1].payload).hexdigest()])
+            prepared = next(one for one in given if isinstance(one, Prepared))
+            name = _name_of(into.records[hashlib.sha256(prepared.payload).hexdigest()])
             tx.put(msgspec.structs.replace(release, reason=f"case {name}"))
             return release
 

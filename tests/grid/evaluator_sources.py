@@ -158,6 +158,16 @@ _SPECIAL = ("/special", "/health")
 #: LED art. 7(1): what an official judged stands apart from what was found.
 _ASSESSED = ("/category", "/threat", "/source_grade", "/info_grade", "/links/*", "/financial")
 
+#: Where somebody writes in words of their own, and not as data.
+_OWN_WORDS = {
+    "/detention_release": ("conditions",),
+    "/description": ("marks",),
+    "/links/*": ("note",),
+    "/financial": ("summary",),
+    "/special": ("text",),
+    "/health": ("text",),
+}
+
 BDC_PERSON: Mapping[str, Any] = {
     "name": "bdc-person/1.0",
     "regime": "bdc",
@@ -170,6 +180,7 @@ BDC_PERSON: Mapping[str, Any] = {
             "category": "",
             "special": pattern in _SPECIAL,
             "statement": "assessment" if pattern in _ASSESSED else "fact",
+            "texts": _OWN_WORDS.get(pattern, ()),
         }
         for pattern, export_class in _REFERENCE_RECORD.items()
     },

@@ -355,9 +355,10 @@ class Notices:
 
         def later(tx: ReadTx) -> tuple[list[ReleaseRow], list[KeyRow], str]:
             rows = [row for row in _at_partner(tx, notice.handle) if row.partner == notice.partner]
-            place = next((index for index, row in enumerate(rows) if row.id == notice.release), len(rows))
+            since = next((row.created for row in rows if row.id == notice.release), None)
             latest = tx.select(RecordRow, {"handle": notice.handle, "latest": True}, limit=1)
-            after = rows[place + 1 :]
+            # Within one second the order of two messages is not known; what they say of the record is.
+            after = [row for row in rows if since and row.created >= since and row.id != notice.release]
             return after, keys_of(tx, [row.key for row in after]), latest[0].fingerprint if latest else ""
 
         rows, keys, fingerprint = await self._g.store.read(later)

@@ -121,6 +121,7 @@ def own_terms() -> Members:
         "purposes": ["ct-prevention"],
         "kinds": ["bdc-person/1.0"],
         "lifts": [],
+        "bulk": {"records": 1, "days": 1},
         "ceiling": {"policy": "BEL", "level": "UNCLASSIFIED"},
         "retention_days": 1,
         "onward": "none",

@@ -115,9 +115,10 @@ def test_a_gap_is_refused_and_rewound(plain: Peer) -> None:
     assert outcomes(plain, [one]) == ["accepted"]
     (item,) = plain.sender.send([three]).items
     assert (item.code, item.expected) == ("out-of-order", 2)
-    assert [kept.id for kept in plain.sender.waiting()] == [two.id, three.id]
-    assert outcomes(plain, plain.sender.waiting()) == ["accepted", "accepted"]
-    assert plain.sender.waiting() == []
+    waiting = [kept for kept in plain.sender.waiting() if kept.conv == two.conv]
+    assert [kept.id for kept in waiting] == [two.id, three.id]
+    assert outcomes(plain, waiting) == ["accepted", "accepted"]
+    assert not [kept for kept in plain.sender.waiting() if kept.conv == two.conv]
 
 
 def test_a_refused_message_stops_its_lane_alone(plain: Peer) -> None:

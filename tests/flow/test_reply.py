@@ -122,8 +122,8 @@ def test_what_denies(said: Any, changes: dict[str, Any], rules: list[str]) -> No
 
 @pytest.mark.parametrize("said", [SILENT, GRANTED])
 def test_a_look_denies_a_refusal_alone(said: Any) -> None:
-    """What says nothing of what exists may follow a look."""
-    permitted(said, looked=True)
+    """What says nothing of what exists may follow a look, and its bytes do not tell that there was one."""
+    assert permitted(said, looked=True).payload == permitted(said, looked=False).payload
 
 
 def test_every_reason_has_its_sentence() -> None:

@@ -92,7 +92,8 @@ async def prepare(
         "replaced_by": done.replaced_by,
     }
     if view.effect != "PERMIT":
-        hint = "" if withdraw or done.what == "recall" else "to recall it all the same: --withdraw"
+        recallable = done.what == "disclosure" and done.duty == "must"
+        hint = "to recall it without anything in its place: --withdraw" if recallable else ""
         return Answer(
             document | {"state": STATES[view.effect]}, [*denials([view]), *([hint] if hint else [])], NEGATIVE
         )

@@ -29,8 +29,8 @@ async def recall(
     on: Acting,
     message: Annotated[str, typer.Argument(metavar="MESSAGE", help="Id of the message, not of its release.")],
     action: Annotated[Action, typer.Option("--action", help="What became of it.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; stays inside.")],
     by: Annotated[str, typer.Option("--by", help="Message in its place; with replaced only.")] = "",
-    reason: Annotated[str, typer.Option("--reason", help="Why; stays inside.")] = "",
 ) -> Answer:
     """Recall a message the partner may have, where what was released would be otherwise today.
 

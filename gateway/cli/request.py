@@ -191,6 +191,9 @@ async def answer(
     given = await signed(on, [view])
     if given.code != NEGATIVE:
         return given
+    # A second answer is refused whatever the record holds, and so would `no-information` be.
+    if any(reason.rule == "reply.once" for reason in view.reasons):
+        return given
     hint = "nothing of it leaves: say so with `ecluse request no-information`, the same answer as for nothing at all"
     return Answer(given.document, [*given.text, hint], given.code)
 

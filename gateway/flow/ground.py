@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import msgspec
 
-from gateway.errors import RequestInvalid, RoleMissing
+from gateway.errors import RoleMissing
+from gateway.flow.typed import fault, require_text
 from gateway.model.decision import Decision
 from gateway.model.ground import EVERYTHING, Authorisation, Consent, Ground, GroundName
 from gateway.model.kind import RecordKind
@@ -21,9 +22,6 @@ from gateway.wire.strict import OrgId, Sha256
 #: Entries of one list of a ground: partners, purposes or field patterns of one record.
 MAX_ENTRIES = 64
 
-#: Characters of one text of a ground: a reference or a justification of some paragraphs.
-MAX_TEXT = 2000
-
 #: What an officer wrote down as happening now may be ahead by the skew of two clocks.
 MAX_SKEW = timedelta(minutes=5)
 
@@ -36,63 +34,57 @@ def recipients_of(ground: Ground) -> tuple[str, ...]:
 def require_sound(ground: Ground, kind: RecordKind, *, ours: str, now: Instant) -> None:
     """Raises `RequestInvalid`, naming field and rule, for a ground that could permit nothing or says too little.
 
-    (1) organisations are ids, none of them ours, none twice; (2) no list is empty, no text blank or beyond its limit;
-    (3) the last day has not passed, and what was given was given already; (4) items of a consent and data of a
-    derogation are patterns of the kind. That the words are true is for two officers to know.
+    (1) organisations are ids, none of them ours, none twice; (2) no list is empty, and each text is as
+    `require_text` asks; (3) the last day has not passed, and what was given was given already; (4) items of a consent
+    and data of a derogation are patterns of the kind. That the words are true is for two officers to know.
     """
     # (1)
     _require_orgs("recipients", recipients_of(ground), ours)
     # (3)
     bounds = PartialDate(date=ground.until, precision="day").bounds()
     if bounds is None or bounds[0] < now.date():
-        raise _fault("until", "a ground states its last day, YYYY-MM-DD, not yet over")
+        raise fault("until", "a ground states its last day, YYYY-MM-DD, not yet over")
     if isinstance(ground, Consent):
         _require_orgs("originator", (ground.originator,), ours)
         _require_list("purposes", ground.purposes)
         _require_list("items", ground.items)
         if not {*ground.items} <= {EVERYTHING, *kind.fields}:
-            raise _fault("items", "the record's kind has no field of this pattern")
-        _require_text("by", ground.by)
+            raise fault("items", "the record's kind has no field of this pattern")
+        require_text("by", ground.by)
         _require_past("at", ground.at, now)
     elif isinstance(ground, Authorisation):
-        _require_text("authority", ground.authority)
-        _require_text("reference", ground.reference)
+        require_text("authority", ground.authority)
+        require_text("reference", ground.reference)
         if not _is(ground.file_sha256, Sha256):
-            raise _fault("file_sha256", "the authority's document is named by its SHA-256")
+            raise fault("file_sha256", "the authority's document is named by its SHA-256")
     else:
-        _require_text("justification", ground.justification)
+        require_text("justification", ground.justification)
         _require_list("data", ground.data)
         _require_past("at", ground.at, now)
         # (4)
         if not {*ground.data} <= kind.fields.keys():
-            raise _fault("data", "the record's kind has no field of this pattern")
+            raise fault("data", "the record's kind has no field of this pattern")
 
 
 def _require_orgs(field: str, orgs: tuple[str, ...], ours: str) -> None:
     _require_list(field, orgs)
     if not all(_is(org, OrgId) for org in orgs):
-        raise _fault(field, "an organisation is named by its id, such as fra.police-demo")
+        raise fault(field, "an organisation is named by its id, such as fra.police-demo")
     if ours in orgs:
-        raise _fault(field, "our own organisation neither consents to itself nor receives")
+        raise fault(field, "our own organisation neither consents to itself nor receives")
 
 
 def _require_list(field: str, entries: tuple[str, ...]) -> None:
     # (2)
     if not entries or len(entries) > MAX_ENTRIES or len({*entries}) < len(entries):
-        raise _fault(field, f"1 to {MAX_ENTRIES} entries, none twice")
+        raise fault(field, f"1 to {MAX_ENTRIES} entries, none twice")
     for entry in entries:
-        _require_text(field, entry)
-
-
-def _require_text(field: str, text: str) -> None:
-    # (2)
-    if not text.strip() or len(text) > MAX_TEXT:
-        raise _fault(field, f"a text of 1 to {MAX_TEXT} characters")
+        require_text(field, entry)
 
 
 def _require_past(field: str, at: Instant, now: Instant) -> None:
     if at > now + MAX_SKEW:
-        raise _fault(field, "what is recorded has happened already")
+        raise fault(field, "what is recorded has happened already")
 
 
 def _is(value: str, shape: object) -> bool:
@@ -101,10 +93,6 @@ def _is(value: str, shape: object) -> bool:
     except msgspec.ValidationError:
         return False
     return True
-
-
-def _fault(field: str, rule: str) -> RequestInvalid:
-    return RequestInvalid(f"{field}: {rule}", diagnostic={"field": field})
 
 
 def require_recorder(officer: Officer) -> None:

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from gateway.errors import RequestInvalid
-from gateway.flow.ground import MAX_ENTRIES, MAX_SKEW, MAX_TEXT
+from gateway.flow.ground import MAX_ENTRIES, MAX_SKEW
+from gateway.flow.typed import fault, require_text
 from gateway.model.decision import Decision, Effect, Reason
 from gateway.model.kind import RecordKind
 from gateway.model.oral import Said
@@ -49,24 +49,18 @@ def require_told(said: Said, record: CanonicalRecord, kind: RecordKind, *, ours:
     try:
         org = msgspec.convert(said.partner, OrgId)
     except msgspec.ValidationError:
-        raise _fault("partner", "an organisation is named by its id, such as fra.police-demo") from None
+        raise fault("partner", "an organisation is named by its id, such as fra.police-demo") from None
     if org == ours:
-        raise _fault("partner", "what is said within the house is no disclosure")
+        raise fault("partner", "what is said within the house is no disclosure")
     # (2)
     known = {field.pointer for field in fields_of(record, kind)}
     if not said.fields or len(said.fields) > MAX_ENTRIES or len({*said.fields}) < len(said.fields):
-        raise _fault("fields", f"1 to {MAX_ENTRIES} pointers, none twice")
+        raise fault("fields", f"1 to {MAX_ENTRIES} pointers, none twice")
     if not {*said.fields} <= known:
-        raise _fault("fields", "the record has no field at this pointer")
+        raise fault("fields", "the record has no field at this pointer")
     # (3)
     for name in ("told", "purpose", "legal_basis", "justification"):
-        text: str = getattr(said, name)
-        if not text.strip() or len(text) > MAX_TEXT:
-            raise _fault(name, f"a text of 1 to {MAX_TEXT} characters")
+        require_text(name, getattr(said, name))
     # (4)
     if said.at > now + MAX_SKEW:
-        raise _fault("at", "what is recorded has happened already")
-
-
-def _fault(field: str, rule: str) -> RequestInvalid:
-    return RequestInvalid(f"{field}: {rule}", diagnostic={"field": field})
+        raise fault("at", "what is recorded has happened already")

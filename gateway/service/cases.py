@@ -10,6 +10,7 @@ import re
 from collections import Counter
 
 from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing
+from gateway.flow.typed import require_text
 from gateway.model.officer import Officer
 from gateway.model.rows import RecordRow, ReleaseRow
 from gateway.ports import ReadTx
@@ -54,10 +55,7 @@ class Cases:
             )
         if not 1 <= len(params.records) <= MAX_RECORDS:
             raise RequestInvalid("a case holds 1 to 500 records", diagnostic={"field": "records"})
-        if not params.justification.strip():
-            raise RequestInvalid(
-                "a disclosure needs a justification (LED art. 25)", diagnostic={"field": "justification"}
-            )
+        require_text("justification", params.justification)
         taken = await self._g.store.read(lambda tx: tx.count(ReleaseRow, {"case_name": params.case}))
         if taken:
             raise Conflict("there is a case of this name already")

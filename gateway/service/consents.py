@@ -15,6 +15,7 @@ import msgspec
 from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing
 from gateway.flow.outbound import Refused
 from gateway.flow.reply import Asked, prepare_reply
+from gateway.flow.typed import require_text
 from gateway.model.case_rows import ConsentRow
 from gateway.model.decision import ReplyDocument
 from gateway.model.ground import Consent
@@ -94,10 +95,7 @@ class Consents:
         # (1)
         inbox, _ = await self._opened(officer, params.request, ASKED)
         # (2)
-        if not params.justification.strip():
-            raise RequestInvalid(
-                "an answer needs a justification (LED art. 25)", diagnostic={"field": "justification"}
-            )
+        require_text("justification", params.justification)
         _require_until(params.until, now, granted=params.consent == "granted")
         await gateway.vault.reserve(3)
         draft = self._coded.draft(inbox.conversation)

@@ -9,6 +9,7 @@ import msgspec
 
 from gateway import __version__
 from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing
+from gateway.flow.typed import require_reasons, require_text
 from gateway.model.message import type_of
 from gateway.model.officer import Officer
 from gateway.model.record import CanonicalRecord, fields_of
@@ -231,10 +232,6 @@ class Desk:
         return [draft.view() for draft in drafts]
 
     async def prepare(self, officer: Officer, params: calls.Disclose) -> list[calls.DecisionView]:
-        if not params.justification.strip():
-            raise RequestInvalid(
-                "a disclosure needs a justification (LED art. 25)", diagnostic={"field": "justification"}
-            )
         kind = await self._require_need_to_know(officer, params.record)
         why = await self._why(officer, params, kind)
         drafts = await self._releases.draft(
@@ -250,6 +247,7 @@ class Desk:
         return record.kind
 
     async def _why(self, officer: Officer, params: calls.Disclose, kind: str) -> Why:
+        require_reasons(params.justification, params.lifts, params.emergency)
         if not params.partners:
             raise RequestInvalid("name at least one partner", diagnostic={"field": "partners"})
         basis = params.legal_basis
@@ -304,10 +302,12 @@ class Desk:
         return calls.Approved(tuple(one for one in params.releases if one not in voided), voided)
 
     async def reject(self, officer: Officer, params: calls.Ended) -> dict[str, str]:
+        require_text("reason", params.reason)
         await self._releases.end(officer, params.id, "reject", params.reason)
         return {params.id: "rejected"}
 
     async def cancel(self, officer: Officer, params: calls.Ended) -> dict[str, str]:
+        require_text("reason", params.reason)
         await self._releases.end(officer, params.id, "cancel", params.reason)
         return {params.id: "cancelled"}
 

@@ -14,6 +14,7 @@ import structlog
 
 from gateway.errors import Conflict, LocalFault, NotFound, PartnerFault, RequestInvalid, RoleMissing
 from gateway.flow.recall import ATTEMPTED
+from gateway.flow.typed import require_text
 from gateway.model.officer import Officer
 from gateway.model.rows import EmergencyRow, EndorsementRow, InformRow, KeyRow, ReleaseRow
 from gateway.model.signing import Settlement
@@ -95,8 +96,7 @@ class Emergencies:
         act = ACT_OF.get(params.verdict)
         if act is None:
             raise RequestInvalid("a verdict is upheld or not-upheld", diagnostic={"field": "verdict"})
-        if not params.reason.strip():
-            raise RequestInvalid("a review gives its reason", diagnostic={"field": "reason"})
+        require_text("reason", params.reason)
         now = self._g.clock.now()
         shown = await self._signed(officer, params.endorsement, params.releases, act, now)
         detail = {"act": act, "emergency": params.verdict, "reason": params.reason}
@@ -149,8 +149,7 @@ class Emergencies:
 
     async def informed(self, officer: Officer, params: Informed) -> dict[str, str]:
         """Record that an originator whose consent was waived has been informed (LED art. 35(2)). Repeatable."""
-        if not params.how.strip():
-            raise RequestInvalid("say how the originator was informed", diagnostic={"field": "how"})
+        require_text("how", params.how)
         now = self._g.clock.now()
         await self._g.vault.reserve()
 

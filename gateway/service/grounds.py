@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing
+from gateway.errors import Conflict, NotFound, RoleMissing
 from gateway.flow.change import canonical, digest
 from gateway.flow.ground import recipients_of, require_recorder, require_second, require_sound
+from gateway.flow.typed import require_text
 from gateway.model.case_rows import GroundRow, GroundUseRow
 from gateway.model.ground import (
     Authorisation,
@@ -218,8 +219,7 @@ class Grounds:
         What has left is counted in the answer, and marked: it changed after it was shared.
         """
         gateway, now = self._g, self._g.clock.now()
-        if not params.reason.strip():
-            raise RequestInvalid("a withdrawal states why", diagnostic={"field": "reason"})
+        require_text("reason", params.reason)
         await gateway.vault.reserve()
 
         def unit(tx: Tx) -> GroundState:

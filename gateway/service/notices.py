@@ -16,6 +16,7 @@ import structlog
 from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing, Unavailable
 from gateway.flow.notice import Finding, Left, Removal, due_at, duty_of, findings, replaceable
 from gateway.flow.recall import ATTEMPTED
+from gateway.flow.typed import MAX_TEXT, require_plain, require_text
 from gateway.model.message import RecallAction
 from gateway.model.officer import Officer
 from gateway.model.record import CanonicalRecord
@@ -279,6 +280,7 @@ class Notices:
         officer's to see, `Conflict` for one that is seen to, or waits for what was prepared before.
         """
         # (1)
+        require_plain("justification", params.justification)
         notice = await self._named(params.id)
         await self._look(notice.handle)
         notice = await self._named(params.id)
@@ -287,7 +289,8 @@ class Notices:
         if notice.state not in LIVE:
             raise Conflict(f"the notice is {notice.state} already")
         found = tuple(_finding(each) for each in notice.changes)
-        reason = params.justification.strip() or f"{', '.join(notice.changes)} after {notice.message_id}"
+        changed = f"{', '.join(notice.changes)} after {notice.message_id}"
+        reason = params.justification.strip() or changed[:MAX_TEXT]
         # (2)
         if notice.duty == "must" and (params.withdraw or not replaceable(found)):
             action: RecallAction = "expired" if {one.code for one in found} == {"expired"} else "withdrawn"
@@ -307,7 +310,7 @@ class Notices:
         message = notice.message_id
         view = await self._recalls.prepare(officer, calls.RecallMessage(message, action, by, reason))
         await self._prepared(officer, notice, view)
-        return wanted.NoticePrepared(notice.id, "recall", message, action, by, view)
+        return wanted.NoticePrepared(notice.id, "recall", message, action, by, notice.duty, view)
 
     async def _disclose(self, officer: Officer, notice: NoticeRow, reason: str) -> wanted.NoticePrepared:
         """The record as it is today, for the reasons of the message that left, in its conversation."""
@@ -325,7 +328,7 @@ class Notices:
         )
         view = drafts[0].view()
         await self._prepared(officer, notice, view)
-        return wanted.NoticePrepared(notice.id, "disclosure", notice.message_id, "", "", view)
+        return wanted.NoticePrepared(notice.id, "disclosure", notice.message_id, "", "", notice.duty, view)
 
     async def _prepared(self, officer: Officer, notice: NoticeRow, view: calls.DecisionView) -> None:
         """What was denied leaves the notice open."""
@@ -383,10 +386,7 @@ class Notices:
         An extract that says the same again brings nothing back. What a partner was sent stays with its release, as
         evidence of the disclosure. Raises `NotFound`, and `RoleMissing` outside need to know.
         """
-        if not params.justification.strip():
-            raise RequestInvalid(
-                "a record is deleted with a justification", diagnostic={"field": "justification"}
-            )
+        require_text("justification", params.justification)
         gateway, now = self._g, self._g.clock.now()
         latest, record = await self._releases.record(params.record)
         if not officer.needs_to_know(record.kind):

@@ -13,6 +13,7 @@ import msgspec
 from gateway.errors import Conflict, NotFound, RequestInvalid
 from gateway.flow.outbound import Refused, house
 from gateway.flow.recall import Sent, prepare_recall
+from gateway.flow.typed import require_text
 from gateway.model.decision import RecallDocument
 from gateway.model.message import Recall, RecallAction
 from gateway.model.officer import Officer
@@ -61,6 +62,7 @@ class Recalls:
                 "a message in its place is named exactly with the action replaced",
                 diagnostic={"field": "replaced_by"},
             )
+        require_text("justification", params.justification)
         await gateway.vault.reserve()
         draft = self._coded.draft()
 

@@ -18,6 +18,7 @@ from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing
 from gateway.flow.clocks import due
 from gateway.flow.outbound import Refused, Void
 from gateway.flow.reply import Asked, prepare_reply
+from gateway.flow.typed import require_reasons, require_text
 from gateway.model.decision import ReplyDocument
 from gateway.model.message import ExchangeMessage, RefusalGround, Reply, type_of
 from gateway.model.officer import Officer, Role
@@ -158,10 +159,7 @@ class Requests:
     async def answer(self, officer: Officer, params: AnswerRequest) -> calls.DecisionView:
         """Prepare a record as the answer to a request: a release to whoever asked, for what it was asked, with the
         class B fields that are asked for. Where nothing of it may leave, `no-information` is what is left."""
-        if not params.justification.strip():
-            raise RequestInvalid(
-                "an answer needs a justification (LED art. 25)", diagnostic={"field": "justification"}
-            )
+        require_reasons(params.justification, params.lifts)
         _, record = await self._releases.record(params.record)
         if not officer.needs_to_know(record.kind):
             raise RoleMissing("this kind of record is outside your need to know")
@@ -181,10 +179,7 @@ class Requests:
         """
         if params.ground not in GROUNDS[params.type]:
             raise RequestInvalid("this answer has no such ground", diagnostic={"field": "ground"})
-        if not params.justification.strip():
-            raise RequestInvalid(
-                "an answer needs a justification (LED art. 25)", diagnostic={"field": "justification"}
-            )
+        require_text("justification", params.justification)
         gateway, now = self._g, self._g.clock.now()
         inbox, _, _ = await self._opened(officer, params.request)
         await gateway.vault.reserve(3)

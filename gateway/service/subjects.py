@@ -10,7 +10,8 @@ from collections.abc import Iterable
 import msgspec
 
 from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing
-from gateway.flow.ground import MAX_TEXT, require_recorder, require_second
+from gateway.flow.ground import require_recorder, require_second
+from gateway.flow.typed import require_text
 from gateway.model.case_rows import SubjectActRow
 from gateway.model.officer import Officer
 from gateway.model.rows import KeyRow, RecordRow, SubjectRow
@@ -56,10 +57,7 @@ class Subjects:
     async def _propose(self, officer: Officer, params: ProposeAct, act: Act) -> ActView:
         gateway, now = self._g, self._g.clock.now()
         require_recorder(officer)
-        if not params.reason.strip() or len(params.reason) > MAX_TEXT:
-            raise RequestInvalid(
-                f"reason: a text of 1 to {MAX_TEXT} characters", diagnostic={"field": "reason"}
-            )
+        require_text("reason", params.reason)
         rows = [await self._record(officer, name) for name in (params.record, params.other)]
         first, second = sorted(rows, key=lambda row: row.subject)
         if first.subject == second.subject:
@@ -128,6 +126,7 @@ class Subjects:
     async def reject(self, officer: Officer, params: Ended) -> ActView:
         """Close a proposal; anybody who might have made it may. Repeatable."""
         gateway, now = self._g, self._g.clock.now()
+        require_text("reason", params.reason)
         await self._require_known(officer, await self._row(params.id))
         await gateway.vault.reserve()
 

@@ -77,7 +77,7 @@ def test_for_people(world: World, ecluse: Run) -> None:
     sent = disclosed(world, "BDC-000001")
     traced(world, sent["release"], "delivered")
     plain = [word for word in world.officer("be-requester") if word != "--json"]
-    said = ecluse("recall", sent["message_id"], "--action", "expired", *plain)
+    said = ecluse("recall", sent["message_id"], "--action", "expired", "--reason", "synthetic", *plain)
     assert said.code == 0
     payload = json.loads(said.out[said.out.index("{") :])
     assert (payload["recalls"], payload["action"], payload["type"]) == (
@@ -99,7 +99,7 @@ def test_for_people(world: World, ecluse: Run) -> None:
 )
 def test_what_cannot_be_asked(world: World, ecluse: Run, words: tuple[str, ...], code: str) -> None:
     """Unknown message, action, or replacement: exit code 2."""
-    said = ecluse("recall", *words, *world.officer("be-requester"))
+    said = ecluse("recall", *words, "--reason", "synthetic", *world.officer("be-requester"))
     assert (said.code, said.document["error"]["code"]) == (2, code)
 
 

@@ -78,6 +78,11 @@ def test_asked_and_answered(world: World, ecluse: Run, tmp_path: Path) -> None:
     )
     assert (again.code, again.document["state"]) == (1, "denied")
     assert [reason["rule"] for reason in again.document["reasons"]] == ["reply.once"]
+    plain = [word for word in world.officer("be-requester") if word != "--json"]
+    twice = ecluse("request", "answer", request, "BDC-000001", "--justification", "synthetic", *plain)
+    assert twice.code == 1
+    assert "reply.once" in twice.out
+    assert "no-information" not in twice.out
     answer = until(lambda: answers(world, request))
     assert answer["type"] == "answer"
     assert "description" in answer["records"][0]

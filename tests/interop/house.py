@@ -169,7 +169,7 @@ class House:
     async def recall(self, message: str) -> None:
         """Say that a message of ours is out of date; raises `StepFailed` when the gateway denies it."""
         async with desk(self.home.path, self.stage.officers["be-requester"]) as officer:
-            params = calls.RecallMessage(message, "expired")
+            params = calls.RecallMessage(message, "expired", "", "synthetic")
             view = await officer.call("recalls/prepare", params, calls.DecisionView)
             if not view.release:
                 raise StepFailed(

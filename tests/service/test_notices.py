@@ -342,7 +342,7 @@ async def test_a_denied_disclosure_leaves_the_change_open(world: World) -> None:
     world.clock.advance(seconds=2 * 86_400)
     (one,) = await listed(world)
     done = await prepare(world, one.id)
-    assert (done.view.effect, done.view.release) == ("DENY", "")
+    assert (done.view.effect, done.view.release, done.duty) == ("DENY", "", "must")
     assert "extract.fresh" in {reason.rule for reason in done.view.reasons}
     assert [one.state for one in await listed(world)] == ["open"]
 

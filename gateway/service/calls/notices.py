@@ -54,6 +54,7 @@ class NoticePrepared(msgspec.Struct, frozen=True):
     message_id: str  # of the message that left
     action: str
     replaced_by: str
+    duty: str
     view: DecisionView
 
 

@@ -26,9 +26,11 @@ from gateway.cli.shared import (
 )
 from gateway.errors import ConfigInvalid, Conflict, MalformedMessage, NotFound, RequestInvalid
 from gateway.model.agreement import AgreementState, AgreementTerms, SignedAgreement
-from gateway.model.party import Partner
+from gateway.model.party import KeyRecord, Partner
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
     from gateway.flow.terms import Fault
 
 commands = group("Exchange agreements; keys and signatures stay offline.")
@@ -136,11 +138,17 @@ def sign(
     file: AgreementFile,
     key_file: Annotated[Path, typer.Option("--key", help="The organisation's agreement key.")],
     org: Org,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            "--record", help="The key's public record, or the organisation's entry; default: beside the key."
+        ),
+    ] = None,
 ) -> Answer:
-    """Add one side's signature to an agreement, offline. A side signs once."""
+    """Add one side's signature to an agreement, offline. A side signs once, and with a key that its public record names
+    as its own; with any other nothing is written."""
     from gateway.service.provision import read_officer_key
     from gateway.wire.agreement import read_terms, sign_terms
-    from gateway.wire.jws import thumbprint
 
     signed, raw = _read(file)
     if org not in read_terms(raw).parties:
@@ -153,12 +161,37 @@ def sign(
     except ConfigInvalid as fault:
         detail = fault.detail.replace("an officer's key", "an agreement key")
         raise ConfigInvalid(detail, diagnostic={"file": str(key_file)}) from None
-    token = sign_terms(raw, private, f"{org}/agreement/{thumbprint(private.public_key())[:16]}")
+    token = sign_terms(raw, private, _record_of(record or key_file.with_suffix(".json"), private, org).kid)
     both = msgspec.structs.replace(signed, signatures={**signed.signatures, org: token})
     written(both, file)
     return Answer(
         {"signed_by": sorted(both.signatures)}, [f"signed by {' and '.join(sorted(both.signatures))}"]
     )
+
+
+def _record_of(file: Path, private: "EllipticCurvePrivateKey", org: str) -> KeyRecord:
+    """The public record of an agreement key, from its own file or an entry. Raises `RequestInvalid` unless it is of
+    this key and organisation: who confused two keys would learn it from the other side, of a file that no right
+    signature can be added to any more.
+
+    Not checked: that both sides pinned it, which is asked where the agreement is added.
+    """
+    from gateway.wire.jws import spki
+
+    if not file.is_file():
+        raise RequestInvalid(
+            "the public record of this key is not there: name it, or the organisation's entry, with --record",
+            diagnostic={"file": str(file), "field": "record"},
+        )
+    try:
+        records: tuple[KeyRecord, ...] = (read_document(file, KeyRecord),)
+    except RequestInvalid:
+        records = read_document(file, Partner).keys_for("agreement")
+    public = spki(private.public_key())
+    for record in records:
+        if record.public == public and record.kid.startswith(f"{org}/"):
+            return record
+    raise RequestInvalid(f"this is no agreement key of {org}", diagnostic={"field": "key"})
 
 
 @acting(commands, "add")

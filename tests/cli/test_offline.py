@@ -233,8 +233,8 @@ def test_a_configuration_error_names_the_member(ecluse: Run, tmp_path: Path) -> 
 
 
 def test_an_agreement_is_signed_by_each_side_once(ecluse: Run, tmp_path: Path) -> None:
-    """Offer, both signatures, show: the digest never moves; a stranger and a second signature are refused; what
-    results verifies with both public records."""
+    """Offer, both signatures, show: the digest never moves; a stranger, a second signature, the other side's key and
+    one without its public record are refused and leave the file as it was; what results verifies with both records."""
     from gateway.model.agreement import SignedAgreement
     from gateway.service.app import now
     from gateway.wire.agreement import verify_agreement
@@ -257,7 +257,15 @@ def test_an_agreement_is_signed_by_each_side_once(ecluse: Run, tmp_path: Path) -
         path = tmp_path / "offline" / key / "agreement.pem"
         return ecluse("agreement", "sign", agreement, "--key", path, "--org", org, "--json").code
 
-    assert [sign(BE, BE), sign(BE, BE), sign("deu.nobody", FR), sign(FR, FR)] == [0, 2, 2, 0]
+    assert sign(BE, BE) == 0
+    stray = tmp_path / "offline" / "stray"
+    stray.mkdir()
+    assert ecluse("agreement", "key", "--out", stray, "--org", FR, "--json").code == 0
+    (stray / "agreement.json").unlink()
+    half = agreement.read_bytes()
+    assert [sign(BE, BE), sign("deu.nobody", FR), sign(FR, BE), sign(FR, "stray")] == [2, 2, 2, 2]
+    assert agreement.read_bytes() == half
+    assert sign(FR, FR) == 0
     shown = ecluse("agreement", "show", agreement, "--json").document
     assert (shown["sha256"], shown["signed_by"]) == (digest, [BE, FR])
     signed = msgspec.json.decode(agreement.read_bytes(), type=SignedAgreement)

@@ -9,7 +9,19 @@ import msgspec
 import typer
 
 from gateway.cli import texts
-from gateway.cli.release import Purpose, Record, decision_of, denials
+from gateway.cli.release import (
+    EmergencyClaim,
+    Lifted,
+    LiftReasons,
+    OralApproval,
+    Purpose,
+    Record,
+    decision_of,
+    denials,
+    idle_lines,
+    lifts_of,
+    require_claim,
+)
 from gateway.cli.shared import (
     DONE,
     NEGATIVE,
@@ -49,18 +61,24 @@ async def preview(
         Path | None, typer.Option("--bytes", help="Write what one partner would get, marked.")
     ] = None,
     request: Annotated[str, typer.Option("--request", help="The request it would answer.")] = "",
+    lift: Lifted = None,
+    lift_reason: LiftReasons = None,
+    emergency: EmergencyClaim = "",
+    oral_approval: OralApproval = "",
 ) -> Answer:
     """Show what each partner would get, and why not the rest. Nothing is prepared; looking is logged.
 
     Exit code 1 when a partner would be denied. The file of --bytes is marked as a preview and refused everywhere. With
-    --request it is a look for that request: no refusal of it leaves any more.
+    --request it is a look for that request: no refusal of it leaves any more. With --emergency, and --oral-approval,
+    what an emergency would let out; nothing is invoked. A lift that unlocks nothing is named with the rule.
     """
     from gateway.policy.explain import require_language
     from gateway.service.calls import DecisionView, Disclose
 
     require_language(language)
     partners = partners_of(to)
-    params = Disclose(record, partners, purpose, basis, request=request)
+    lifts, claimed = lifts_of(lift, lift_reason), require_claim(emergency, oral_approval)
+    params = Disclose(record, partners, purpose, basis, lifts=lifts, emergency=claimed, request=request)
     views: list[DecisionView] = await on.desk.call("releases/preview", params, list[DecisionView])
     if payload is not None:
         if len(views) != 1:
@@ -76,17 +94,20 @@ async def preview(
         line
         for view in views
         if view.effect == "PERMIT"
-        for line in (f"{view.partner}:", *texts.lines(view.texts))
+        for line in (f"{view.partner}:", *texts.lines(view.texts), *idle_lines(view, language))
     ]
-    text = [*matrix(views, terminal().width), *leaving, *denials(views, language)]
+    drawn = [*matrix(views, terminal().width, language), *legend(views, language)]
+    text = [*drawn, *leaving, *denials(views, language)]
     return Answer(document, text, NEGATIVE if denied else DONE)
 
 
-def matrix(views: "Sequence[DecisionView]", width: int) -> "Iterator[RenderableType]":
+def matrix(views: "Sequence[DecisionView]", width: int, language: str = "en") -> "Iterator[RenderableType]":
     """Field by partner, in as many tables as the terminal's width asks for, each with every field.
 
     A reason is said once where all partners of a table share it.
     """
+    from gateway.policy.explain import word
+
     pointers = list(dict.fromkeys(field.pointer for view in views for field in view.fields))
     most = max(1, (width - OWN_WIDTH) // PARTNER_WIDTH)
     for first in range(0, len(views), most):
@@ -99,6 +120,17 @@ def matrix(views: "Sequence[DecisionView]", width: int) -> "Iterator[RenderableT
                 (field.rule, field.source_kind, field.article) for field in found if field
             )
             why = ["\n".join(column) for column in zip(*reasons, strict=True)] or ["", "", ""]
-            rows.append((pointer, *(field.outcome if field else "-" for field in found), *why))
-        columns = ("field", *(view.partner for view in shown), "rule", "source", "article")
-        yield table(columns, rows, title="preview")
+            rows.append(
+                (pointer, *(word(field.outcome, language) if field else "-" for field in found), *why)
+            )
+        own = (word(term, language) for term in ("rule", "source", "article"))
+        columns = (word("field", language), *(view.partner for view in shown), *own)
+        yield table(columns, rows, title=word("preview", language))
+
+
+def legend(views: "Sequence[DecisionView]", language: str) -> list[str]:
+    """What each rule that has a part in the matrix says, once."""
+    from gateway.policy.explain import explain_rule
+
+    rules = sorted({field.rule for view in views for field in view.fields})
+    return [f"  {rule}: {explain_rule(rule, language)}" for rule in rules]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from gateway.model.decision import DecisionDocument, FieldOutcome, Reason, Statement
-    from gateway.model.request import Lift
+    from gateway.model.request import Emergency, Lift
     from gateway.service.calls import Approved, DecisionView, ReleaseView
 
 commands = group("Releases.")
@@ -45,6 +45,14 @@ CaseName = Annotated[str, typer.Option("--case", help="Name of a bulk case that 
 Partners = Annotated[str, typer.Option("--to", help="Partners, separated by commas.")]
 Purpose = Annotated[str, typer.Option("--purpose", help="Purpose, as the agreement names it.")]
 Reason_ = Annotated[str, typer.Option("--reason", help="Why; stays inside.")]
+Lifted = Annotated[list[str] | None, typer.Option("--lift", help="Class C field to unlock; repeatable.")]
+LiftReasons = Annotated[list[str] | None, typer.Option("--lift-reason", help="Why, one for each --lift.")]
+EmergencyClaim = Annotated[
+    str, typer.Option("--emergency", help="The immediate and serious threat; stays inside.")
+]
+OralApproval = Annotated[
+    str, typer.Option("--oral-approval", help="Approver who agreed orally and confirms by a signature.")
+]
 Yes = Annotated[bool, typer.Option("--yes", help="You have read them: do not ask.")]
 
 #: What becomes of a decision: nothing leaves before an approver signs, and a review is nobody's permit.
@@ -66,18 +74,10 @@ async def disclose(
     basis: Annotated[str, typer.Option("--basis", help="Legal basis.")],
     justification: Annotated[str, typer.Option("--justification", help="Why (LED art. 25); stays inside.")],
     conversation: Annotated[str, typer.Option("--conversation", help="Continue this conversation.")] = "",
-    lift: Annotated[
-        list[str] | None, typer.Option("--lift", help="Class C field to unlock; repeatable.")
-    ] = None,
-    lift_reason: Annotated[
-        list[str] | None, typer.Option("--lift-reason", help="Why, one for each --lift.")
-    ] = None,
-    emergency: Annotated[
-        str, typer.Option("--emergency", help="The immediate and serious threat; stays inside.")
-    ] = "",
-    oral_approval: Annotated[
-        str, typer.Option("--oral-approval", help="Approver who agreed orally and confirms by a signature.")
-    ] = "",
+    lift: Lifted = None,
+    lift_reason: LiftReasons = None,
+    emergency: EmergencyClaim = "",
+    oral_approval: OralApproval = "",
     request: Annotated[str, typer.Option("--request", help="The request it answers.")] = "",
     case: CaseName = "",
 ) -> Answer:
@@ -93,16 +93,13 @@ async def disclose(
     signature, and the approver confirms it (emergency confirm).
     """
     from gateway.cli.case import disclose_case
-    from gateway.model.request import Emergency
     from gateway.service.calls import DecisionView, Disclose
 
-    lifts = lifts_of(lift, lift_reason)
+    lifts, claimed = lifts_of(lift, lift_reason), require_claim(emergency, oral_approval)
     if conversation and not _is_uuid(conversation):
         raise RequestInvalid(
             "a conversation is a UUID in lower-case letters", diagnostic={"field": "conversation"}
         )
-    if oral_approval and not emergency:
-        raise RequestInvalid("only an emergency is approved orally", diagnostic={"field": "oral-approval"})
     if case:
         if lift or conversation or emergency or request:
             raise RequestInvalid(
@@ -115,7 +112,6 @@ async def disclose(
             "several records are disclosed as a case: --case NAME", diagnostic={"field": "case"}
         )
     # (1)
-    claimed = Emergency(emergency, oral_approval) if emergency else None
     params = Disclose(
         records[0], partners_of(to), purpose, basis, justification, conversation, lifts, claimed, request
     )
@@ -131,6 +127,15 @@ def lifts_of(lift: list[str] | None, reasons: list[str] | None) -> "tuple[Lift, 
     if len(lift or ()) != len(reasons or ()):
         raise RequestInvalid("each --lift needs its own --lift-reason", diagnostic={"field": "lifts"})
     return tuple(Lift(*pair) for pair in zip(lift or (), reasons or (), strict=True))
+
+
+def require_claim(threat: str, oral_approver: str) -> "Emergency | None":
+    """The emergency that is claimed, if one is; raises `RequestInvalid` for an oral approval of anything else."""
+    from gateway.model.request import Emergency
+
+    if oral_approver and not threat:
+        raise RequestInvalid("only an emergency is approved orally", diagnostic={"field": "oral-approval"})
+    return Emergency(threat, oral_approver) if threat else None
 
 
 async def signed(on: Acting, views: Sequence["DecisionView"]) -> Answer:
@@ -193,7 +198,7 @@ def _disclosed(prepared: Sequence["DecisionView"], states: dict[str, str]) -> li
     for view in prepared:
         state = states[view.release].replace("-", " ")
         text.append(f"{view.partner}: release {view.release} {state} (conversation {view.conversation})")
-        text += [field_table(view.fields), *texts.lines(view.texts)]
+        text += [field_table(view.fields), *texts.lines(view.texts), *idle_lines(view)]
     return text
 
 
@@ -431,7 +436,15 @@ def decision_of(view: "DecisionView") -> dict[str, Any]:
         "released": [field.pointer for field in view.fields if field.outcome == "released"],
         "withheld": [field for field in view.fields if field.outcome == "withheld"],
         "free_texts": texts.documents(view.texts),
+        "idle_lifts": view.idle_lifts,
     }
+
+
+def idle_lines(view: "DecisionView", language: str = "en") -> list[str]:
+    """Each lift that unlocks nothing, with its rule: an approver need not be asked about it."""
+    from gateway.policy.explain import explain_lift
+
+    return [f"  ! lift {one_line(explain_lift(lift, language))}" for lift in view.idle_lifts]
 
 
 def denials(views: Iterable["DecisionView"], language: str = "en") -> list["RenderableType"]:

@@ -9,6 +9,8 @@ import typer
 
 from gateway.cli.inbox import payload_members
 from gateway.cli.release import (
+    Lifted,
+    LiftReasons,
     Record,
     decision_of,
     denials,
@@ -170,12 +172,8 @@ async def answer(
     record: Record,
     justification: Justification,
     basis: Annotated[str, typer.Option("--basis", help="Legal basis; default: the agreement's.")] = "",
-    lift: Annotated[
-        list[str] | None, typer.Option("--lift", help="Class C field to unlock; repeatable.")
-    ] = None,
-    lift_reason: Annotated[
-        list[str] | None, typer.Option("--lift-reason", help="Why, one for each --lift.")
-    ] = None,
+    lift: Lifted = None,
+    lift_reason: LiftReasons = None,
 ) -> Answer:
     """Answer with a record: a release to whoever asked, signed by you as requester; an approver decides.
 

@@ -79,6 +79,13 @@ class Hint(msgspec.Struct, frozen=True):
     rule: str
 
 
+class IdleLift(msgspec.Struct, frozen=True):
+    """A lift that unlocks nothing, and the rule by which what it names leaves or stays without it."""
+
+    pointer: str
+    rule: str
+
+
 class RecordDecision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The outcome for one record version of the release."""
 

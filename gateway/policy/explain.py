@@ -4,7 +4,7 @@ from functools import cache
 from importlib.resources import files
 
 from gateway.errors import RequestInvalid
-from gateway.model.decision import Effect, FieldOutcome, Reason
+from gateway.model.decision import Effect, FieldOutcome, IdleLift, Reason
 from gateway.policy.document import read_document
 
 LANGUAGES = ("fr", "nl", "de", "en")
@@ -17,23 +17,62 @@ _FRAMES = {
         "unverified": "non vérifié, fixé par configuration",
         "error": "fait illisible : {}",
         "unknown": "règle {} d'une autre version",
+        "idle": "« {} » ne débloque rien",
     },
     "nl": {
         "unverified": "niet geverifieerd, bepaald door configuratie",
         "error": "onleesbaar feit: {}",
         "unknown": "regel {} van een andere versie",
+        "idle": "“{}” ontgrendelt niets",
     },
     "de": {
         "unverified": "nicht geprüft, durch Konfiguration festgelegt",
         "error": "unlesbare Tatsache: {}",
         "unknown": "Regel {} einer anderen Version",
+        "idle": "„{}“ gibt nichts frei",
     },
     "en": {
         "unverified": "unverified, set by configuration",
         "error": "unreadable fact: {}",
         "unknown": "rule {} of another version",
+        "idle": '"{}" unlocks nothing',
     },
 }
+
+#: The words of a matrix of fields by partner, by the terms of a decision.
+_WORDS = {
+    "fr": {
+        "field": "champ",
+        "rule": "règle",
+        "released": "transmis",
+        "withheld": "retenu",
+        "preview": "aperçu",
+    },
+    "nl": {
+        "field": "veld",
+        "rule": "regel",
+        "source": "bron",
+        "article": "artikel",
+        "released": "vrijgegeven",
+        "withheld": "achtergehouden",
+        "preview": "voorbeeld",
+    },
+    "de": {
+        "field": "Feld",
+        "rule": "Regel",
+        "source": "Quelle",
+        "article": "Artikel",
+        "released": "freigegeben",
+        "withheld": "zurückgehalten",
+        "preview": "Vorschau",
+    },
+    "en": {},
+}
+
+
+def word(term: str, language: str) -> str:
+    """A term of a matrix in this language; as it is where the language says the same."""
+    return _WORDS[require_language(language)].get(term, term)
 
 
 @cache
@@ -76,3 +115,16 @@ def explain_field(field: FieldOutcome, language: str) -> str:
         field.rule, field.version, effect, field.source_kind, field.article, field.rule, pointer=field.pointer
     )
     return explain(said, language)
+
+
+def explain_rule(rule: str, language: str) -> str:
+    """What a rule says, alone: for where it stands beside what it settled."""
+    return messages().get(rule, {}).get(language) or _FRAMES[require_language(language)]["unknown"].format(
+        rule
+    )
+
+
+def explain_lift(lift: IdleLift, language: str) -> str:
+    """That a lift unlocks nothing, and by what the field it names leaves or stays all the same."""
+    frame = _FRAMES[require_language(language)]["idle"]
+    return f"{frame.format(lift.pointer)}: {explain_rule(lift.rule, language)} ({lift.rule})"

@@ -9,6 +9,7 @@ import msgspec
 
 from gateway import __version__
 from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing
+from gateway.flow.lifts import require_lifts
 from gateway.flow.typed import require_reasons, require_text
 from gateway.model.message import type_of
 from gateway.model.officer import Officer
@@ -248,6 +249,7 @@ class Desk:
 
     async def _why(self, officer: Officer, params: calls.Disclose, kind: str) -> Why:
         require_reasons(params.justification, params.lifts, params.emergency)
+        require_lifts(params.lifts, self._g.kinds[kind])
         if not params.partners:
             raise RequestInvalid("name at least one partner", diagnostic={"field": "partners"})
         basis = params.legal_basis

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.model.decision import Decision
+from gateway.model.decision import Decision, IdleLift
 from gateway.model.request import Emergency, Lift, Request
 from gateway.model.rows import ReleaseRow
 from gateway.service import calls
@@ -35,6 +35,7 @@ class Drafted(msgspec.Struct, frozen=True):
     message_id: str = ""
     conversation: str = ""
     texts: tuple[FreeText, ...] = ()
+    idle: tuple[IdleLift, ...] = ()
 
     def view(self) -> calls.DecisionView:
         """As the desk shows it."""
@@ -49,6 +50,7 @@ class Drafted(msgspec.Struct, frozen=True):
             statement=self.statement,
             payload=self.payload,
             texts=self.texts,
+            idle_lifts=self.idle,
         )
 
 

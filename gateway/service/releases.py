@@ -11,6 +11,7 @@ import msgspec
 from gateway.audit.entry import HouseEvent
 from gateway.errors import Conflict, NotFound, RoleMissing
 from gateway.flow.lifecycle import step
+from gateway.flow.lifts import idle_lifts
 from gateway.flow.outbound import (
     Draft,
     Go,
@@ -225,23 +226,23 @@ class Releases:
             decided = Decided(partner, prepared.decision, kept)
             told = hints(ctx, prepared.decision, withheld)
             texts = texts_of(ctx, prepared.decision, told if keep else None)
+            idle = idle_lifts(ctx, gateway.directory.policy, prepared.decision)
+            answer = Drafted(partner, prepared.decision, texts=texts, idle=idle)
             if isinstance(prepared, Refused) or not keep:
                 event: HouseEvent = "decision" if keep else "read"
                 gateway.ledger.record(tx, now, event, officer.id, row.handle, decided, about=row.subject)
                 shown = b"" if isinstance(prepared, Refused) else preview_of(prepared.payload)
-                return Drafted(partner, prepared.decision, payload=shown, texts=texts)
+                return msgspec.structs.replace(answer, payload=shown)
             release = self._store(tx, now, officer, row, partner, why, timed, prepared, others, told)
             decided = msgspec.structs.replace(decided, document=prepared.document)
             gateway.ledger.record(tx, now, "release", officer.id, release.id, decided, about=row.subject)
-            return Drafted(
-                partner,
-                prepared.decision,
-                release.id,
-                prepared.statement,
-                prepared.payload,
-                draft.message_id,
-                draft.conversation,
-                texts,
+            return msgspec.structs.replace(
+                answer,
+                release=release.id,
+                statement=prepared.statement,
+                payload=prepared.payload,
+                message_id=draft.message_id,
+                conversation=draft.conversation,
             )
 
         return await gateway.store.write(unit)

@@ -16,6 +16,7 @@ import msgspec
 
 from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing
 from gateway.flow.clocks import due
+from gateway.flow.lifts import require_lifts
 from gateway.flow.outbound import Refused, Void
 from gateway.flow.reply import Asked, prepare_reply
 from gateway.flow.typed import require_reasons, require_text
@@ -163,6 +164,7 @@ class Requests:
         _, record = await self._releases.record(params.record)
         if not officer.needs_to_know(record.kind):
             raise RoleMissing("this kind of record is outside your need to know")
+        require_lifts(params.lifts, self._g.kinds[record.kind])
         request, conversation = await self.asked(officer, params.request, record.kind)
         agreement = self._g.directory.agreements.get(request.partner)
         basis = params.legal_basis or (agreement.terms.legal_basis if agreement else "")

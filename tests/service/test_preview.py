@@ -11,15 +11,25 @@ import pytest
 from adapters.records.synthetic import extract
 from gateway.cli.preview import OWN_WIDTH, PARTNER_WIDTH, matrix
 from gateway.cli.shared import terminal
-from gateway.errors import GuardRefused, SchemaViolation
+from gateway.errors import GuardRefused, RequestInvalid, SchemaViolation
 from gateway.flow.change import canonical
 from gateway.model.decision import FieldOutcome
-from gateway.model.rows import EntryRow, InboxRow, OutboxRow, QuarantineRow, ReleaseRow
+from gateway.model.request import Lift
+from gateway.model.rows import (
+    EmergencyRow,
+    EntryRow,
+    InboxRow,
+    OutboxRow,
+    QuarantineRow,
+    ReleaseRow,
+    ReservationRow,
+)
 from gateway.service import calls
 from gateway.wire.container import frame
 from gateway.wire.ct_json import PREVIEW, CtJson, preview_of
 from tests.guard import worlds as guarded
 from tests.service.commandline import Line
+from tests.service.test_emergency import ORAL, configured
 from tests.service.test_intake import items, on_the_way
 from tests.service.world import BASIS, BE, CLEAN, FR, KIND, PERSONS, PURPOSE, World, opened, reseal
 from tests.signer.world import batch, put, refusal
@@ -103,6 +113,38 @@ async def test_a_sharing_group_stands_for_its_partners(world: World) -> None:
     assert [view.partner for view in await previewed(world, FR, "paris")] == [FR]
 
 
+async def test_a_lift_that_unlocks_nothing_is_named(world: World) -> None:
+    """In a preview and when it is prepared, with the rule; one of what no such record has is refused before anything is
+    decided."""
+    lifts = tuple(Lift(pointer, "synthetic") for pointer in ("/national_number", "/sex"))
+    for officer, operation in ((READER, "releases/preview"), ("be-requester", "releases/prepare")):
+        params = calls.Disclose(CLEAN[0], (FR,), PURPOSE, BASIS, "synthetic", lifts=lifts)
+        (view,) = await world.be.call(officer, operation, params)
+        assert view.effect == "PERMIT"
+        assert [(one.pointer, one.rule) for one in view.idle_lifts] == [("/sex", "class.A")]
+        before = len(world.be.rows(EntryRow))
+        with pytest.raises(RequestInvalid) as caught:
+            await world.be.call(
+                officer, operation, msgspec.structs.replace(params, lifts=(Lift("/helth", "synthetic"),))
+            )
+        assert caught.value.diagnostic == {"field": "lifts[0].pointer"}
+        assert len(world.be.rows(EntryRow)) == before
+
+
+async def test_an_emergency_is_looked_at_and_not_invoked(world: World) -> None:
+    """Without a scope it is denied; within one it shows what would leave, as an emergency. Nothing is kept for review,
+    and nothing counts."""
+    params = calls.Disclose(CLEAN[0], (FR,), PURPOSE, BASIS, emergency=ORAL)
+    (view,) = await world.be.call("be-requester", "releases/preview", params)
+    assert (view.effect, view.payload) == ("DENY", b"")
+    await configured(world.be)
+    (view,) = await world.be.call("be-requester", "releases/preview", params)
+    shown = json.loads(view.payload)
+    assert (view.effect, view.release, shown["mode"], shown["type"]) == ("PERMIT", "", PREVIEW, "emergency")
+    rows = [world.be.rows(kind) for kind in (ReleaseRow, OutboxRow, EmergencyRow, ReservationRow)]
+    assert rows == [[], [], [], []]
+
+
 # --- what people see -------------------------------------------------------------------------------------------------
 
 
@@ -148,6 +190,43 @@ async def test_the_command_shows_reasons_in_a_language(line: Line) -> None:
     assert {field["outcome"] for field in one["fields"]} == {"released", "withheld"}
     assert all(field["text"] and field["rule"] in field["text"] for field in one["fields"])
     assert line.world.be.rows(ReleaseRow) == []
+
+
+async def test_the_matrix_speaks_the_language(line: Line) -> None:
+    """Its heads and outcomes, and what each rule in it says; a lift that unlocks nothing, too. With --emergency it is
+    the emergency's: denied here, where none is configured, with 1; an oral approval of anything else is a mistake."""
+    raw = extract(PERSONS, 1, line.world.clock.now())
+    await line.world.be.call("be-requester", "records/import", calls.ImportChunk(KIND, 1, raw))
+    acting = ("--home", line.home, "--as", READER, "--officer-key", line.folder / f"{READER}.pem")
+    words = (
+        "preview",
+        CLEAN[0],
+        "--to",
+        FR,
+        "--purpose",
+        PURPOSE,
+        "--lift",
+        "/sex",
+        "--lift-reason",
+        "synthetic",
+    )
+    for language, said in {
+        "fr": ("champ", "règle", "transmis", "retenu", "class.A: Classe A", "« /sex » ne débloque rien"),
+        "nl": ("veld", "regel", "vrijgegeven", "achtergehouden", "class.A: Klasse A", "ontgrendelt niets"),
+        "de": ("Feld", "Regel", "freigegeben", "zurückgehalten", "class.A: Klasse A", "gibt nichts frei"),
+        "en": ("field", "rule", "released", "withheld", "class.A: Class A", "unlocks nothing"),
+    }.items():
+        code, out, _ = await line.said(*words, "--language", language, *acting)
+        assert code == 0
+        assert [word for word in said if word not in out] == []
+        assert language == "en" or "withheld" not in out
+    code, told = await line.run(READER, *words)
+    assert [one["pointer"] for one in told["partners"][0]["idle_lifts"]] == ["/sex"]
+    code, told = await line.run(READER, *words[:6], "--emergency", "invented")
+    assert (code, told["partners"][0]["effect"]) == (1, "DENY")
+    assert "emergency.scope-configured" in {reason["rule"] for reason in told["partners"][0]["reasons"]}
+    code, told = await line.run(READER, *words[:6], "--oral-approval", "be-approver")
+    assert (code, told["error"]["diagnostic"]) == (2, {"field": "oral-approval"})
 
 
 async def test_a_rule_and_a_release_are_explained(line: Line) -> None:

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from gateway.flow.replay import Replayed
-from gateway.model.decision import FieldOutcome, Reason
+from gateway.model.decision import FieldOutcome, IdleLift, Reason
 from gateway.model.ground import GroundName
 from gateway.model.request import Emergency, Lift
 from gateway.model.time import Instant
@@ -184,6 +184,7 @@ class DecisionView(msgspec.Struct, frozen=True):
     statement: bytes = b""
     payload: bytes = b""
     texts: tuple[FreeText, ...] = ()
+    idle_lifts: tuple[IdleLift, ...] = ()  # those that unlock nothing
 
 
 class Endorsed(Params, frozen=True):

@@ -209,6 +209,8 @@ async def replay(
         "complete": complete,
         "cases": found.cases,
         "gone": found.gone,
+        "causes": found.causes,
+        "ended": found.ended,
         "unreproduced": found.unreproduced,
         "rules": rules_in(found.differences),
         "differences": found.differences,

@@ -10,13 +10,30 @@ from gateway.errors import RequestInvalid
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from gateway.flow.replay import Replayed
+    from gateway.flow.replay import Cause, Ended, Replayed
 
 #: Days of decisions that a proposal, and its approval, are measured by.
 ACTIVATION_DAYS = 30
 
 #: Pages asked for then, at most: of some hundred decisions each. The command itself knows no such limit.
 ACTIVATION_PAGES = 20
+
+#: Why a decision cannot be made again.
+CAUSES: "dict[Cause, str]" = {
+    "detail-erased": "what was decided on is erased, with the keys of somebody it is about",
+    "record-erased": "the record is erased",
+    "record-purged": "this version of the record is purged",
+    "no-context": "its entry keeps nothing to decide again",
+    "other-version": "its kind, levels or facts are of another version of this gateway",
+    "not-by-policy": "it was refused outside the policy",
+    "policy-unknown": "its policy is not kept here",
+}
+
+#: What has ended since, of decisions that are made again.
+ENDED: "dict[Ended, str]" = {
+    "agreement-ended": "no agreement with this partner is in force",
+    "partner-left": "this partner is stopped, or in the directory no more",
+}
 
 #: Characters of a member's value in a difference; the whole document stands in the change.
 SHOWN = 160
@@ -53,10 +70,8 @@ def replay_text(found: "Replayed", complete: bool) -> "list[RenderableType]":
 
     told = f"{found.cases} decisions made again, {len(found.differences)} otherwise"
     text: list[RenderableType] = [told if complete else f"{told}; there are more: ecluse policy replay"]
-    if found.gone:
-        text.append(
-            f"{found.gone} cannot be made again: erased, purged, of another version, or refused outside the policy"
-        )
+    text += [f"{count} cannot be made again: {CAUSES[cause]}" for cause, count in found.causes.items()]
+    text += [f"{count} made again as it was then: {ENDED[what]}" for what, count in found.ended.items()]
     if found.unreproduced:
         text.append(f"not reproduced under the documents of then: {', '.join(found.unreproduced)}")
     if found.differences:

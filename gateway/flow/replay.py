@@ -5,9 +5,10 @@ what would be otherwise under a candidate is computed, not guessed. What comes o
 numbers, and nothing of what any record holds: not even which of its fields there are.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from functools import cache
-from typing import Any, get_type_hints
+from typing import Any, Literal, TypeVar, get_type_hints
 
 import msgspec
 
@@ -25,8 +26,33 @@ from gateway.policy.redact import decide_again
 from gateway.policy.rules import Policy
 from gateway.wire.strict import b64url_decode
 
+K = TypeVar("K", bound=str)
+
 #: Members of a context that an entry does not repeat: the record has a body of its own, kinds and levels are shipped.
 _KEPT_ELSEWHERE = frozenset({"record", "subject", "kind", "levels"})
+
+
+#: Why a decision cannot be made again, by code; what ``policy replay`` counts, and says in words.
+Cause = Literal[
+    "detail-erased",  # the entry's own detail: with the key of somebody it is about
+    "record-erased",  # the record it decided on, with its key
+    "record-purged",  # that version is not held any more
+    "no-context",  # another kind of release, or an entry of before contexts were kept
+    "other-version",  # a kind, levels or facts that this version does not know
+    "not-by-policy",  # refused by the way of a message
+    "policy-unknown",  # the policy of then is not kept here, and no other was given
+]
+
+#: What has ended since, of a decision that is made again over what was then.
+Ended = Literal["agreement-ended", "partner-left"]
+
+
+class Gone(NotFound):
+    """A decision that cannot be made again, and why."""
+
+    def __init__(self, detail: str, cause: Cause) -> None:
+        super().__init__(detail, diagnostic={"cause": cause})
+        self.cause: Cause = cause
 
 
 class Considered(msgspec.Struct, frozen=True):
@@ -81,16 +107,16 @@ def considered(ctx: Context, policy: Policy, version: int) -> Considered:
 def context_of(
     kept: Considered, record: CanonicalRecord, kinds: Mapping[str, RecordKind], levels: LevelTable
 ) -> Context:
-    """The context as it was. Raises `NotFound` when this version of the gateway cannot say what it was: another table
+    """The context as it was. Raises `Gone` when this version of the gateway cannot say what it was: another table
     of levels, an unknown kind, or a member that has come or gone since."""
     kind = kinds.get(record.kind)
     if kind is None or kept.levels_version != levels.version or kept.context.keys() - _hints().keys():
-        raise NotFound("this decision was made with a kind or levels of another version")
+        raise Gone("this decision was made with a kind or levels of another version", "other-version")
     try:
         values = {name: msgspec.convert(value, _hints()[name]) for name, value in kept.context.items()}
         return Context(record=record, subject=record, kind=kind, levels=levels, **values)
     except (msgspec.ValidationError, TypeError):
-        raise NotFound("this decision was made with a context of another version") from None
+        raise Gone("this decision was made with a context of another version", "other-version") from None
 
 
 @cache
@@ -126,17 +152,17 @@ def compare(case: Case, then: Policy | None, candidate: Candidate) -> tuple[bool
 
     (1) under the documents of then: whether the same decision comes out, down to each field and reason; (2) under the
     candidate; (3) what is otherwise, against (1) where it could be had, and against what is stored where not. Raises
-    `NotFound` for a refusal that no policy made, so that none can make it again, and for a policy not known any more.
+    `Gone` for a refusal that no policy made, so that none can make it again, and for a policy not known any more.
     """
     if by_the_house(case.decision):
-        raise NotFound("this was refused outside the policy")
+        raise Gone("this was refused outside the policy", "not-by-policy")
     # (1)
     before = outcome(then, case.ctx) if then is not None else case.decision
     reproduced = then is not None and before == case.decision
     # (2)
     policy = candidate.policy or then
     if policy is None:
-        raise NotFound("the policy of this decision is not known any more")
+        raise Gone("the policy of this decision is not known any more", "policy-unknown")
     after = outcome(policy, under(candidate, case.ctx))
     # (3)
     return reproduced, _difference(case, before, after)
@@ -183,20 +209,32 @@ def read_terms(document: bytes) -> AgreementTerms:
 
 
 class Replayed(msgspec.Struct, frozen=True):
-    """What became of some cases. ``gone``: erased, purged, or of a version that cannot be decided again."""
+    """What became of some cases. ``causes`` says of how many why they could not be decided again, and ``ended`` in how
+    many partner or agreement are no more: those are decided over what was then."""
 
     cases: int = 0
-    gone: int = 0
+    causes: dict[Cause, int] = {}
     unreproduced: tuple[str, ...] = ()
     differences: tuple[Difference, ...] = ()
+    ended: dict[Ended, int] = {}
+
+    @property
+    def gone(self) -> int:
+        """Cases that could not be decided again."""
+        return sum(self.causes.values())
 
     def __add__(self, other: "Replayed") -> "Replayed":
         return Replayed(
             self.cases + other.cases,
-            self.gone + other.gone,
+            _both(self.causes, other.causes),
             self.unreproduced + other.unreproduced,
             self.differences + other.differences,
+            _both(self.ended, other.ended),
         )
+
+
+def _both(one: Mapping[K, int], other: Mapping[K, int]) -> dict[K, int]:
+    return dict(sorted((Counter(one) + Counter(other)).items()))
 
 
 def rules_in(differences: Collection[Difference]) -> dict[str, int]:

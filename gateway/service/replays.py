@@ -11,7 +11,17 @@ import msgspec
 
 from gateway.errors import NotFound, RequestInvalid
 from gateway.flow.change import decode_settings
-from gateway.flow.replay import Candidate, Case, Replayed, compare, context_of, read_terms
+from gateway.flow.replay import (
+    Candidate,
+    Case,
+    Cause,
+    Ended,
+    Gone,
+    Replayed,
+    compare,
+    context_of,
+    read_terms,
+)
 from gateway.model.officer import Officer
 from gateway.model.record import CanonicalRecord
 from gateway.model.rows import BodyRow, DirectoryRow, EntryBodyRow, EntryRow, KeyRow, RecordRow, ReleaseRow
@@ -69,12 +79,12 @@ class Replays:
             try:
                 case, then = await self._case(position, entry)
                 reproduced, difference = compare(case, then, candidate)
-            except NotFound:
-                replayed += Replayed(cases=1, gone=1)
+            except Gone as gone:
+                replayed += Replayed(cases=1, causes={gone.cause: 1})
                 continue
-            replayed += Replayed(
-                1, 0, () if reproduced else (case.id,), (difference,) if difference is not None else ()
-            )
+            unreproduced = () if reproduced else (case.id,)
+            differences = (difference,) if difference is not None else ()
+            replayed += Replayed(1, {}, unreproduced, differences, self._ended(case.ctx.partner.org))
             await asyncio.sleep(0)  # let others in between two decisions
         return calls.ReplayPage(following, replayed)
 
@@ -85,6 +95,14 @@ class Replays:
         if entry is None or entry.event not in DECIDED:
             raise NotFound("there is no decision at this position of the master log")
         return (await self._case(position, entry))[0]
+
+    def _ended(self, partner: str) -> dict[Ended, int]:
+        """What is no more of those whom a decision was about."""
+        directory = self._g.directory
+        entry = directory.partners.get(partner)
+        if entry is None or entry.stopped:
+            return {"partner-left": 1}
+        return {} if partner in directory.agreements else {"agreement-ended": 1}
 
     def _candidate(self, params: calls.Replay) -> Candidate:
         directory = self._g.directory
@@ -118,7 +136,7 @@ class Replays:
         return found, rows[-1].position if len(rows) == SCANNED else -1
 
     async def _case(self, position: int, entry: _Entry) -> tuple[Case, Policy | None]:
-        """The case of an entry, and its policy if it is still known. Raises `NotFound` when it is gone."""
+        """The case of an entry, and its policy if it is still known. Raises `Gone`."""
         gateway = self._g
         decided = await self._opened(position)
         record = await self._record(entry, decided.considered.version)
@@ -135,26 +153,27 @@ class Replays:
         gateway, master = self._g, self._g.ledger.master
         link = await gateway.store.read(lambda tx: tx.get(EntryBodyRow, master, position))
         if link is None:
-            raise NotFound("the detail of this entry is not stored here any more")
-        detail = await self._open(link.body, Detail)
+            raise Gone("the detail of this entry is not stored here any more", "detail-erased")
+        detail = await self._open(link.body, Detail, "detail-erased")
         try:
             return msgspec.msgpack.decode(detail.detail, type=Decided)
         except msgspec.MsgspecError:  # another kind of release, or one of an older version
-            raise NotFound("this entry keeps no context to decide again") from None
+            raise Gone("this entry keeps no context to decide again", "no-context") from None
 
     async def _record(self, entry: _Entry, version: int) -> CanonicalRecord:
         """The record decided on: of a release as frozen in it, of a denial as imported, while it is held."""
         if entry.event == "release":
             release = await self._g.store.read(lambda tx: tx.get(ReleaseRow, entry.subject))
-            raw = (await self._open(release.body, ReleaseBody)).record if release else b""
+            raw = (await self._open(release.body, ReleaseBody, "record-erased")).record if release else b""
         else:
             held = await self._g.store.read(lambda tx: tx.get(RecordRow, entry.subject, version))
-            raw = (await self._open(held.body, RecordBody)).record if held else b""
+            raw = (await self._open(held.body, RecordBody, "record-erased")).record if held else b""
         if not raw:
-            raise NotFound("this record is not stored here any more")
+            raise Gone("this record is not stored here any more", "record-purged")
         return msgspec.json.decode(raw, type=CanonicalRecord)
 
-    async def _open(self, body: str, wanted: type[T]) -> T:
+    async def _open(self, body: str, wanted: type[T], cause: Cause) -> T:
+        """A body in the clear. Raises `Gone`, for this cause, where it or its key was erased."""
         gateway = self._g
 
         def keys(tx: ReadTx) -> list[KeyRow]:
@@ -162,7 +181,10 @@ class Replays:
             return keys_of(tx, [row.key]) if row else []
 
         await gateway.vault.unlock(await gateway.store.read(keys))
-        return await gateway.store.read(lambda tx: gateway.vault.open(tx, body, wanted))
+        try:
+            return await gateway.store.read(lambda tx: gateway.vault.open(tx, body, wanted))
+        except NotFound as error:
+            raise Gone(error.detail, cause) from None
 
     async def _looked(self, officer: Officer, params: calls.Replay, cases: int) -> None:
         """Records are read by a machine alone, but they are read: an entry says who asked for how many."""

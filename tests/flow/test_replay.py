@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 
-from gateway.errors import NotFound, RequestInvalid
+from gateway.errors import RequestInvalid
 from gateway.flow.change import canonical
 from gateway.flow.difference import differences
 from gateway.flow.outbound import house
@@ -18,6 +18,7 @@ from gateway.flow.replay import (
     Candidate,
     Case,
     Considered,
+    Gone,
     Replayed,
     compare,
     considered,
@@ -71,18 +72,19 @@ def test_a_context_comes_back_whole(changes: dict[str, Any], restriction: dict[s
 
 
 def test_what_this_version_cannot_say_is_gone() -> None:
-    """Another table of levels, an unknown kind, a member that came or went, a value of another type: `NotFound`."""
+    """Another table of levels, an unknown kind, a member that came or went, a value of another type: `Gone`."""
     ctx = world()
     stored = kept(ctx)
     other = msgspec.structs.replace(LEVELS, version="another")
-    with pytest.raises(NotFound):
+    with pytest.raises(Gone):
         context_of(stored, ctx.record, KINDS, other)
-    with pytest.raises(NotFound):
+    with pytest.raises(Gone):
         context_of(stored, ctx.record, {}, LEVELS)
     short = {name: value for name, value in stored.context.items() if name != "purpose"}
     for context in (short, {**stored.context, "more": 1}, {**stored.context, "purpose": 1}):
-        with pytest.raises(NotFound):
+        with pytest.raises(Gone) as caught:
             context_of(msgspec.structs.replace(stored, context=context), ctx.record, KINDS, LEVELS)
+        assert caught.value.cause == "other-version"
 
 
 def test_a_difference_says_which_way() -> None:
@@ -103,7 +105,7 @@ def test_an_unknown_policy_compares_with_what_is_stored() -> None:
     """Nothing is reproduced then; without a candidate's policy there is nothing to ask."""
     one = case(world())
     assert compare(one, None, Candidate(POLICY)) == (False, None)
-    with pytest.raises(NotFound):
+    with pytest.raises(Gone):
         compare(one, None, Candidate(settings=Settings()))
     other = msgspec.structs.replace(one, decision=outcome(POLICY, world(FUSION_CENTRE)))
     assert compare(other, POLICY, Candidate(POLICY)) == (False, None)
@@ -152,8 +154,9 @@ def test_a_refusal_outside_the_policy_is_no_policys_to_make_again() -> None:
     ctx = world()
     refused = Decision("DENY", (house("reply.once"),), (), ())
     assert outcome(POLICY, ctx).effect == "PERMIT"
-    with pytest.raises(NotFound):
+    with pytest.raises(Gone) as caught:
         compare(Case("case", POLICY.sha256, ctx, refused), POLICY, Candidate())
+    assert caught.value.cause == "not-by-policy"
 
 
 def test_pages_add_up() -> None:
@@ -162,8 +165,9 @@ def test_pages_add_up() -> None:
         case(world(FUSION_CENTRE)), POLICY, Candidate(policy_without("bdc.recipient", "bdc.reference"))
     )
     assert difference is not None
-    page = Replayed(2, 1, ("a",), (difference,))
+    page = Replayed(2, {"record-erased": 1}, ("a",), (difference,), {"partner-left": 1})
     both = page + page
+    assert (both.causes, both.ended) == ({"record-erased": 2}, {"partner-left": 2})
     assert (both.cases, both.gone, both.unreproduced, len(both.differences)) == (4, 2, ("a", "a"), 2)
     assert rules_in(both.differences)["bdc.recipient"] == 2
 

@@ -16,13 +16,13 @@ from gateway.errors import NotFound, PolicyInvalid, RequestInvalid, RoleMissing
 from gateway.flow.change import canonical
 from gateway.flow.difference import differences
 from gateway.flow.replay import Replayed
-from gateway.model.rows import EntryRow, KeyRow, RecordRow, SubjectRow
+from gateway.model.rows import EntryRow, KeyRow, RecordRow, ReleaseRow, SubjectRow
 from gateway.policy.context import Settings
 from gateway.service import calls
 from gateway.service.provision import shipped_policy
 from tests.service.commandline import Line
 from tests.service.founding import sign_agreement, terms
-from tests.service.world import BASIS, CLEAN, FR, KIND, PERSONS, PURPOSE, Side, World
+from tests.service.world import BASIS, CLEAN, FR, KIND, PERSONS, PURPOSE, SERIES, Side, World
 
 REVIEWER = "be-only-reviewer"
 
@@ -191,6 +191,20 @@ async def test_what_was_erased_is_gone(played: Played) -> None:
     await played.be.store.write(lambda tx: tx.delete(KeyRow, {"id": tuple(keys)}) and None)
     found = await replay(played.be)
     assert (found.cases, found.gone, found.differences) == (3, 1, ())
+    assert found.causes == {"detail-erased": 1}
+    releases = {row.key for row in played.be.rows(ReleaseRow)}
+    await played.be.store.write(lambda tx: tx.delete(KeyRow, {"id": tuple(releases)}) and None)
+    assert (await replay(played.be)).causes == {"detail-erased": 1, "record-erased": 2}
+
+
+async def test_what_ended_since_is_told_and_decided_all_the_same(played: Played) -> None:
+    """Without an agreement, and then with a stopped partner: each decision is made again over what was then."""
+    be = played.be
+    await be.change("agreement-revoke", SERIES, canonical(played.world.founded.agreement))
+    assert await replay(be) == Replayed(cases=3, ended={"agreement-ended": 3})
+    partner = be.gateway.directory.partners[FR]
+    await be.change("partner", FR, canonical(msgspec.structs.replace(partner, stopped=True, version=2)))
+    assert await replay(be) == Replayed(cases=3, ended={"partner-left": 3})
 
 
 def handle_of(played: Played) -> str:

@@ -12,6 +12,7 @@ DRAWS ?= 640
 MUTANT ?=
 CONNECTIONS ?= 1000
 FILES ?=
+EDITS ?= 20000
 SAMPLE ?= 0
 SAMPLES ?= 1000
 
@@ -20,7 +21,7 @@ BIN  := $(VENV)/bin
 PY   := $(BIN)/python
 UV   := $(shell command -v uv 2>/dev/null)
 
-.PHONY: demo test coverage check bench crash leak forgery grid siege silence egress mutation interop docs lock
+.PHONY: demo test coverage check bench crash leak forgery grid siege silence egress mutation tamper interop docs lock
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.done                ## two gateways on loopback, one story from record to proof
@@ -68,6 +69,9 @@ egress: $(VENV)/.done              ## the story of the demo in a network of its 
 
 mutation: $(VENV)/.done         ## one change after another in policy and guard: each must fail a test (FILES=, SAMPLE=)
 	$(PY) -m tests.mutation --sample $(SAMPLE) $(FILES)
+
+tamper: $(VENV)/.done           ## random edits of exported logs: both verifiers must find each, at the first wrong index
+	$(PY) -m tests.tamper --edits $(EDITS) --jobs $(if $(filter auto,$(JOBS)),2,$(JOBS))
 
 interop: $(VENV)/.done             ## partners written in other languages (needs java, maven, node and npm)
 	$(PY) -m tests.interop $(ARGS)

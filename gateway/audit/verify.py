@@ -44,6 +44,7 @@ Reason = Literal[
     "checkpoint-conflict",  # two signed checkpoints of one size have different roots
     "checkpoint-invalid",  # a stored note is malformed, of another log, out of order, or its signature fails
     "no-checkpoint",  # there are entries, and no checkpoint covers one
+    "tail-unsealed",  # what should end at a checkpoint goes on after its last one
     "tail-missing",  # a tile or one of our own checkpoints knows more entries than are there
     "held-tail-missing",  # a held checkpoint knows more entries than are there
     "held-root",  # the entries do not lead to the root of a held checkpoint
@@ -81,8 +82,10 @@ class LogVerdict:
     Entries below ``sealed_size`` are covered by a signed checkpoint that held, ``unsealed`` more are not;
     those below ``witnessed_size`` are covered by a checkpoint held outside. ``first_wrong_index`` is exact
     when it equals ``last_wrong_index``, otherwise the first fault lies between the two, both included; both
-    are None when the fault lies in no entry. ``clock_back_index`` notes the first entry whose time lies more
-    than the allowed skew before an earlier one's; that alone is no fault.
+    are None when the fault lies in no entry. Of a truncated log it is the first that is missing: those from
+    ``sealed_size`` to there are under no head that is left, and whoever made tiles anew may have changed
+    them. ``clock_back_index`` notes the first entry whose time lies more than the allowed skew before an
+    earlier one's; that alone is no fault.
     """
 
     origin: str
@@ -102,7 +105,9 @@ class LogVerdict:
         return self.size - self.sealed_size
 
 
-def verify_log(source: LogSource, vkeys: Sequence[VerifierKey], *, held: Sequence[bytes] = ()) -> LogVerdict:
+def verify_log(
+    source: LogSource, vkeys: Sequence[VerifierKey], *, held: Sequence[bytes] = (), ended: bool = False
+) -> LogVerdict:
     """Verify a whole log offline against its own checkpoints and those that partners or reviewers ``held``.
 
     ``vkeys`` are the keys trusted for this log; an empty list proves nothing. Linear in time; memory does not
@@ -111,7 +116,7 @@ def verify_log(source: LogSource, vkeys: Sequence[VerifierKey], *, held: Sequenc
     a canonical entry, and its time is noted; (4) every upper tile hash it completes follows from the leaves
     below; (5) every checkpoint at the size reached, ours or held, has the root computed from the entries. At
     the end: (6) no tile and no checkpoint knows a longer log; (7) no note was refused, and some checkpoint
-    covers some entry.
+    covers some entry, or the last one where the log is ``ended``, as an export is.
 
     Not checked: that the source is the log asked for (compare ``origin``), and that a recent checkpoint exists:
     whoever drops the newest notes may change what they alone covered, which shows as ``unsealed`` and, for what
@@ -119,7 +124,7 @@ def verify_log(source: LogSource, vkeys: Sequence[VerifierKey], *, held: Sequenc
     """
     run = _Run(source, vkeys)
     try:
-        run.walk(held)
+        run.walk(held, ended)
     except _Fault as fault:
         return run.verdict(fault)
     except AuditBroken:
@@ -156,7 +161,7 @@ class _Run:
         self._latest = datetime.min.replace(tzinfo=UTC)
         self._clock_back: int | None = None
 
-    def walk(self, held: Sequence[bytes]) -> None:
+    def walk(self, held: Sequence[bytes], ended: bool) -> None:
         self._origin = self._source.origin
         parse = _entry_parser(self._origin)
         tiles = self._source.tiles
@@ -202,6 +207,8 @@ class _Run:
             raise _Fault("broken", self._refused, self._sealed if unproven else None, size - 1)
         if size and not self._sealed:
             raise _Fault("unsealed", "no-checkpoint", None)
+        if ended and self._sealed < size:
+            raise _Fault("broken", "tail-unsealed", self._sealed, size - 1)
 
     def verdict(self, fault: _Fault | None) -> LogVerdict:
         return LogVerdict(

@@ -134,11 +134,14 @@ def _judge(
     keys: "list[VerifierKey]",
     held: list[bytes],
     against: "Callable[[LogVerdict], Mismatch | None] | None" = None,
+    *,
+    ended: bool = False,
 ) -> dict[str, Any]:
     """The verdict on one log. Notes of other logs are left out; one that cannot be read fails every log."""
     from gateway.audit.verify import verify_log
 
-    verdict = verify_log(source, keys, held=[note for note in held if _origin(note) in ("", source.origin)])
+    held = [note for note in held if _origin(note) in ("", source.origin)]
+    verdict = verify_log(source, keys, held=held, ended=ended)
     result = _plain(verdict)
     wrong = against(verdict) if against is not None and result["verified"] else None
     if wrong is None:
@@ -253,7 +256,7 @@ def _verify_export(
     results: dict[str, dict[str, Any]] = {}
     for path in folders:
         try:
-            result = _judge(ExportSource(_Files(path)), keys, held)
+            result = _judge(ExportSource(_Files(path)), keys, held, ended=True)
         except AuditBroken:
             result = _failed(path.relative_to(folder).as_posix(), "unreadable")
         if results.get(result["log"], {"verified": True})["verified"]:

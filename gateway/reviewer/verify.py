@@ -286,17 +286,19 @@ class Check:
         return self
 
     def _walk(self, log: Log) -> None:
-        """(1) the heads are of one log; each entry (2) hashes to its leaf, (3) completes only tiles that follow
-        from it, (4) has its one form, (5) leads to every head of its size; (6) nothing knows of more."""
+        """(1) the heads are of one log, each in its place; each entry (2) hashes to its leaf, (3) completes only
+        tiles that follow, (4) has its one form, (5) leads to every head of its size; (6) nothing knows of more."""
         # (1)
         tree, paths = self._tree, [log.folder / "checkpoint", *(log.folder / "checkpoints").glob("*")]
         try:
             notes = [Note(path.read_bytes()) for path in paths]
         except ValueError:
             raise Fault("a head of the log cannot be read") from None
-        self.log = notes[0].origin
+        self.log, sizes = notes[0].origin, [note.size for note in notes]
         if any(note.origin != self.log for note in notes):
             raise Fault("a head is of another log")
+        if [path.name for path in paths[1:]] != [*map(str, sizes[1:])] or sizes[0] < max(sizes):
+            raise Fault("a head stands under another's name")
         heads = [(n, False) for n in notes] + [(n, True) for n in self._held if n.origin == self.log]
         heads = sorted((head for head in heads if head[0].size), key=lambda head: head[0].size)
         leaves = b""

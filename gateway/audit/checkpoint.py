@@ -103,7 +103,7 @@ class VerifierKey:
     public_key: bytes
 
     def __post_init__(self) -> None:
-        if not _is_key_name(self.name) or len(self.public_key) != ED25519_KEY_BYTES:
+        if not is_key_name(self.name) or len(self.public_key) != ED25519_KEY_BYTES:
             raise ConfigInvalid("a verifier key has no valid name or key")
 
     @property
@@ -120,12 +120,8 @@ class VerifierKey:
     def parse(cls, text: str) -> "VerifierKey":
         """Read the text form; ConfigInvalid for another key type, a second spelling or a hash that does not
         fit."""
-        match = _VERIFIER_KEY.fullmatch(text)
-        if match is None:
-            raise ConfigInvalid("a verifier key is not of the form name+hash+base64")
-        name, key_id, encoded = match.groups()
-        tagged = _decode64(encoded)
-        if tagged is None or tagged[:1] != ED25519_TYPE:
+        name, key_id, tagged = split_verifier_key(text)
+        if tagged[:1] != ED25519_TYPE:
             raise ConfigInvalid("a verifier key is not an Ed25519 key")
         key = cls(name, tagged[1:])
         if key.key_id.hex() != key_id:
@@ -197,7 +193,7 @@ def parse(note: bytes) -> UnverifiedCheckpoint:
         raise _broken("a note has no signature part", "note-form")
     # (3)
     match = _BODY.fullmatch(body + "\n")
-    root = match and _decode64(match[3])
+    root = match and decode64(match[3])
     if not match or not root:
         raise _broken("a note's text is not a checkpoint", "checkpoint-form")
     checkpoint = Checkpoint(match[1], int(match[2]), root)
@@ -246,17 +242,27 @@ def verify(note: bytes, vkeys: Sequence[VerifierKey], *, origin: str) -> Verifie
 
 def _signature(line: str) -> NoteSignature:
     match = _SIGNATURE_LINE.fullmatch(line)
-    decoded = match and _decode64(match[2])
-    if not match or not decoded or len(decoded) <= KEY_ID_BYTES or not _is_key_name(match[1]):
+    decoded = match and decode64(match[2])
+    if not match or not decoded or len(decoded) <= KEY_ID_BYTES or not is_key_name(match[1]):
         raise _broken("a note's signature line is malformed", "signature-form")
     return NoteSignature(match[1], decoded[:KEY_ID_BYTES], decoded[KEY_ID_BYTES:])
 
 
-def _is_key_name(name: str) -> bool:
+def split_verifier_key(text: str) -> tuple[str, str, bytes]:
+    """Name, hash and tagged key of a key's text form; ConfigInvalid for another form or a second spelling."""
+    match = _VERIFIER_KEY.fullmatch(text)
+    tagged = match and decode64(match[3])
+    if not match or not tagged:
+        raise ConfigInvalid("a verifier key is not of the form name+hash+base64")
+    return match[1], match[2], tagged
+
+
+def is_key_name(name: str) -> bool:
+    """Whether a key may bear this name (signed-note, "Format")."""
     return bool(name) and name.isprintable() and " " not in name and "+" not in name
 
 
-def _decode64(text: str) -> bytes | None:
+def decode64(text: str) -> bytes | None:
     """RFC 4648 §4, canonical: padded, and with the unused bits of the last character zero; otherwise None."""
     try:
         decoded = base64.b64decode(text, validate=True)

@@ -19,9 +19,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Final, Literal, Protocol
 
-from gateway.audit.checkpoint import VerifierKey, verify
+from gateway.audit.checkpoint import VerifierKey, parse, verify
 from gateway.audit.entry import MasterEntry, PartnerEntry, parse_master_entry, parse_partner_entry
 from gateway.audit.tree import HASH_BYTES, TILE_HEIGHT, TILE_WIDTH, Frontier, TileReader, leaf_hash
+from gateway.audit.witness import Cosignature, WitnessKey, cosignatures
 from gateway.errors import AuditBroken
 
 #: How far an entry's time may lie before the latest one seen: the skew the gateway allows a clock to be set
@@ -80,12 +81,13 @@ class LogVerdict:
 
     ``size`` and ``root`` describe the entries found in place before the first fault (all when there is none).
     Entries below ``sealed_size`` are covered by a signed checkpoint that held, ``unsealed`` more are not;
-    those below ``witnessed_size`` are covered by a checkpoint held outside. ``first_wrong_index`` is exact
-    when it equals ``last_wrong_index``, otherwise the first fault lies between the two, both included; both
-    are None when the fault lies in no entry. Of a truncated log it is the first that is missing: those from
-    ``sealed_size`` to there are under no head that is left, and whoever made tiles anew may have changed
-    them. ``clock_back_index`` notes the first entry whose time lies more than the allowed skew before an
-    earlier one's; that alone is no fault.
+    those below ``witnessed_size`` are covered by a checkpoint held outside, or cosigned by a witness.
+    ``cosignatures`` are those of the known witnesses, by size. ``first_wrong_index`` is exact when it equals
+    ``last_wrong_index``, otherwise the first fault lies between the two, both included; both are None when the
+    fault lies in no entry. Of a truncated log it is the first that is missing: those from ``sealed_size`` to
+    there are under no head that is left, and whoever made tiles anew may have changed them.
+    ``clock_back_index`` notes the first entry whose time lies more than the allowed skew before an earlier
+    one's; that alone is no fault.
     """
 
     origin: str
@@ -99,6 +101,7 @@ class LogVerdict:
     last_wrong_index: int | None = None
     reason: Reason | None = None
     clock_back_index: int | None = None
+    cosignatures: tuple[Cosignature, ...] = ()
 
     @property
     def unsealed(self) -> int:
@@ -106,23 +109,29 @@ class LogVerdict:
 
 
 def verify_log(
-    source: LogSource, vkeys: Sequence[VerifierKey], *, held: Sequence[bytes] = (), ended: bool = False
+    source: LogSource,
+    vkeys: Sequence[VerifierKey],
+    *,
+    held: Sequence[bytes] = (),
+    witnesses: Sequence[WitnessKey] = (),
+    ended: bool = False,
 ) -> LogVerdict:
     """Verify a whole log offline against its own checkpoints and those that partners or reviewers ``held``.
 
-    ``vkeys`` are the keys trusted for this log; an empty list proves nothing. Linear in time; memory does not
-    grow with the log. Stops at the first fault and never raises for what the log holds. For each entry in
-    stored order: (1) its position is the next index; (2) its leaf hash stands in the level-0 tile; (3) it is
-    a canonical entry, and its time is noted; (4) every upper tile hash it completes follows from the leaves
-    below; (5) every checkpoint at the size reached, ours or held, has the root computed from the entries. At
-    the end: (6) no tile and no checkpoint knows a longer log; (7) no note was refused, and some checkpoint
-    covers some entry, or the last one where the log is ``ended``, as an export is.
+    ``vkeys`` are the keys trusted for this log; an empty list proves nothing. A checkpoint that one of
+    ``witnesses`` cosigned counts as held outside, wherever it lies; one whose known cosignature fails is refused.
+    Linear in time; memory does not grow with the log. Stops at the first fault and never raises for what the log
+    holds. For each entry in stored order: (1) its position is the next index; (2) its leaf hash stands in the
+    level-0 tile; (3) it is a canonical entry, and its time is noted; (4) every upper tile hash it completes follows
+    from the leaves below; (5) every checkpoint at the size reached, ours or held, has the root computed from the
+    entries. At the end: (6) no tile and no checkpoint knows a longer log; (7) no note was refused, and some
+    checkpoint covers some entry, or the last one where the log is ``ended``, as an export is.
 
     Not checked: that the source is the log asked for (compare ``origin``), and that a recent checkpoint exists:
     whoever drops the newest notes may change what they alone covered, which shows as ``unsealed`` and, for what
     somebody holds, as a fault.
     """
-    run = _Run(source, vkeys)
+    run = _Run(source, vkeys, witnesses)
     try:
         run.walk(held, ended)
     except _Fault as fault:
@@ -147,13 +156,17 @@ class _Anchor:
     size: int
     root: bytes
     held: bool
+    cosigned: tuple[Cosignature, ...]
 
 
 class _Run:
     """The state of one pass."""
 
-    def __init__(self, source: LogSource, vkeys: Sequence[VerifierKey]) -> None:
-        self._source, self._vkeys = source, vkeys
+    def __init__(
+        self, source: LogSource, vkeys: Sequence[VerifierKey], witnesses: Sequence[WitnessKey]
+    ) -> None:
+        self._source, self._vkeys, self._witnesses = source, vkeys, witnesses
+        self._cosigned: list[Cosignature] = []
         self.frontier = Frontier()
         self._origin = ""
         self._sealed = self._witnessed = self._checked = 0
@@ -223,6 +236,7 @@ class _Run:
             last_wrong_index=fault.last if fault and fault.first is not None else None,
             reason=fault.reason if fault else None,
             clock_back_index=self._clock_back,
+            cosignatures=tuple(self._cosigned),
         )
 
     def _own(self) -> Iterator[_Anchor]:
@@ -246,9 +260,10 @@ class _Run:
     def _anchor(self, note: bytes, *, held: bool) -> _Anchor | None:
         try:
             checkpoint = verify(note, self._vkeys, origin=self._origin).checkpoint
+            cosigned = cosignatures(parse(note), self._witnesses)
         except AuditBroken:
             return None
-        return _Anchor(checkpoint.size, checkpoint.root, held)
+        return _Anchor(checkpoint.size, checkpoint.root, held or bool(cosigned), cosigned)
 
     def _settle(self, anchor: _Anchor | None, rest: Iterator[_Anchor]) -> _Anchor | None:
         """Compare every head of the size reached; returns the first head beyond it."""
@@ -261,6 +276,7 @@ class _Run:
             if anchor.root != root:
                 self._disagree(anchor)
             self._sealed = size
+            self._cosigned += anchor.cosigned
             if anchor.held:
                 self._witnessed = size
             anchor = next(rest, None)

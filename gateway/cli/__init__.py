@@ -12,7 +12,6 @@ from typer.exceptions import TyperException
 from gateway.cli import (
     adapter,
     agreement,
-    audit,
     ca,
     change,
     changes,
@@ -34,6 +33,7 @@ from gateway.cli import (
     request,
     server,
     subject,
+    witness,
 )
 from gateway.cli.shared import USAGE, complain
 
@@ -67,7 +67,7 @@ for name, commands in {
     "partner": partner.commands,
     "agreement": agreement.commands,
     "policy": policy.commands,
-    "audit": audit.commands,
+    "audit": witness.commands,  # with those of `audit`
     "founding": server.founding,
     "config": server.config,
     "ca": ca.commands,

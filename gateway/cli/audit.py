@@ -5,16 +5,18 @@ from contextlib import contextmanager
 from functools import partial
 from importlib import resources
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
 from gateway.cli.shared import DONE, NEGATIVE, Answer, Place, group, local, read_file, table
 from gateway.errors import AuditBroken, ConfigInvalid, NotFound, RequestInvalid, StoreUnavailable
+from gateway.model.time import rfc3339
 
 if TYPE_CHECKING:
     from gateway.audit.checkpoint import VerifierKey
     from gateway.audit.verify import LogSource, LogVerdict
+    from gateway.audit.witness import WitnessKey
     from gateway.ports import ReadTx
     from gateway.service.log_source import HeldFinding, Mismatch, StoredLog
 
@@ -34,6 +36,12 @@ Keys = Annotated[
 ]
 Held = Annotated[
     list[Path] | None, typer.Option("--held", help="A signed head that a partner holds; repeatable.")
+]
+Witnesses = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--witness", help="Key of a witness whose cosignatures count, name+hash+base64; repeatable."
+    ),
 ]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 
@@ -57,8 +65,22 @@ def _organisation(place: Place) -> str:
 # --- verify ----------------------------------------------------------------------------------------------------------
 
 
+class Outside(NamedTuple):
+    """What somebody outside vouches with: signed heads that they hold, and keys of witnesses."""
+
+    notes: list[bytes]
+    witnesses: "list[WitnessKey]"
+
+
 @local(commands, "verify")
-def verify(place: Place, export: Export = None, log: Log = "", key: Keys = None, held: Held = None) -> Answer:
+def verify(
+    place: Place,
+    export: Export = None,
+    log: Log = "",
+    key: Keys = None,
+    held: Held = None,
+    witness: Witnesses = None,
+) -> Answer:
     """Verify every log from its first entry, and say where the first fault lies.
 
     \b
@@ -69,22 +91,25 @@ def verify(place: Place, export: Export = None, log: Log = "", key: Keys = None,
 
     \b
     Notes for --held come from whoever keeps our heads: a partner writes those it holds of our logs with
-    `ecluse audit checkpoint --held --out FOLDER`; our own earlier ones come from `ecluse audit checkpoint --out`.
+    `ecluse audit checkpoint --held --out FOLDER`; our own earlier ones come from `ecluse audit checkpoint --out`; a
+    reviewer's `ecluse audit witness` writes them with its cosignature, which says since when for each --witness.
 
     \b
     Exit codes: 0 everything holds; 1 something is wrong, or cannot be read, and the answer says what; 2 wrong usage,
     no home, or no such log. Code 4 is for a gateway that stops, not for what is found here.
     """
     from gateway.audit.checkpoint import VerifierKey
+    from gateway.audit.witness import WitnessKey
 
     notes = [read_file(path) for path in held or ()]
+    outside = Outside(notes, [WitnessKey.parse(text) for text in witness or ()])
     keys = [VerifierKey.parse(text) for text in key or ()]
     if export is not None:
-        return _verify_export(place, export, log, keys, notes)
-    return _verify_home(place, log, keys, notes)
+        return _verify_export(place, export, log, keys, outside)
+    return _verify_home(place, log, keys, outside)
 
 
-def _verify_home(place: Place, log: str, keys: "list[VerifierKey]", notes: list[bytes]) -> Answer:
+def _verify_home(place: Place, log: str, keys: "list[VerifierKey]", outside: Outside) -> Answer:
     from gateway.audit.checkpoint import log_key_name, master_origin
     from gateway.service.log_source import home_log_keys, inspect_held, mismatch, signer_heads, stored_logs
     from gateway.service.provision import require_schema
@@ -99,18 +124,18 @@ def _verify_home(place: Place, log: str, keys: "list[VerifierKey]", notes: list[
         heads, signed = {}, None
         faults.append("signer-heads")
     # (1)
-    claimed = [origin for origin in map(_origin, notes) if origin.startswith(f"{log_key_name(org)}/")]
+    claimed = [origin for origin in map(_origin, outside.notes) if origin.startswith(f"{log_key_name(org)}/")]
     known = {master_origin(org), *heads, *claimed}
     try:
         with _store(place) as tx:
             logs = _named(log, {one.origin: one for one in stored_logs(tx, org, known)})
             # (2), (3)
             results = [
-                _judge(one, keys, notes, partial(mismatch, tx, head=heads.get(origin), signed=signed))
+                _judge(one, keys, outside, partial(mismatch, tx, head=heads.get(origin), signed=signed))
                 for origin, one in logs.items()
             ]
             # (4)
-            findings = [one for one in inspect_held(tx, org, notes) if log in ("", one.origin)]
+            findings = [one for one in inspect_held(tx, org, outside.notes) if log in ("", one.origin)]
             # (5)
             try:
                 require_schema(tx)
@@ -132,7 +157,7 @@ def _named(log: str, logs: dict[str, T]) -> dict[str, T]:
 def _judge(
     source: "LogSource",
     keys: "list[VerifierKey]",
-    held: list[bytes],
+    outside: Outside,
     against: "Callable[[LogVerdict], Mismatch | None] | None" = None,
     *,
     ended: bool = False,
@@ -140,8 +165,8 @@ def _judge(
     """The verdict on one log. Notes of other logs are left out; one that cannot be read fails every log."""
     from gateway.audit.verify import verify_log
 
-    held = [note for note in held if _origin(note) in ("", source.origin)]
-    verdict = verify_log(source, keys, held=held, ended=ended)
+    held = [note for note in outside.notes if _origin(note) in ("", source.origin)]
+    verdict = verify_log(source, keys, held=held, witnesses=outside.witnesses, ended=ended)
     result = _plain(verdict)
     wrong = against(verdict) if against is not None and result["verified"] else None
     if wrong is None:
@@ -176,6 +201,10 @@ def _plain(verdict: "LogVerdict") -> dict[str, Any]:
         "last_wrong_index": verdict.last_wrong_index,
         "reason": verdict.reason,
         "clock_back_index": verdict.clock_back_index,
+        "cosignatures": [
+            {"witness": one.witness.name, "algorithm": one.witness.algorithm, "size": one.size, "at": one.at}
+            for one in verdict.cosignatures
+        ],
     }
 
 
@@ -183,7 +212,7 @@ def _failed(log: str, reason: str) -> dict[str, Any]:
     """The verdict on a log of which nothing could be read."""
     return {"log": log, "verified": False, "status": "broken", "size": 0, "sealed_size": 0, "unsealed": 0,
             "witnessed_size": 0, "checkpoints": 0, "root": "", "first_wrong_index": 0, "last_wrong_index": None,
-            "reason": reason, "clock_back_index": None}  # fmt: skip
+            "reason": reason, "clock_back_index": None, "cosignatures": []}  # fmt: skip
 
 
 #: Faults of a home that lie in no log, as people read them.
@@ -205,6 +234,12 @@ def _verdicts(
     ]  # fmt: skip
     columns = ("log", "status", "entries", "under a signed head", "held outside", "first wrong", "reason")
     text: list[Any] = [table(columns, rows)]
+    text += [
+        f"{one['log']} up to {said['size']}: witnessed by {said['witness']} ({said['algorithm']}) "
+        f"since {rfc3339(said['at'])}"
+        for one in logs
+        for said in one["cosignatures"]
+    ]
     text += [f"{one.origin} at {one.size}: {one.reason}" for one in wrong]
     text += [f"{fault}: {FAULTS[fault]}" for fault in faults]
     text.append("verified" if verified else "NOT verified")
@@ -215,7 +250,7 @@ def _verdicts(
 # --- verify an export ------------------------------------------------------------------------------------------------
 
 
-class _Files(Mapping[str, bytes]):
+class Files(Mapping[str, bytes]):
     """The files of a folder by their relative path, read when asked for."""
 
     def __init__(self, folder: Path) -> None:
@@ -236,8 +271,16 @@ class _Files(Mapping[str, bytes]):
         return len(self._paths)
 
 
+def exported(folder: Path) -> list[Path]:
+    """The folders of the logs in an export. Raises `RequestInvalid` for none."""
+    found = {path.parent for path in folder.rglob("*") if path.name in ("checkpoint", "checkpoints", "tile")}
+    if not found:
+        raise RequestInvalid("the folder holds no exported log", diagnostic={"field": "export"})
+    return sorted(found)
+
+
 def _verify_export(
-    place: Place, folder: Path, log: str, keys: "list[VerifierKey]", held: list[bytes]
+    place: Place, folder: Path, log: str, keys: "list[VerifierKey]", outside: Outside
 ) -> Answer:
     """Every log found in an exported folder; without ``--key`` the home's own keys are trusted.
 
@@ -248,15 +291,10 @@ def _verify_export(
 
     if not keys:
         keys = home_log_keys(place.home, _organisation(place))
-    folders = sorted(
-        {path.parent for path in folder.rglob("*") if path.name in ("checkpoint", "checkpoints", "tile")}
-    )
-    if not folders:
-        raise RequestInvalid("the folder holds no exported log", diagnostic={"field": "export"})
     results: dict[str, dict[str, Any]] = {}
-    for path in folders:
+    for path in exported(folder):
         try:
-            result = _judge(ExportSource(_Files(path)), keys, held, ended=True)
+            result = _judge(ExportSource(Files(path)), keys, outside, ended=True)
         except AuditBroken:
             result = _failed(path.relative_to(folder).as_posix(), "unreadable")
         if results.get(result["log"], {"verified": True})["verified"]:
@@ -264,7 +302,7 @@ def _verify_export(
                 result  # of two folders that claim to be one log, the one at fault stands
             )
     known, faults = _known_at_home(place, keys)
-    missing = {*known, *filter(None, map(_origin, held))} - results.keys()
+    missing = {*known, *filter(None, map(_origin, outside.notes))} - results.keys()
     results |= {origin: _failed(origin, "log-missing") for origin in sorted(missing)}
     return _verdicts(list(_named(log, results).values()), (), faults)
 
@@ -313,8 +351,8 @@ def checkpoint(
     files = {}
     for origin, size, note in rows:
         if out is not None:
-            path = _below(out, origin) / str(size)
-            _write(path, note)
+            path = below(out, origin) / str(size)
+            write(path, note)
             files[origin, size] = str(path)
     heads = [
         {
@@ -358,14 +396,14 @@ def export(place: Place, out: Out, log: Log = "") -> Answer:
         for one in logs:
             if next(one.checkpoints(), None) is None:
                 continue  # no head signed yet: an export would prove nothing
-            folder, count = _below(out, one.origin), 0
+            folder, count = below(out, one.origin), 0
             for name, data in write_export(one):
-                _write(folder / name, data)
+                write(folder / name, data)
                 count += 1
             written[one.origin] = {"folder": str(folder), "files": count}
     if not written:
         raise NotFound("there is no log with a signed head")
-    _write(out / VERIFIER, resources.files("gateway.reviewer").joinpath(VERIFIER).read_bytes())
+    write(out / VERIFIER, resources.files("gateway.reviewer").joinpath(VERIFIER).read_bytes())
     keys = [key.encode() for key in home_log_keys(place.home, _organisation(place))]
     text = [f"{origin}: {what['files']} files" for origin, what in written.items()]
     text.append(f"python3 {out / VERIFIER} {out} " + " ".join(f"--key {key}" for key in keys))
@@ -381,7 +419,7 @@ def _logs(place: Place, log: str) -> "Iterator[tuple[ReadTx, list[StoredLog]]]":
         yield tx, [one for one in stored_logs(tx, org, ()) if log in ("", one.origin)]
 
 
-def _below(out: Path, origin: str) -> Path:
+def below(out: Path, origin: str) -> Path:
     """The folder of a log; an origin is stored text, and must not lead anywhere else."""
     parts = PurePosixPath(origin).parts
     if not parts or origin.startswith("/") or ".." in parts:
@@ -389,7 +427,7 @@ def _below(out: Path, origin: str) -> Path:
     return out.joinpath(*parts)
 
 
-def _write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)

@@ -115,6 +115,12 @@ class Sides:
         if words[:2] in (["audit", "verify"], ["audit", "checkpoint"]):
             return code == 0
         assert code == 0, (words, found)
+        if words[:2] == ["audit", "export"]:
+            self.printed["KEY"] = found["keys"][0]
+        if words[:2] == ["audit", "witness-key"]:
+            self.printed["WITNESS"] = found["keys"][0]
+        if words[:2] == ["audit", "witness"]:
+            self.printed["HEAD"] = found["cosigned"][0]["file"]
         if "id" in found and words[1] == "add":
             self.printed["CHANGE"] = found["id"]
         if words[0] == "disclose":

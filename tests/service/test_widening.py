@@ -158,6 +158,8 @@ COMMANDS: dict[str, tuple[Class, str]] = {
     "audit checkpoint": ("local", "a head, signed already"),
     "audit prove": ("local", "proofs"),
     "audit export": ("local", "a log"),
+    "audit witness": ("local", "a signature on heads"),
+    "audit witness-key": ("local", "a key pair that no home knows"),
     "founding new": ("local", "a file that nobody has signed"),
     "founding sign": ("local", "a signature on a file"),
     "config check": ("local", "a file"),
@@ -254,8 +256,7 @@ ROUTES: dict[str, tuple[Class, str]] = {
     "control POST /api/v1/{operation}": ("widens", "every operation above, by officers alone"),
     "partner POST /exchange/v1/messages": ("local", "brings messages in; a receipt is all that goes back"),
     "partner GET /exchange/v1/messages/{id}/receipt": ("reads", "the stored receipt of the asker's own message"),
-    "operations GET /livez": ("reads", "a word"),
-    "operations GET /readyz": ("reads", "a word"),
+    "operations GET /livez": ("reads", "a word"), "operations GET /readyz": ("reads", "a word"),
     "operations GET /metrics": ("reads", "counts"),
 }  # fmt: skip
 

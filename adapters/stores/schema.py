@@ -27,7 +27,7 @@ from adapters.stores.columns import wide as _wide
 from gateway.model import case_rows, rows
 
 #: Version of these tables, kept in `meta`. A database of another version is migrated, never opened as it is.
-SCHEMA_VERSION: Final = "7"
+SCHEMA_VERSION: Final = "8"
 
 # --- bodies and records ----------------------------------------------------------------------------------------------
 
@@ -261,6 +261,17 @@ _oral = _narrow(
     _instant("confirmed_at", nullable=True),
 )
 
+_strikes = _narrow(
+    "strikes",
+    _text("oral", key=True),
+    _text("body"),
+    _text("proposer"),
+    _text("person"),
+    _instant("proposed_at"),
+    _text("confirmer"),
+    _instant("confirmed_at", nullable=True),
+)
+
 _lanes = _narrow(
     "lanes",
     _text("partner", key=True),
@@ -453,6 +464,7 @@ TABLES: Final[dict[type[rows.Row], Table]] = {
     rows.SubjectLinkRow: _subject_links,
     case_rows.SubjectActRow: _subject_acts,
     case_rows.OralRow: _oral,
+    case_rows.StrikeRow: _strikes,
     rows.LaneRow: _lanes,
     rows.OutboxRow: _outbox,
     rows.EmergencyRow: _emergencies,

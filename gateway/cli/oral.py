@@ -92,6 +92,47 @@ async def confirm_oral(
     return Answer(done, [f"oral record {oral}: confirmed"])
 
 
+@acting(commands, "strike")
+async def strike(
+    on: Acting,
+    oral: OralId,
+    reason: Annotated[str, typer.Option("--reason", help="Why it should not stand; stays inside.")],
+) -> Answer:
+    """Say that an oral record was made by mistake. It goes on counting until another officer confirms that."""
+    from gateway.service.calls.oral import OralItem, ProposeStrike
+
+    done: OralItem = await on.desk.call("strikes/propose", ProposeStrike(oral, reason), OralItem, once=True)
+    hint = f"another officer confirms it: ecluse oral confirm-strike {oral}"
+    return Answer(done, [f"oral record {oral}: to be struck", hint])
+
+
+@acting(commands, "confirm-strike")
+async def confirm_strike(
+    on: Acting,
+    oral: OralId,
+    yes: Annotated[bool, typer.Option("--yes", help="You have read it: do not ask.")] = False,
+) -> Answer:
+    """Confirm that it was made by mistake, after reading record and reason: it counts no longer. Nothing is lost."""
+    from gateway.flow.change import digest
+    from gateway.service.calls import Named
+    from gateway.service.calls.oral import ConfirmStrike, OralItem, OralView
+
+    view: OralView = await on.desk.call("oral/show", Named(oral), OralView)
+    if view.strike is None:
+        raise RequestInvalid("nobody proposed to strike this oral record", diagnostic={"field": "oral"})
+    if view.strike.proposed_by == on.desk.identity.officer:
+        raise RoleMissing("you proposed this yourself: another person confirms it")
+    if not (yes and on.place.json_out):
+        show([*_words(_read(view)), *_strike(view)], stderr=on.place.json_out)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise RequestInvalid("nobody can be asked here: read the record, then repeat with --yes")
+        confirm("Strike this record?")
+    params = ConfirmStrike(oral, digest(view.strike.reason.encode()))
+    done: OralItem = await on.desk.call("strikes/confirm", params, OralItem, once=True)
+    return Answer(done, [f"oral record {oral}: struck, it counts no longer"])
+
+
 @acting(commands, "show")
 async def show_oral(on: Acting, oral: OralId) -> Answer:
     """Show one in full, within need to know; the read is logged."""
@@ -100,7 +141,8 @@ async def show_oral(on: Acting, oral: OralId) -> Answer:
 
     view: OralView = await on.desk.call("oral/show", Named(oral), OralView)
     document = _read(view)
-    return Answer({"oral": view.item, "document": document}, _words(document))
+    answer = {"oral": view.item, "document": document, "strike": view.strike}
+    return Answer(answer, [*_words(document), *_strike(view)])
 
 
 @acting(commands, "list")
@@ -120,7 +162,8 @@ async def list_oral(
     found: list[OralItem] = await on.desk.call("oral/list", params, list[OralItem])
     rows = [
         (one.id, one.record, one.partner, rfc3339(one.at), one.speaker, one.recorded_by, one.confirmed_by,
-         " ".join(word for word, so in (("breach", one.breach), ("late", one.late)) if so))
+         " ".join(word for word, so in (("breach", one.breach), ("late", one.late), ("struck", one.strike == "struck"),
+                                        ("to be struck", one.strike == "proposed")) if so))
         for one in found
     ]  # fmt: skip
     columns = ("oral", "record", "partner", "said", "by", "recorded by", "confirmed by", "marks")
@@ -137,6 +180,17 @@ def _read(view: "OralView") -> "OralDocument":
     if document.id != view.item.id:
         raise LocalFault("the oral record shown is another one", code=BYTES_DIFFER)
     return document
+
+
+def _strike(view: "OralView") -> list[str]:
+    """That somebody says it was a mistake, and whether it is struck."""
+    if view.strike is None:
+        return []
+    said = view.strike
+    text = [f"MISTAKE, says {said.proposed_by} on {rfc3339(said.proposed_at)}: {one_line(said.reason)}"]
+    if said.confirmed_at is not None:
+        text.append(f"STRUCK by {said.confirmed_by} on {rfc3339(said.confirmed_at)}: it counts no longer")
+    return text
 
 
 def _words(document: "OralDocument") -> list[str]:

@@ -84,6 +84,19 @@ class OralRow(Row, frozen=True):
     confirmed_at: Instant | None = None
 
 
+class StrikeRow(Row, frozen=True):
+    """An oral record made by mistake: proposed by one officer, of effect once another has confirmed it. The record and
+    its entries stay; it counts no longer."""
+
+    oral: str
+    body: str  # why, under the key of the oral record
+    proposer: str
+    person: str  # of the proposer
+    proposed_at: Instant
+    confirmer: str = ""
+    confirmed_at: Instant | None = None
+
+
 class ConsentRow(Row, frozen=True):
     """A partner's request for our consent; what it asks stands in its message."""
 

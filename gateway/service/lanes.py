@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.audit.entry import parse_partner_entry
 from gateway.errors import Conflict, NotFound
-from gateway.model.case_rows import GroundUseRow, OralRow
+from gateway.model.case_rows import GroundUseRow, OralRow, StrikeRow
 from gateway.model.officer import Officer
 from gateway.model.rows import (
     EmergencyRow,
@@ -122,7 +122,7 @@ class Queue:
                 return self._outbound(tx, release)
             oral = tx.get(OralRow, name)
             if oral is not None:
-                return _said(oral)
+                return _said(oral, tx.get(StrikeRow, oral.id))
             row = received(tx, name)
             if row is None:
                 raise NotFound("there is no message or release of this id")
@@ -175,7 +175,7 @@ class Queue:
         )
 
 
-def _said(oral: OralRow) -> Trace:
+def _said(oral: OralRow, strike: StrikeRow | None) -> Trace:
     steps = [
         TraceStep(rfc3339(oral.at), "said aloud", oral.speaker),
         TraceStep(rfc3339(oral.recorded_at), "recorded late" if oral.late else "recorded", oral.recorder),
@@ -185,6 +185,11 @@ def _said(oral: OralRow) -> Trace:
     if oral.confirmed_at is not None:
         steps.append(TraceStep(rfc3339(oral.confirmed_at), "confirmed", oral.confirmer))
     state = "recorded" if oral.confirmed_at is None else "confirmed"
+    if strike is not None:
+        steps.append(TraceStep(rfc3339(strike.proposed_at), "said to be a mistake", strike.proposer))
+    if strike is not None and strike.confirmed_at is not None:
+        steps.append(TraceStep(rfc3339(strike.confirmed_at), "struck: it counts no longer", strike.confirmer))
+        state = "struck"
     return Trace(
         id=oral.id,
         message_id="",

@@ -10,7 +10,8 @@ from gateway.flow.ground import require_recorder, require_second
 from gateway.flow.oral import Judged, judged, late, require_told
 from gateway.flow.outbound import house
 from gateway.flow.replay import considered, outcome
-from gateway.model.case_rows import OralRow
+from gateway.flow.typed import require_text
+from gateway.model.case_rows import OralRow, StrikeRow
 from gateway.model.officer import Officer
 from gateway.model.oral import OralDocument, Said
 from gateway.model.record import CanonicalRecord
@@ -18,8 +19,18 @@ from gateway.model.rows import KeyRow, RecordRow, SubjectRow
 from gateway.model.time import rfc3339
 from gateway.ports import ReadTx, Tx
 from gateway.service.calls import Named
-from gateway.service.calls.oral import ConfirmOral, OralItem, OralPage, OralView, RecordOral
-from gateway.service.contents import Decided, DocumentBody
+from gateway.service.calls.oral import (
+    ConfirmOral,
+    ConfirmStrike,
+    OralItem,
+    OralPage,
+    OralView,
+    ProposeStrike,
+    RecordOral,
+    Strike,
+    StrikeView,
+)
+from gateway.service.contents import Decided, DocumentBody, ReasonBody
 from gateway.service.context import Gateway
 from gateway.service.drafted import Why
 from gateway.service.holdings import Holdings
@@ -36,10 +47,12 @@ class Oral:
         self._g, self._releases, self._holdings = gateway, releases, Holdings(gateway)
 
     def operations(self) -> dict[str, Operation]:
-        """Whoever may ask for releases records what was said; an approver confirms it."""
+        """Whoever may ask for releases records what was said, or that it was not; an approver confirms either."""
         return {
             "oral/record": Operation(RecordOral, RECALLERS, self.record, repeatable=True),
             "oral/confirm": Operation(ConfirmOral, ("approver",), self.confirm, repeatable=True),
+            "strikes/propose": Operation(ProposeStrike, RECALLERS, self.strike, repeatable=True),
+            "strikes/confirm": Operation(ConfirmStrike, ("approver",), self.confirm_strike, repeatable=True),
             "oral/show": Operation(Named, DESK, self.show),
             "oral/list": Operation(OralPage, DESK, self.page),
         }
@@ -134,26 +147,92 @@ class Oral:
         await self._opened(params.id, officer)
         await gateway.vault.reserve()
 
-        def unit(tx: Tx) -> OralRow:
+        def unit(tx: Tx) -> OralItem:
             row = _require(tx, params.id)
             require_second(officer, row.person)
             if params.sha256 != row.sha256:
                 raise Conflict("the digest is of another document than the one recorded")
             if row.confirmed_at is not None:
                 raise Conflict("the oral record is confirmed already")
+            if _strike(tx, row.id) == "struck":
+                raise Conflict("the oral record is struck")
             done = msgspec.structs.replace(row, confirmer=officer.id, confirmed_at=now)
             tx.put(done)
             detail = {"step": "confirm", "sha256": row.sha256}
             gateway.ledger.record(tx, now, "oral", officer.id, row.id, detail, about=row.subject)
-            return done
+            return _item(done, _strike(tx, done.id))
 
-        return _item(await gateway.store.write(unit))
+        return await gateway.store.write(unit)
+
+    async def strike(self, officer: Officer, params: ProposeStrike) -> OralItem:
+        """The first person's word that an oral record was made by mistake: of no effect yet. A proposal takes the place
+        of one that nobody confirmed. Raises `Conflict` for a record that is struck already."""
+        gateway, now = self._g, self._g.clock.now()
+        require_recorder(officer)
+        require_text("reason", params.reason)
+        await self._opened(params.id, officer)
+        await gateway.vault.reserve()
+
+        def unit(tx: Tx) -> OralItem:
+            row = _require(tx, params.id)
+            if _strike(tx, row.id) == "struck":
+                raise Conflict("the oral record is struck already")
+            body = gateway.vault.seal(row.key, ReasonBody(params.reason))
+            tx.insert(body)
+            tx.put(StrikeRow(row.id, body.id, officer.id, officer.person, now))
+            detail = {"step": "strike", "reason": params.reason}
+            gateway.ledger.record(tx, now, "oral", officer.id, row.id, detail, about=row.subject)
+            return _item(row, "proposed")
+
+        return await gateway.store.write(unit)
+
+    async def confirm_strike(self, officer: Officer, params: ConfirmStrike) -> OralItem:
+        """The second person: from this commit on the oral record counts no longer.
+
+        (1) another person than who proposed it, an approver, no operator, who needs to know the record; (2) for exactly
+        the reason that was shown; (3) what it had reserved is freed, and row and entry are in that commit. The record
+        stays, and so does every entry about it: what was written down is deleted by nobody.
+        """
+        gateway, now = self._g, self._g.clock.now()
+        await self._opened(params.id, officer)
+        await gateway.vault.reserve()
+
+        def unit(tx: Tx) -> OralItem:
+            row = _require(tx, params.id)
+            strike = tx.get(StrikeRow, row.id)
+            if strike is None:
+                raise NotFound("nobody proposed to strike this oral record")
+            # (1)
+            require_second(officer, strike.person)
+            # (2)
+            if strike.confirmed_at is not None:
+                raise Conflict("the oral record is struck already")
+            if params.sha256 != digest(gateway.vault.open(tx, strike.body, ReasonBody).reason.encode()):
+                raise Conflict("the digest is of another reason than the one proposed")
+            # (3)
+            self._holdings.free(tx, row.id)
+            tx.put(msgspec.structs.replace(strike, confirmer=officer.id, confirmed_at=now))
+            detail = {"step": "struck", "sha256": row.sha256}
+            gateway.ledger.record(tx, now, "oral", officer.id, row.id, detail, about=row.subject)
+            return _item(row, "struck")
+
+        return await gateway.store.write(unit)
 
     async def show(self, officer: Officer, params: Named) -> OralView:
         """An oral record in full, within need to know; the read is an entry (LED art. 25)."""
         row, raw = await self._opened(params.id, officer)
+
+        def read(tx: ReadTx) -> StrikeView | None:
+            found = tx.get(StrikeRow, row.id)
+            if found is None:
+                return None
+            reason = self._g.vault.open(tx, found.body, ReasonBody).reason
+            return StrikeView(reason, found.proposer, found.proposed_at, found.confirmer, found.confirmed_at)
+
+        strike = await self._g.store.read(read)
         await note_read(self._g, officer, row.id, "oral")
-        return OralView(_item(row), raw)
+        state = await self._g.store.read(lambda tx: _strike(tx, row.id))
+        return OralView(_item(row, state), raw, strike)
 
     async def page(self, officer: Officer, params: OralPage) -> list[OralItem]:
         """Oral records by id."""
@@ -162,12 +241,13 @@ class Oral:
         if params.unconfirmed:
             where["confirmed_at"] = None
 
-        def read(tx: ReadTx) -> list[OralRow]:
+        def read(tx: ReadTx) -> list[OralItem]:
             after = ("id", params.after) if params.after else None
             rows = tx.select(OralRow, where, at_least=after, order="id", limit=limit + 1)
-            return [row for row in rows if row.id != params.after][:limit]
+            found = [row for row in rows if row.id != params.after][:limit]
+            return [_item(row, _strike(tx, row.id)) for row in found]
 
-        return [_item(row) for row in await self._g.store.read(read)]
+        return await self._g.store.read(read)
 
     async def _opened(self, name: str, officer: Officer) -> tuple[OralRow, bytes]:
         gateway = self._g
@@ -194,7 +274,14 @@ def _require(tx: ReadTx, name: str) -> OralRow:
     return row
 
 
-def _item(row: OralRow) -> OralItem:
+def _strike(tx: ReadTx, oral: str) -> Strike:
+    found = tx.get(StrikeRow, oral)
+    if found is None:
+        return ""
+    return "proposed" if found.confirmed_at is None else "struck"
+
+
+def _item(row: OralRow, strike: Strike = "") -> OralItem:
     return OralItem(
         id=row.id,
         record=row.handle,
@@ -206,4 +293,5 @@ def _item(row: OralRow) -> OralItem:
         breach=row.breach,
         late=row.late,
         confirmed_by=row.confirmer,
+        strike=strike,
     )

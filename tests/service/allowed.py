@@ -77,6 +77,8 @@ ALLOWED: dict[str, set[str]] = {
     "subjects/list": {"requester", "approver", "reviewer", "inbox"},
     "oral/record": {"requester", "approver"},
     "oral/confirm": {"approver"},
+    "strikes/propose": {"requester", "approver"},
+    "strikes/confirm": {"approver"},
     "oral/show": {"requester", "approver", "reviewer", "inbox"},
     "oral/list": {"requester", "approver", "reviewer", "inbox"},
     "changes/before": {"security-officer", "reviewer"},

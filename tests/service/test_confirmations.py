@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from gateway.model.case_rows import GroundRow
-from gateway.model.rows import SubjectLinkRow
+from gateway.model.rows import ReservationRow, SubjectLinkRow
+from gateway.model.time import rfc3339
 from tests.service.commandline import Line
-from tests.service.world import CLEAN, FR, PURPOSE
+from tests.service.world import BASIS, CLEAN, FR, PURPOSE
 
 Words = Callable[[Line], Awaitable[list[object]]]
 
@@ -44,7 +45,7 @@ GROUNDS: dict[str, Words] = {
 }
 
 #: Every command of which `test_widening` says that it widens, and that is tried here.
-CONFIRMED = GROUNDS.keys() | {"subject split"}
+CONFIRMED = GROUNDS.keys() | {"subject split", "oral strike"}
 
 
 @pytest.mark.parametrize("command", GROUNDS)
@@ -78,3 +79,25 @@ async def test_a_split_takes_two_persons(line: Line) -> None:
         assert (code, "error" in refused, len(be.rows(SubjectLinkRow))) == (2, True, 1), officer
     code, done = await line.run(SECOND, "subject", "confirm", split["id"], "--yes")
     assert (code, done["state"], be.rows(SubjectLinkRow)) == (0, "done", [])
+
+
+async def test_a_strike_takes_two_persons(line: Line) -> None:
+    """What was said by mistake counts until an approver who did not say so confirms it; the record stays."""
+    be = line.world.be
+    at = rfc3339(line.world.clock.now())
+    what = ("--field", "/category", "--to", FR, "--told", "desk 3", "--at", at)
+    why = ("--purpose", PURPOSE, "--basis", BASIS, "--justification", "invented")
+    code, said = await line.run(FIRST, "oral", "record", CLEAN[0], *what, *why)
+    assert (code, said["breach"]) == (1, True)  # the extract is old by now; it counts all the same
+    assert (await line.run(SECOND, "oral", "confirm-strike", said["id"], "--yes"))[0] == 2
+    code, proposed = await line.run(FIRST, "oral", "strike", said["id"], "--reason", "the other line")
+    assert (code, proposed["strike"]) == (0, "proposed")
+    for officer in WRONG:
+        code, refused = await line.run(officer, "oral", "confirm-strike", said["id"], "--yes")
+        assert (code, "error" in refused, len(be.rows(ReservationRow))) == (2, True, 1), officer
+    code, shown = await line.run(SECOND, "oral", "show", said["id"])
+    assert (shown["strike"]["reason"], shown["strike"]["proposed_by"]) == ("the other line", FIRST)
+    code, done = await line.run(SECOND, "oral", "confirm-strike", said["id"], "--yes")
+    assert (code, done["strike"], be.rows(ReservationRow)) == (0, "struck", [])
+    code, listed = await line.run(SECOND, "oral", "list")
+    assert [(one["id"], one["strike"]) for one in listed["oral"]] == [(said["id"], "struck")]

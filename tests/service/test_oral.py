@@ -11,13 +11,21 @@ import pytest
 
 from adapters.records.synthetic import extract
 from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing
+from gateway.flow.change import digest
 from gateway.model.agreement import Bulk
 from gateway.model.case_rows import OralRow
 from gateway.model.oral import OralDocument, Said
 from gateway.model.rows import EntryRow, ReservationRow
 from gateway.model.time import rfc3339
 from gateway.service import calls
-from gateway.service.calls.oral import ConfirmOral, OralPage, OralView, RecordOral
+from gateway.service.calls.oral import (
+    ConfirmOral,
+    ConfirmStrike,
+    OralPage,
+    OralView,
+    ProposeStrike,
+    RecordOral,
+)
 from tests.service.commandline import Line
 from tests.service.test_accumulation import agreed, prepare, rules
 from tests.service.test_replay import replay
@@ -145,6 +153,65 @@ async def test_it_survives_a_restart_and_a_void_of_something_else(world: World) 
     await be.call("be-requester", "releases/cancel", calls.Ended(view.release, "invented"))
     await be.boot()
     assert [row.origin for row in be.rows(ReservationRow)] == ["oral"]
+
+
+async def strike(side: Side, view: OralView, reason: str = "the other line", by: str = "be-requester") -> Any:
+    return await side.call(by, "strikes/propose", ProposeStrike(view.item.id, reason))
+
+
+async def struck(side: Side, view: OralView, reason: str = "the other line", by: str = "be-approver") -> Any:
+    return await side.call(by, "strikes/confirm", ConfirmStrike(view.item.id, digest(reason.encode())))
+
+
+async def test_what_was_recorded_by_mistake_counts_no_longer(world: World) -> None:
+    """A quota of one is used up until two persons have struck the record; it stays, also over a restart."""
+    be = world.be
+    await agreed(world, Bulk(records=1, days=30))
+    view = await say(be)
+    assert (await strike(be, view)).strike == "proposed"
+    assert rules(await prepare(be, CLEAN[2])) == ["bdc.bulk"]
+    entries = len(be.rows(EntryRow))
+    assert (await struck(be, view)).strike == "struck"
+    assert (len(be.rows(EntryRow)), be.rows(ReservationRow)) == (entries + 1, [])
+    await be.boot()
+    assert (await prepare(be, CLEAN[2])).effect == "PERMIT"
+    shown: OralView = await be.call("be-approver", "oral/show", calls.Named(view.item.id))
+    assert (shown.document, shown.item.strike) == (view.document, "struck")
+    assert shown.strike is not None
+    assert (shown.strike.reason, shown.strike.confirmed_by) == ("the other line", "be-approver")
+    trace = await be.call("be-only-operator", "messages/trace", calls.Named(view.item.id))
+    assert (trace.state, [step.by for step in trace.steps][2:]) == ("struck", ["be-requester", "be-approver"])
+
+
+async def test_what_another_disclosure_gave_still_counts(world: World) -> None:
+    """The same person was told of twice, and one of the two was a mistake."""
+    be = world.be
+    view, other = await say(be), await say(be)
+    await strike(be, view)
+    await struck(be, view)
+    assert [row.release for row in be.rows(ReservationRow)] == [other.item.id]
+
+
+async def test_a_strike_is_of_the_reason_shown_and_happens_once(world: World) -> None:
+    """Another reason than the one proposed last, nobody's proposal, the proposer's other key, a stranger: refused."""
+    be = world.be
+    view = await say(be)
+    with pytest.raises(NotFound):
+        await struck(be, view)
+    await strike(be, view, "first")
+    await strike(be, view, "second", by="be-approver")
+    with pytest.raises(Conflict):
+        await struck(be, view, "first", by="be-only-approver")
+    for by in ("be-approver", "be-stranger", "be-anna-and-operator"):
+        with pytest.raises(RoleMissing):
+            await struck(be, view, "second", by=by)
+    with pytest.raises(RequestInvalid):
+        await strike(be, view, " ")
+    assert len(be.rows(ReservationRow)) == 1
+    await struck(be, view, "second", by="be-only-approver")
+    for again in (struck(be, view, "second", by="be-only-approver"), strike(be, view), confirm(be, view)):
+        with pytest.raises(Conflict):
+            await again
 
 
 HOSTILE: dict[str, tuple[dict[str, Any], str]] = {

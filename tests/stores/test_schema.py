@@ -47,6 +47,7 @@ PRIMARY_KEYS: dict[type[rows.Row], str] = {
     rows.SubjectLinkRow: "subject",
     case_rows.SubjectActRow: "id",
     case_rows.OralRow: "id",
+    case_rows.StrikeRow: "oral",
     rows.LaneRow: "partner conversation",
     rows.OutboxRow: "partner conversation position",
     rows.EmergencyRow: "release",

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from gateway.model.oral import Said
 from gateway.model.time import Instant
 from gateway.service.calls import Params
+
+#: What became of the word that an oral record was made by mistake; empty: nobody said so.
+Strike = Literal["", "proposed", "struck"]
 
 
 class RecordOral(Params, frozen=True):
@@ -18,6 +23,20 @@ class RecordOral(Params, frozen=True):
 
 class ConfirmOral(Params, frozen=True):
     """The second person's word: for exactly the document of this digest."""
+
+    id: str
+    sha256: str
+
+
+class ProposeStrike(Params, frozen=True):
+    """This oral record was made by mistake. The reason stays inside."""
+
+    id: str
+    reason: str
+
+
+class ConfirmStrike(Params, frozen=True):
+    """The second person's word: for exactly the reason of this digest, UTF-8."""
 
     id: str
     sha256: str
@@ -45,6 +64,17 @@ class OralItem(msgspec.Struct, frozen=True):
     breach: bool
     late: bool
     confirmed_by: str = ""
+    strike: Strike = ""  # a struck one counts no longer
+
+
+class StrikeView(msgspec.Struct, frozen=True):
+    """Why an oral record should not stand, who says so, and who confirmed it."""
+
+    reason: str
+    proposed_by: str
+    proposed_at: Instant
+    confirmed_by: str
+    confirmed_at: Instant | None
 
 
 class OralView(msgspec.Struct, frozen=True):
@@ -52,3 +82,4 @@ class OralView(msgspec.Struct, frozen=True):
 
     item: OralItem
     document: bytes
+    strike: StrikeView | None = None

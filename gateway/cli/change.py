@@ -119,6 +119,8 @@ async def approve(
 
     view: ChangeView = await on.desk.call("changes/show", Named(change), ChangeView)
     repeated = on.repeatable and view.state == "applied"
+    if view.state == "superseded":
+        raise Conflict("the change is superseded: another document is in force by now; propose it anew")
     # (1)
     statement = read_change(view.statement)
     _require_document(statement, view.document)
@@ -205,7 +207,9 @@ async def reject(on: Acting, change: ChangeId) -> Answer:
 @acting(commands, "list")
 async def list_changes(
     on: Acting,
-    state: Annotated[str, typer.Option("--state", help="proposed, applying, applied or rejected")] = "",
+    state: Annotated[
+        str, typer.Option("--state", help="proposed, superseded, applying, applied or rejected")
+    ] = "",
     after: Annotated[str, typer.Option("--after")] = "",
     limit: Annotated[int, typer.Option("--limit", min=1, max=500)] = 100,
 ) -> Answer:

@@ -133,6 +133,10 @@ class Changes:
         row = await self._g.store.read(lambda tx: tx.get(ChangeRow, change_id))
         if row is None:
             raise NotFound("there is no change of this id")
+        if self.state_of(row) == "superseded":
+            raise Conflict(
+                "the change is superseded: it was made against a document that is no longer in force; propose it anew"
+            )
         if row.state not in ("proposed", "applying"):
             raise Conflict(f"the change is {row.state} already")
         require_change_role(officer)
@@ -141,6 +145,14 @@ class Changes:
             return await self._finish(row, officer.id, now)
         complete = msgspec.structs.replace(row, endorsements=(row.endorsements[0], endorsement))
         return await self._apply(complete, officer.id, now)
+
+    def state_of(self, row: ChangeRow) -> str:
+        """As the row has it; ``superseded`` for a proposal against a document that is not in force (any more): nobody
+        can approve it, and it can still be rejected."""
+        if row.state != "proposed":
+            return row.state
+        before = read_change(row.statement).before_sha256
+        return row.state if before == self._before_sha256(row.kind, row.target) else "superseded"
 
     async def reject(self, officer: Officer, change_id: str) -> None:
         """Close a proposal without applying it. One that is being applied cannot be closed: the signer may have it."""
@@ -259,8 +271,15 @@ class Changes:
             self._require_sound(decoded)
 
     def _require_sound(self, agreement: SignedAgreement) -> None:
-        """Terms with a fault are put in force by nobody: the first one is named, with its member and its rule."""
+        """Terms with a fault are put in force by nobody: the first one is named, with its member and its rule. Nor is a
+        version that is no newer than the one in force."""
         terms = read_terms(b64url_decode(agreement.terms))
+        for state in self._g.directory.agreements.values():
+            if state.terms.series == terms.series and state.terms.version >= terms.version:
+                raise Conflict(
+                    "an older version of an agreement never comes back",
+                    diagnostic={"field": "version", "in_force": state.terms.version},
+                )
         for fault in faults(terms, self._g.kinds, self._g.levels):
             raise RequestInvalid(
                 f"{fault.field}: {fault.detail}", diagnostic={"field": fault.field, "rule": fault.rule}

@@ -401,26 +401,37 @@ class Desk:
         return calls.ChangeDraft(statement, document)
 
     async def change_propose(self, officer: Officer, params: calls.ProposeChange) -> calls.ChangeView:
-        return _change(
+        return self._change(
             await self._changes.propose(officer, params.statement, params.document, params.endorsement)
         )
 
     async def change_approve(self, officer: Officer, params: calls.ApproveChange) -> calls.ChangeView:
-        return _change(await self._changes.approve(officer, params.id, params.endorsement))
+        return self._change(await self._changes.approve(officer, params.id, params.endorsement))
 
     async def change_reject(self, officer: Officer, params: calls.Named) -> dict[str, str]:
         await self._changes.reject(officer, params.id)
         return {params.id: "rejected"}
 
     async def change_list(self, officer: Officer, params: calls.Page) -> list[calls.ChangeView]:
+        """By id. What is superseded stands among the proposals in the store, and is told apart here."""
         where: dict[str, object] = {"state": params.state} if params.state else {}
-        return [_change(row) for row in await self._page(ChangeRow, where, "id", params)]
+        if params.state not in ("proposed", "superseded"):
+            return [self._change(row) for row in await self._page(ChangeRow, where, "id", params)]
+        rows = await self._g.store.read(lambda tx: tx.select(ChangeRow, {"state": "proposed"}, order="id"))
+        found = [self._change(row) for row in rows if row.id > params.after]
+        return [one for one in found if one.state == params.state][: limit_of(params.limit)]
+
+    def _change(self, row: ChangeRow) -> calls.ChangeView:
+        state = self._changes.state_of(row)
+        return calls.ChangeView(
+            row.id, state, row.kind, row.target, row.proposer, row.proposed_at, row.statement, row.document
+        )
 
     async def change_show(self, officer: Officer, params: calls.Named) -> calls.ChangeView:
         row = await self._g.store.read(lambda tx: tx.get(ChangeRow, params.id))
         if row is None:
             raise NotFound("there is no change of this id")
-        return _change(row)
+        return self._change(row)
 
     async def embargo(self, officer: Officer, params: calls.PlaceEmbargo) -> dict[str, str]:
         placed = await self._changes.embargo(officer, params.subject, params.authority)
@@ -467,9 +478,3 @@ class Desk:
             )
         )
         return [one for one in found if getattr(one, key) != params.after][: limit_of(params.limit)]
-
-
-def _change(row: ChangeRow) -> calls.ChangeView:
-    return calls.ChangeView(
-        row.id, row.state, row.kind, row.target, row.proposer, row.proposed_at, row.statement, row.document
-    )

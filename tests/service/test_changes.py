@@ -103,6 +103,32 @@ async def test_a_change_overtaken_is_refused(world: World) -> None:
     assert "requester" not in be.gateway.directory.officers[officer.id].roles
 
 
+async def test_an_older_version_is_superseded_by_a_newer_one(world: World) -> None:
+    """Version 2 waits while 3 is put in force: it is listed as superseded and no longer as proposed, approving it says
+    so, and it can be closed. Proposed anew it is refused at once."""
+    be, keys = world.be, world.founded.agreement_keys
+    two, three = (canonical(sign_agreement(terms(version=version), keys)) for version in (2, 3))
+    older = await be.propose("agreement", SERIES, two, FIRST)
+    assert older.state == "proposed"
+    token = be.sign_change(SECOND, "approve", older.statement)
+    await be.change("agreement", SERIES, three)
+
+    async def listed(state: str) -> list[str]:
+        found = await be.call(FIRST, "changes/list", calls.Page(state=state))
+        assert {one.state for one in found} <= {state}
+        return [one.id for one in found]
+
+    assert (await listed("superseded"), await listed("proposed")) == ([older.id], [])
+    assert (await be.call(FIRST, "changes/show", calls.Named(older.id))).state == "superseded"
+    with pytest.raises(Conflict, match="superseded"):
+        await be.call(SECOND, "changes/approve", calls.ApproveChange(older.id, token))
+    with pytest.raises(Conflict, match="never comes back"):
+        await be.propose("agreement", SERIES, two, FIRST)
+    assert be.gateway.directory.agreements[FR].terms.version == 3
+    await be.call(FIRST, "changes/reject", calls.Named(older.id))
+    assert (await listed("superseded"), await listed("rejected")) == ([], [older.id])
+
+
 async def test_a_partners_certificate_is_read_before_anybody_signs(world: World) -> None:
     """An entry with text that is no certificate, or another key's, is refused as a draft already."""
     be = world.be

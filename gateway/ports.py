@@ -111,6 +111,12 @@ class ExchangeStore(Protocol):
 
     async def read(self, unit: Callable[[ReadTx], T]) -> T: ...
 
+    def settle(self) -> None:
+        """See that what was deleted is in none of the store's files any more; may be repeated.
+
+        Raises `StoreUnavailable` while another process reads: repeat it later."""
+        ...
+
     def close(self) -> None: ...
 
 

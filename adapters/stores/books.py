@@ -1,18 +1,19 @@
-"""The tables of the logs, and of housekeeping: what proves, and what keeps the house."""
+"""The tables of the logs, of what was or must not be erased, and of housekeeping: what proves, and keeps the house."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Index, Table
+from sqlalchemy import Column, Index, Table
 
+from adapters.stores.columns import Texts
 from adapters.stores.columns import blob as _blob
 from adapters.stores.columns import instant as _instant
 from adapters.stores.columns import integer as _integer
 from adapters.stores.columns import narrow as _narrow
 from adapters.stores.columns import text as _text
 from adapters.stores.columns import wide as _wide
-from gateway.model import rows
+from gateway.model import case_rows, rows
 
 # --- audit -----------------------------------------------------------------------------------------------------------
 
@@ -61,6 +62,50 @@ _held = _wide(
     _instant("at"),
 )
 
+# --- erasure ---------------------------------------------------------------------------------------------------------
+
+_holds = _narrow(
+    "holds",
+    _text("id", key=True),
+    _text("subject"),
+    _text("conversation"),
+    _text("authority_sha256"),
+    _instant("placed_at"),
+    _text("placed_by"),
+    _text("lift_sha256"),
+    _text("lifter"),
+    _text("person"),
+    _text("lifted_by"),
+    _instant("lifted_at", nullable=True),
+)
+Index("holds_by_subject", _holds.c.subject)
+Index("holds_by_conversation", _holds.c.conversation)
+
+_erasures = _wide(
+    "erasures",
+    _text("id", key=True),
+    _text("state"),
+    Column("subjects", Texts, nullable=False),
+    Column("handles", Texts, nullable=False),
+    Column("messages", Texts, nullable=False),
+    _text("reference"),
+    _text("authority_sha256"),
+    _text("proposer"),
+    _text("person"),
+    _instant("proposed_at"),
+    _blob("salt"),
+    _blob("detail"),
+    _integer("position"),
+    _text("decider"),
+    _instant("decided_at", nullable=True),
+)
+
+_erased = _narrow(
+    "erased",
+    _text("body", key=True),
+    _text("erasure"),
+)
+
 # --- housekeeping ----------------------------------------------------------------------------------------------------
 
 _nonces = _narrow(
@@ -96,6 +141,9 @@ BOOKS: Final[dict[type[rows.Row], Table]] = {
     rows.TileRow: _tiles,
     rows.CheckpointRow: _checkpoints,
     rows.HeldRow: _held,
+    case_rows.HoldRow: _holds,
+    case_rows.ErasureRow: _erasures,
+    case_rows.ErasedRow: _erased,
     rows.NonceRow: _nonces,
     rows.IdempotencyRow: _idempotency,
     rows.MetaRow: _meta,

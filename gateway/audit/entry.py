@@ -57,6 +57,8 @@ HouseEvent = Literal[
     "config",
     "notice",  # what a past recipient must, or may, be told
     "oral",  # what was said aloud
+    "hold",  # what nobody may erase for now
+    "erasure",  # keys destroyed on an order; its detail lies open, and lists what is gone
 ]
 
 

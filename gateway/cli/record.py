@@ -94,7 +94,7 @@ async def import_files(
         raise RequestInvalid("--list and --shrunk go with sanctions alone", diagnostic={"field": "list"})
     from gateway.service.calls import ImportChunk, Imported
 
-    totals = dict.fromkeys(("new", "changed", "unchanged", "unlabelled"), 0)
+    totals = dict.fromkeys(("new", "changed", "unchanged", "unlabelled", "erased"), 0)
     bad: list[dict[str, Any]] = []
     sizes = [_size(path) for path in files]
     with _progress(on) as progress:
@@ -243,7 +243,8 @@ async def purge(on: Acting) -> Answer:
     from gateway.service.calls import Empty
 
     done: dict[str, int] = await on.desk.call("records/purge", Empty(), dict[str, int])
-    return Answer(done, [f"{done['purged']} record versions destroyed"])
+    kept = f", {done['held']} kept by a legal hold" if done["held"] else ""
+    return Answer(done, [f"{done['purged']} record versions destroyed{kept}"])
 
 
 class Because(StrEnum):

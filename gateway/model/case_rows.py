@@ -1,4 +1,5 @@
-"""Rows of what officers write down about cases: grounds, consents asked for, what was said aloud, who is one person."""
+"""Rows of what officers write down about cases: grounds, consents asked for, what was said aloud, who is one person,
+what must stay and what had to go."""
 
 from __future__ import annotations
 
@@ -104,3 +105,47 @@ class ConsentRow(Row, frozen=True):
     message_id: str
     received_at: Instant
     answer: str = ""  # release of the newest answer that was on its way
+
+
+class HoldRow(Row, frozen=True):
+    """A legal hold: nothing of this subject, or of this conversation, is erased while ``lifted_at`` is None."""
+
+    id: str
+    subject: str  # empty of a conversation
+    conversation: str  # empty of a subject
+    authority_sha256: str
+    placed_at: Instant
+    placed_by: str
+    lift_sha256: str = ""  # digest of the authority to lift it, from the first of two persons on
+    lifter: str = ""
+    person: str = ""  # of the lifter
+    lifted_by: str = ""  # the second person
+    lifted_at: Instant | None = None
+
+
+class ErasureRow(Row, frozen=True):
+    """An order to erase, and what became of it. ``detail`` lies open: random ids and places in the logs, to which the
+    entry at ``position`` of the master log commits under ``salt``."""
+
+    id: str
+    state: str  # proposed, done, rejected
+    subjects: tuple[str, ...]
+    handles: tuple[str, ...]  # of their records
+    messages: tuple[str, ...]  # of partners, named besides: ``ORG/ID``; or of quarantine
+    reference: str  # file number of the order; never a name
+    authority_sha256: str
+    proposer: str
+    person: str  # of the proposer
+    proposed_at: Instant
+    salt: bytes = b""
+    detail: bytes = b""
+    position: int = -1
+    decider: str = ""
+    decided_at: Instant | None = None
+
+
+class ErasedRow(Row, frozen=True):
+    """A body that an erasure destroyed."""
+
+    body: str
+    erasure: str

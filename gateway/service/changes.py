@@ -346,9 +346,8 @@ class Changes:
             row = EmbargoRow(embargo, subject, digest(authority), now, officer.id)
             tx.insert(row)
             look_again(tx, handle_of(subject))
-            gateway.ledger.record(
-                tx, now, "change", officer.id, row.id, {"step": "embargo", "authority": authority}
-            )
+            detail = {"step": "embargo", "authority": authority}
+            gateway.ledger.record(tx, now, "change", officer.id, row.id, detail, about=subject)
             known = tx.select(RecordRow, {"subject": subject, "latest": True}, limit=1)
             return known[0].handle if known else ""
 

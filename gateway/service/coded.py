@@ -102,7 +102,9 @@ class Coded:
         tx.insert(key.row, body, row)
         if about.subject:
             tx.insert(SubjectRow(about.subject, key.id))
-        self._g.ledger.record(tx, now, "release", officer.id, draft.release, prepared.document)
+        self._g.ledger.record(
+            tx, now, "release", officer.id, draft.release, prepared.document, about=about.subject
+        )
 
     # --- C2 and C3 in one ---------------------------------------------------------------------------------------
 

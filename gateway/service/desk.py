@@ -34,7 +34,9 @@ from gateway.service.contents import InboundBody
 from gateway.service.context import Gateway
 from gateway.service.drafted import Why
 from gateway.service.emergencies import Emergencies
+from gateway.service.erasures import Erasures
 from gateway.service.grounds import Grounds
+from gateway.service.holds import Holds
 from gateway.service.imports import Imports
 from gateway.service.lanes import Queue
 from gateway.service.lists import Lists
@@ -72,6 +74,7 @@ class Desk:
         self._replays = Replays(gateway)
         self._policies = Policies(gateway, self._replays)
         self._requests = Requests(gateway, releases)
+        self.erasures = Erasures(gateway)
 
     def operations(self) -> dict[str, Operation]:
         """The closed table. An operation that is not in it does not exist."""
@@ -144,6 +147,8 @@ class Desk:
             **self._subjects.operations(),
             **self._oral.operations(),
             **self._cases.operations(),
+            **Holds(self._g).operations(),
+            **self.erasures.operations(),
         }
 
     async def status(self, officer: Officer, params: calls.Empty) -> calls.Status:
@@ -183,7 +188,7 @@ class Desk:
         return found
 
     async def records_purge(self, officer: Officer, params: calls.Empty) -> dict[str, int]:
-        return {"purged": await self._imports.purge(officer.id)}
+        return await self._imports.purge(officer.id)
 
     async def records_list(self, officer: Officer, params: calls.Page) -> list[calls.RecordSummary]:
         rows = await self._page(RecordRow, {"latest": True}, "handle", params)

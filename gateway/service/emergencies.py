@@ -118,7 +118,8 @@ class Emergencies:
                 )
                 tx.put(_settled(reviewed))
                 look_again(tx, one.row.handle)
-                self._g.ledger.record(tx, now, "endorsement", officer.id, row.release, detail)
+                about = one.row.subject
+                self._g.ledger.record(tx, now, "endorsement", officer.id, row.release, detail, about=about)
             return [_outcome(tx, one.row, params.verdict) for one in shown]
 
         outcomes = await self._g.store.write(unit)
@@ -160,7 +161,9 @@ class Emergencies:
             if row.informed_at is None:
                 tx.put(msgspec.structs.replace(row, informed_at=now, informed_by=officer.id))
                 detail = {"act": "informed", "originator": params.originator, "how": params.how}
-                self._g.ledger.record(tx, now, "endorsement", officer.id, params.release, detail)
+                release = tx.get(ReleaseRow, params.release)
+                about = release.subject if release is not None else ""
+                self._g.ledger.record(tx, now, "endorsement", officer.id, params.release, detail, about=about)
 
         await self._g.store.write(unit)
         return {params.originator: "informed"}

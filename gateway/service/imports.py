@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.errors import ConfigInvalid, RecordInvalid, RequestInvalid
 from gateway.flow.change import canonical
+from gateway.model.case_rows import ErasureRow
 from gateway.model.officer import Officer
 from gateway.model.record import CanonicalRecord
 from gateway.model.rows import BodyRow, KeyRow, RecordRow, ReleaseRow, RemovalRow, SubjectRow
@@ -18,6 +19,7 @@ from gateway.ports import ReadTx, RecordAdapter, Tx
 from gateway.service.calls import BadLine, Imported
 from gateway.service.contents import RecordBody
 from gateway.service.context import Gateway
+from gateway.service.held_back import hold_on
 from gateway.service.looks import look_again
 from gateway.service.mentions import mentions
 
@@ -96,7 +98,8 @@ class Imports:
         await gateway.vault.reserve(len(records) + 4)
 
         def unit(tx: Tx) -> Imported:
-            new = changed = unchanged = unlabelled = 0
+            new = changed = unchanged = unlabelled = erased = 0
+            gone = {name for row in tx.select(ErasureRow, {"state": "done"}) for name in row.handles}
             every = zip(records, raws, subjects, prints, others, strict=True)
             for record, raw, subject, fingerprint, about in every:
                 handle = handle_of(subject)
@@ -112,6 +115,9 @@ class Imports:
                     continue
                 if not before and tx.get(RemovalRow, handle, fingerprint) is not None:
                     unchanged += 1  # deleted for cause, and nothing else is said now
+                    continue
+                if handle in gone:
+                    erased += 1  # on an order, and no extract brings it back
                     continue
                 key = gateway.vault.fresh(now)
                 body = gateway.vault.seal(key, RecordBody(raw))
@@ -139,27 +145,29 @@ class Imports:
             if new or changed:
                 detail = {"kind": kind, "new": new, "changed": changed, **(because or {})}
                 gateway.ledger.record(tx, now, "import", officer.id, "", detail)
-            return Imported(new, changed, unchanged, unlabelled, ())
+            return Imported(new, changed, unchanged, unlabelled, (), erased)
 
         return await gateway.store.write(unit)
 
     async def _index(self, ids: tuple[str, ...]) -> list[str]:
         return await self._g.signer.index([name.encode() for name in ids]) if ids else []
 
-    async def purge(self, officer: str) -> int:
-        """Destroy imported records older than ``intake_ttl`` that no release rests on; returns how many versions."""
+    async def purge(self, officer: str) -> dict[str, int]:
+        """Destroy imported records older than ``intake_ttl`` that no release rests on: how many versions, and how many
+        a legal hold keeps."""
         gateway, now = self._g, self._g.clock.now()
         before = now - timedelta(days=gateway.config.intake_ttl_days)
         await gateway.vault.reserve()
 
-        def unit(tx: Tx) -> int:
+        def unit(tx: Tx) -> dict[str, int]:
             old = [row for row in tx.select(RecordRow) if row.imported_at < before]
-            doomed = [row for row in old if not _in_use(tx, row)]
+            unused = [row for row in old if not _in_use(tx, row)]
+            doomed = [row for row in unused if not hold_on(tx, _about(tx, row))]
             for row in doomed:
                 destroy(tx, row)
             if doomed:
                 gateway.ledger.record(tx, now, "import", officer, "", {"purged": len(doomed)})
-            return len(doomed)
+            return {"purged": len(doomed), "held": len(unused) - len(doomed)}
 
         return await gateway.store.write(unit)
 
@@ -187,6 +195,11 @@ def _adds_nothing(
     if before.extracted_at == record.extracted_at or (renewed and before.extracted_at < record.extracted_at):
         return before.fingerprint == fingerprint
     return before.extracted_at > record.extracted_at
+
+
+def _about(tx: ReadTx, row: RecordRow) -> set[str]:
+    """Whom a version is about or mentions."""
+    return {row.subject, *(one.subject for one in tx.select(SubjectRow, {"key": row.key}))}
 
 
 def destroy(tx: Tx, row: RecordRow) -> None:

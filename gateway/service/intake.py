@@ -19,13 +19,14 @@ from gateway.errors import (
     OutOfOrder,
     OutsideAgreement,
     PartnerFault,
+    Replayed,
     UnknownPartner,
     WrongAudience,
 )
 from gateway.flow.change import digest
 from gateway.flow.inbound import AdmittedMessage, admit, check_covered, check_seq, check_window
 from gateway.model.party import Partner
-from gateway.model.rows import HeldRow, InboxRow, KeyRow, LaneRow, QuarantineRow, ReceiptRow
+from gateway.model.rows import BodyRow, HeldRow, InboxRow, KeyRow, LaneRow, QuarantineRow, ReceiptRow
 from gateway.ports import ReadTx, Tx
 from gateway.service.consents import note_consent_request
 from gateway.service.contents import InboundBody, QuarantineBody, ReceiptBody
@@ -140,11 +141,13 @@ class Intake:
 
         found, keys = await self._g.store.read(rows)
         await self._g.vault.unlock(keys)
-        stored = await self._g.store.read(
-            lambda tx: {
-                row.message_id: self._g.vault.open(tx, row.body, InboundBody).payload_sha256 for row in found
-            }
-        )
+
+        def digests(tx: ReadTx) -> dict[str, str]:
+            here = [row for row in found if tx.get(BodyRow, row.body) is not None]
+            opened = {row.message_id: self._g.vault.open(tx, row.body, InboundBody) for row in here}
+            return {name: body.payload_sha256 for name, body in opened.items()}
+
+        stored, ids = await self._g.store.read(digests), {row.message_id for row in found}
         known: dict[str, ReceiptItem | PartnerFault] = {}
         for one in arrived:
             before = stored.get(one.header.jti)
@@ -152,6 +155,8 @@ class Intake:
                 known[one.header.jti] = ReceiptItem(one.header.jti, one.digest, "accepted")
             elif before is not None:
                 known[one.header.jti] = DigestConflict("a known message id came with other bytes")
+            elif one.header.jti in ids:
+                known[one.header.jti] = Replayed("a message of this id came before, and is kept no longer")
         return known
 
     async def _repeated(

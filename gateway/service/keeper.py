@@ -12,6 +12,7 @@ from gateway.model.time import rfc3339
 from gateway.ports import ReadTx, Tx
 from gateway.service.answers import Answers
 from gateway.service.context import Gateway
+from gateway.service.erasures import Erasures
 from gateway.service.imports import Imports
 from gateway.service.notices import Notices
 from gateway.service.refusals import Refusals
@@ -36,7 +37,7 @@ class Keeper:
 
     def __init__(self, gateway: Gateway, imports: Imports, refusals: Refusals, notices: Notices) -> None:
         self._g, self._imports, self._refusals, self._notices = gateway, imports, refusals, notices
-        self._answers = Answers(gateway)
+        self._answers, self._erasures = Answers(gateway), Erasures(gateway)
 
     async def run(self) -> None:
         """Beat, sign the heads that moved, each minute write down refusals and look for what past recipients
@@ -47,6 +48,7 @@ class Keeper:
                 await self.beat()
                 await self._g.turn_directory()
                 await self._g.checkpoint_logs(await self._moved())
+                await self._erasures.settle()
                 if beats % REFUSALS_EVERY == 0:
                     await self._refusals.flush()
                 if beats % NOTICES_EVERY == 0:

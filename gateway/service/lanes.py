@@ -22,7 +22,7 @@ from gateway.policy.explain import messages
 from gateway.ports import ReadTx, Tx
 from gateway.service.calls import QueueItem, Trace, TraceStep
 from gateway.service.context import Gateway
-from gateway.service.received import received, trace_received
+from gateway.service.received import erased_step, received, trace_received
 from gateway.service.sealing import Sealing
 from gateway.service.slots import entry_bytes
 
@@ -159,6 +159,7 @@ class Queue:
         if recall is not None and recall.recall:
             what = f"recalled ({recall.action}) by message {recall.recall}"
             steps.append(TraceStep(rfc3339(recall.at), what, "gateway"))
+        steps += erased_step(tx, release.body)
         if release.reason:
             at = release.ended or (receipt.at if receipt is not None else None)
             steps.append(TraceStep(rfc3339(at) if at else "", _end(release)))

@@ -108,6 +108,15 @@ class Ledger:
         if about:
             tx.insert(SubjectRow(about, key.id))
 
+    def declare(self, tx: Tx, now: datetime, actor: str, subject: str, detail: bytes) -> tuple[int, bytes]:
+        """Append an erasure, whose detail lies open: position of the entry, and the salt of its commitment."""
+        salt = self._ids.blind()
+        commitment = detail_commitment(salt, hashlib.sha256(detail).digest())
+        entry = master_entry(
+            at=now, blind=self._ids.blind(), event="erasure", actor=actor, detail=commitment, subject=subject
+        )
+        return self.append(tx, self.master, [entry]), salt
+
     def announce(self, tx: Tx, now: datetime, partner: str, crossings: Sequence[Crossing]) -> int:
         """Append what crossed to the partner's log, in this order; returns the position of the first.
 

@@ -29,6 +29,7 @@ from gateway.service.contents import RecordBody, ReleaseBody
 from gateway.service.context import Gateway
 from gateway.service.drafted import Why
 from gateway.service.grounds import not_withdrawn
+from gateway.service.held_back import require_free
 from gateway.service.imports import destroy, handle_of
 from gateway.service.looks import look_again
 from gateway.service.mentions import mentioned, mentions
@@ -397,6 +398,7 @@ class Notices:
             versions = tx.select(RecordRow, {"handle": latest.handle})
             if not versions:
                 raise NotFound("there is no record of this id")
+            require_free(tx, [latest.subject])
             for version in versions:
                 destroy(tx, version)
                 tx.put(RemovalRow(latest.handle, version.fingerprint, now, params.because, officer.id))

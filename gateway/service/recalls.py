@@ -90,7 +90,9 @@ class Recalls:
             )
             if isinstance(prepared, Refused):
                 detail = {"recalls": message.message_id, "decision": msgspec.to_builtins(prepared.decision)}
-                gateway.ledger.record(tx, now, "decision", officer.id, release.id, detail)
+                gateway.ledger.record(
+                    tx, now, "decision", officer.id, release.id, detail, about=release.subject
+                )
                 return view(release.partner, draft, prepared)
             about = About(
                 partner=release.partner,

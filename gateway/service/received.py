@@ -14,6 +14,7 @@ from gateway.model.rows import InboxRow, RecallRow, ReceiptRow, RequestRow
 from gateway.model.time import rfc3339
 from gateway.ports import ReadTx, Tx
 from gateway.service.calls import InboxItem, RecallView, Trace, TraceStep
+from gateway.service.vault import erasure_of
 
 R = TypeVar("R", InboxRow, RequestRow, ConsentRow)
 
@@ -66,6 +67,7 @@ def trace_received(tx: ReadTx, row: InboxRow) -> Trace:
         if recall.answered_at is not None:
             what = f"recall answered: {recall.answer}"
             steps.append(TraceStep(rfc3339(recall.answered_at), what, recall.answered_by))
+    steps += erased_step(tx, row.body)
     return Trace(
         row.message_id,
         row.message_id,
@@ -77,6 +79,14 @@ def trace_received(tx: ReadTx, row: InboxRow) -> Trace:
         tuple(steps),
         row.receipt,
     )
+
+
+def erased_step(tx: ReadTx, body: str) -> list[TraceStep]:
+    """The step in which an erasure destroyed this content, if one did."""
+    row = erasure_of(tx, body)
+    if row is None or row.decided_at is None:
+        return []
+    return [TraceStep(rfc3339(row.decided_at), f"content erased on authority {row.reference}", row.decider)]
 
 
 # --- recalls ---------------------------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ from gateway.service.questions import answered, looked_up, take
 from gateway.service.signatures import endorsed, keep
 from gateway.service.slots import enqueue
 from gateway.service.texts import texts_of
-from gateway.service.vault import keys_of
+from gateway.service.vault import keys_of, no_record
 from gateway.wire.ct_json import preview_of
 from gateway.wire.endorse import verify_endorsement
 
@@ -84,7 +84,7 @@ class Releases:
 
         found = await self._g.store.read(find)
         if found is None:
-            raise NotFound("there is no record of this id")
+            raise NotFound(await self._g.store.read(lambda tx: no_record(tx, name, subject)))
         row, keys, body = found
         await self._g.vault.unlock(keys)
         raw = await self._g.store.read(lambda tx: self._g.vault.open(tx, body, RecordBody).record)
@@ -495,6 +495,7 @@ class Releases:
                     tx.put(msgspec.structs.replace(lane, queued=lane.queued - 1))
             self._holdings.free(tx, row.id)
             tx.put(msgspec.structs.replace(row, state=state, reason=event, ended=now))
-            gateway.ledger.record(tx, now, "void", officer.id, row.id, {"event": event, "reason": reason})
+            detail = {"event": event, "reason": reason}
+            gateway.ledger.record(tx, now, "void", officer.id, row.id, detail, about=row.subject)
 
         await gateway.store.write(unit)

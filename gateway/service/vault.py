@@ -18,8 +18,10 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gateway.errors import LocalFault, NotFound, SignerUnavailable
+from gateway.model.case_rows import ErasedRow, ErasureRow
 from gateway.model.rows import BodyRow, KeyRow
 from gateway.model.signing import DataKey
+from gateway.model.time import rfc3339
 from gateway.ports import Ids, ReadTx, Signer
 
 T = TypeVar("T")
@@ -114,7 +116,7 @@ class Vault:
         """
         row = tx.get(BodyRow, body)
         if row is None or tx.get(KeyRow, row.key) is None:
-            raise NotFound("this content is not stored here any more")
+            raise NotFound(_gone(tx, body))
         try:
             plain = AESGCM(self._unlocked(row.key)).decrypt(
                 row.ciphertext[:NONCE_BYTES], row.ciphertext[NONCE_BYTES:], body.encode()
@@ -122,6 +124,11 @@ class Vault:
         except InvalidTag:
             raise LocalFault("a stored body does not decrypt: it was changed on disk") from None
         return msgspec.msgpack.decode(plain, type=wanted)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Drop these keys from memory: what they opened was erased."""
+        for name in names:
+            self._cache.pop(name, None)
 
     def _unlocked(self, name: str) -> bytes:
         key = self._cache.get(name)
@@ -133,6 +140,31 @@ class Vault:
         self._cache[name] = key
         while len(self._cache) > CACHE_SIZE:
             self._cache.popitem(last=False)
+
+
+def erasure_of(tx: ReadTx, body: str) -> ErasureRow | None:
+    """The erasure that destroyed this body; None: it is here, or went another way."""
+    erased = tx.get(ErasedRow, body)
+    return tx.get(ErasureRow, erased.erasure) if erased is not None else None
+
+
+def _gone(tx: ReadTx, body: str) -> str:
+    row = erasure_of(tx, body)
+    return erased_words(row) if row is not None else "this content is not stored here any more"
+
+
+def erased_words(row: ErasureRow) -> str:
+    """On whose authority something is gone, and since when."""
+    at = rfc3339(row.decided_at) if row.decided_at is not None else ""
+    return f"erased on authority {row.reference} at {at}"
+
+
+def no_record(tx: ReadTx, name: str, subject: str) -> str:
+    """Why there is no record of this handle or subject: it was erased, or there never was one."""
+    for row in tx.select(ErasureRow, {"state": "done"}):
+        if name in row.handles or subject in row.subjects:
+            return f"the record was {erased_words(row)}"
+    return "there is no record of this id"
 
 
 def keys_of(tx: ReadTx, keys: Iterable[str]) -> list[KeyRow]:

@@ -76,6 +76,9 @@ class CountedStore:
     async def read(self, unit: Callable[[ReadTx], T]) -> T:
         return await self.inner.read(unit)
 
+    def settle(self) -> None:
+        self.inner.settle()
+
     def close(self) -> None:
         self.inner.close()
 

@@ -72,6 +72,7 @@ class Imported(msgspec.Struct, frozen=True):
     unchanged: int
     unlabelled: int
     bad: tuple[BadLine, ...]
+    erased: int = 0  # of subjects erased on an order: not taken in
 
 
 class ListComplete(Params, frozen=True):

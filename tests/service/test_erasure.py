@@ -1,0 +1,264 @@
+"""Erasure: after it nothing of the subject is anywhere, the log verifies, and everybody is told what became of it."""
+
+from __future__ import annotations
+
+import base64
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from adapters.records.synthetic import extract
+from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing
+from gateway.flow.change import digest
+from gateway.model.case_rows import ErasureRow
+from gateway.model.rows import BodyRow, KeyRow, RecordRow, ReservationRow, SubjectRow
+from gateway.service import calls
+from gateway.service.calls.erasures import (
+    DecideErasure,
+    ErasureView,
+    HoldView,
+    LiftHold,
+    PlaceHold,
+    ProposeErasure,
+)
+from gateway.service.calls.notices import RemoveRecord
+from gateway.service.erasures import Erased
+from tests.service.test_subjects import done as linked
+from tests.service.world import CLEAN, FR, KIND, PERSONS, Side, World
+
+ORDER = b"a synthetic order of a supervisory body"
+REFERENCE = "COC/2026-114"
+WHO = CLEAN[0]
+
+
+async def proposed(side: Side, *records: str, messages: tuple[str, ...] = ()) -> ErasureView:
+    params = ProposeErasure(records, messages, REFERENCE, ORDER)
+    view: ErasureView = await side.call("be-requester", "erasures/propose", params)
+    return view
+
+
+async def carried_out(side: Side, view: ErasureView, by: str = "be-approver") -> ErasureView:
+    done: ErasureView = await side.call(by, "erasures/confirm", DecideErasure(view.id, digest(ORDER)))
+    return done
+
+
+async def erased(side: Side, *records: str, messages: tuple[str, ...] = ()) -> ErasureView:
+    return await carried_out(side, await proposed(side, *records, messages=messages))
+
+
+def leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for inner in value.values():
+            yield from leaves(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from leaves(inner)
+    elif isinstance(value, str):
+        yield value
+
+
+def told_apart(world: World, who: str) -> set[str]:
+    """Values of one person's record that nobody else's has: names, birth dates, numbers of documents."""
+    rows = extract(PERSONS, 1, world.clock.now()).decode().splitlines()
+    (own,) = (row for row in rows if f'"{who}"' in row)
+    others = "".join(row for row in rows if row != own)
+    return {leaf for leaf in leaves(msgspec.json.decode(own)) if len(leaf) >= 5 and leaf not in others}
+
+
+def spellings(values: set[str]) -> set[bytes]:
+    """Each value as it is, decomposed, in UTF-16 either way, in base64 at each of its three offsets, in hexadecimal."""
+    found = set()
+    for value in values:
+        for form in (
+            value,
+            unicodedata.normalize("NFD", value),
+            unicodedata.normalize("NFKD", value).upper(),
+        ):
+            plain = form.encode()
+            found |= {plain, form.encode("utf-16-le"), form.encode("utf-16-be"), plain.hex().encode()}
+            found |= {base64.b64encode(b"x" * pad + plain)[4:-4] for pad in range(3)}
+    return {one for one in found if len(one) >= 8}
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+async def opened(side: Side) -> list[bytes]:
+    """Every body that still opens with every key there is, as plain bytes."""
+    vault = side.gateway.vault
+    await vault.unlock(side.rows(KeyRow))
+    bodies = [row.id for row in side.rows(BodyRow)]
+    raws = await side.store.read(lambda tx: [vault.open(tx, body, msgspec.Raw) for body in bodies])
+    return [bytes(raw) for raw in raws]
+
+
+async def test_nothing_of_the_subject_is_left(world_on_disk: World, tmp_path: Path) -> None:
+    """Not a wrapped key, not a ciphertext, not a value in any spelling: in no file of the store, and in no body that
+    still opens. All logs verify, and the reading back of what was sent names the authority."""
+    world, be = world_on_disk, world_on_disk.be
+    sent, other = await be.disclose(WHO, CLEAN[1])
+    await be.send()
+    await be.call(
+        "be-requester", "releases/preview", calls.Disclose(WHO, (FR,), "ct-prevention", "be-2024-03-29:art28")
+    )
+    subject = be.rows(RecordRow, handle=be.release(sent).handle)[0].subject
+    keys = {row.key for row in be.rows(SubjectRow, subject=subject)}
+    wrapped = {row.wrapped for row in be.rows(KeyRow) if row.id in keys}
+    ciphertexts = {row.ciphertext for row in be.rows(BodyRow) if row.key in keys}
+    be.store.settle()
+    before = b"".join(files(tmp_path).values())
+    assert all(one in before for one in wrapped | {one[:64] for one in ciphertexts})
+    values = spellings(told_apart(world, WHO))
+    assert any(value in plain for plain in await opened(be) for value in values)
+
+    view = await erased(be, WHO)
+    assert (view.state, view.others) == ("done", 0)
+    assert view.bodies >= len(ciphertexts)
+    for path, raw in files(tmp_path).items():
+        if path.name.startswith("bel"):
+            assert not [one for one in wrapped if one in raw], path.name
+            assert not [one for one in ciphertexts if one[:48] in raw or one[-48:] in raw], path.name
+            assert not [one for one in values if one in raw], path.name
+    assert not [value for plain in await opened(be) for value in values if value in plain]
+    assert all(verdict.status in ("verified", "unsealed") for verdict in be.verdicts())
+    for operation, name in (("records/show", WHO), ("releases/show", sent.release)):
+        with pytest.raises(NotFound, match=f"erased on authority {REFERENCE} at 2026-11-21"):
+            await be.call("be-requester", operation, calls.Named(name))
+    trace: calls.Trace = await be.call("be-requester", "messages/trace", calls.Named(sent.release))
+    assert trace.state == "delivered"
+    assert any("erased" in step.what and REFERENCE in step.what for step in trace.steps)
+    await be.call("be-requester", "releases/show", calls.Named(other.release))
+
+
+async def test_two_persons_of_whom_none_operates(world: World) -> None:
+    """The first person's other key does not carry it out, nor another document; what is done is done once."""
+    be = world.be
+    view = await proposed(be, WHO)
+    assert view.bodies > 0
+    with pytest.raises(RoleMissing, match="another one"):
+        await carried_out(be, view, "be-anna-again")
+    with pytest.raises(RoleMissing, match="operator"):
+        await carried_out(be, view, "be-anna-and-operator")
+    with pytest.raises(Conflict, match="another one than was shown"):
+        await be.call("be-approver", "erasures/confirm", DecideErasure(view.id, digest(b"another")))
+    first = await carried_out(be, view)
+    size = be.log_size()
+    assert await carried_out(be, view) == first
+    assert be.log_size() == size
+    with pytest.raises(Conflict, match="carried out"):
+        await be.call("be-approver", "erasures/reject", calls.Ended(view.id, "late"))
+    for params in (ProposeErasure((), (), REFERENCE, ORDER), ProposeErasure((WHO,), (), REFERENCE, b"")):
+        with pytest.raises(RequestInvalid):
+            await be.call("be-requester", "erasures/propose", params)
+
+
+async def test_what_is_on_its_way_is_seen_to_first(world: World) -> None:
+    """A release that waits is named; once it is cancelled the order can be carried out."""
+    be = world.be
+    waiting = await be.request(WHO)
+    with pytest.raises(Conflict, match=f"release {waiting.release} is under way"):
+        await proposed(be, WHO)
+    await be.call("be-requester", "releases/cancel", calls.Ended(waiting.release, "synthetic"))
+    assert (await erased(be, WHO)).state == "done"
+
+
+async def test_what_partners_hold_still_counts_and_can_be_recalled(world: World) -> None:
+    """The count of what a partner holds stays, a recall goes out by ids, and an extract brings nobody back."""
+    be = world.be
+    (sent,) = await be.disclose(WHO)
+    await be.send()
+    held = len(be.rows(ReservationRow))
+    await erased(be, WHO)
+    assert len(be.rows(ReservationRow)) == held
+    raw = extract(PERSONS, 1, world.clock.now())
+    imported: calls.Imported = await be.call(
+        "be-requester", "records/import", calls.ImportChunk(KIND, 1, raw)
+    )
+    assert imported.erased == 1
+    recall: calls.DecisionView = await be.call(
+        "be-requester",
+        "recalls/prepare",
+        calls.RecallMessage(sent.message_id, "withdrawn", "", "be-2024-03-29:art28"),
+    )
+    assert recall.effect == "PERMIT"
+    token = be.endorse("be-requester", "request", [recall.statement])
+    await be.call("be-requester", "recalls/endorse", calls.Endorsed((recall.release,), token))
+    await be.send()
+    assert be.release(recall).state == "delivered"
+
+
+async def test_everybody_one_with_the_subject(world: World) -> None:
+    """Linked subjects go together, and their handles stand in the order."""
+    be = world.be
+    await linked(be, "link", CLEAN[0], CLEAN[1])
+    view = await erased(be, CLEAN[0])
+    assert len(view.records) == 2
+    for name in CLEAN[:2]:
+        with pytest.raises(NotFound, match="erased on authority"):
+            await be.call("be-requester", "records/show", calls.Named(name))
+
+
+async def test_a_received_message(world: World) -> None:
+    """Named, it goes with its receipt; the same message again is refused, and the lane goes on."""
+    be, fr = world.be, world.fr
+    await be.disclose(WHO)
+    await be.send()
+    (row,) = fr.received()
+    params = ProposeErasure((), (row.message_id,), REFERENCE, ORDER)
+    view: ErasureView = await fr.call("fr-inbox", "erasures/propose", params)
+    done: ErasureView = await fr.call("fr-second", "erasures/confirm", DecideErasure(view.id, digest(ORDER)))
+    assert (done.bodies, done.messages) == (3, (f"{row.sender}/{row.message_id}",))
+    with pytest.raises(NotFound, match="erased on authority"):
+        await fr.call("fr-inbox", "inbox/show", calls.Named(row.message_id))
+    await be.disclose(CLEAN[1], conversation=row.conversation)
+    await be.send()
+    assert len(fr.received()) == 2
+
+
+async def test_a_hold_forbids_it_while_it_lasts(world: World) -> None:
+    """Erasure, deletion for cause and purging name the hold, or leave out what it keeps; two persons lift it."""
+    be = world.be
+    hold: HoldView = await be.call("be-approver", "holds/add", PlaceHold(b"a synthetic court", WHO))
+    with pytest.raises(Conflict, match=f"legal hold {hold.id} is in force"):
+        await proposed(be, WHO)
+    with pytest.raises(Conflict, match=hold.id):
+        await be.call("be-requester", "records/remove", RemoveRecord(WHO, "false", "synthetic"))
+    world.clock.advance(days=30)
+    purged: dict[str, int] = await be.call("be-requester", "records/purge", calls.Empty())
+    assert purged["held"] == 1
+    assert [row.handle for row in be.rows(RecordRow)] == [hold.record]
+    lift = LiftHold(hold.id, b"the same court")
+    for _ in range(2):
+        first: HoldView = await be.call("be-approver", "holds/lift", lift)
+        assert first.lifted_at is None
+    lifted: HoldView = await be.call("be-requester", "holds/lift", lift)
+    assert lifted.lifted_at is not None
+    assert (await erased(be, WHO)).state == "done"
+
+
+async def test_a_hold_on_a_conversation(world: World) -> None:
+    """What stands in it is kept, whoever it is about."""
+    be = world.be
+    (sent,) = await be.disclose(WHO)
+    await be.send()
+    conversation = be.release(sent).conversation
+    params = PlaceHold(b"a synthetic court", "", conversation)
+    hold: HoldView = await be.call("be-approver", "holds/add", params)
+    with pytest.raises(Conflict, match=hold.id):
+        await proposed(be, WHO)
+
+
+async def test_the_entry_lies_open(world: World) -> None:
+    """Its detail lists places and random ids, and opens the commitment in the log."""
+    be = world.be
+    await erased(be, WHO)
+    (row,) = be.rows(ErasureRow)
+    detail = msgspec.json.decode(row.detail, type=Erased)
+    assert detail.reference == REFERENCE
+    assert detail.bodies
+    assert not [value for value in spellings(told_apart(world, WHO)) if value in row.detail]

@@ -27,7 +27,7 @@ from adapters.stores.columns import wide as _wide
 from gateway.model import case_rows, rows
 
 #: Version of these tables, kept in `meta`. A database of another version is migrated, never opened as it is.
-SCHEMA_VERSION: Final = "8"
+SCHEMA_VERSION: Final = "9"
 
 # --- bodies and records ----------------------------------------------------------------------------------------------
 

@@ -76,16 +76,15 @@ class Releases:
         """The latest version of a record, by its handle or its entity id. Raises `NotFound`."""
         subject = (await self._g.signer.index([name.encode()]))[0]
 
-        def find(tx: ReadTx) -> tuple[RecordRow, list[KeyRow], str] | None:
+        def find(tx: ReadTx) -> tuple[RecordRow, list[KeyRow], str]:
             rows = tx.select(RecordRow, {"handle": name, "latest": True}) or tx.select(
                 RecordRow, {"subject": subject, "latest": True}
             )
-            return (rows[0], keys_of(tx, [rows[0].key]), rows[0].body) if rows else None
+            if not rows:
+                raise NotFound(no_record(tx, name, subject))
+            return rows[0], keys_of(tx, [rows[0].key]), rows[0].body
 
-        found = await self._g.store.read(find)
-        if found is None:
-            raise NotFound(await self._g.store.read(lambda tx: no_record(tx, name, subject)))
-        row, keys, body = found
+        row, keys, body = await self._g.store.read(find)
         await self._g.vault.unlock(keys)
         raw = await self._g.store.read(lambda tx: self._g.vault.open(tx, body, RecordBody).record)
         return row, msgspec.json.decode(raw, type=CanonicalRecord)
@@ -495,7 +494,7 @@ class Releases:
                     tx.put(msgspec.structs.replace(lane, queued=lane.queued - 1))
             self._holdings.free(tx, row.id)
             tx.put(msgspec.structs.replace(row, state=state, reason=event, ended=now))
-            detail = {"event": event, "reason": reason}
-            gateway.ledger.record(tx, now, "void", officer.id, row.id, detail, about=row.subject)
+            said = {"event": event, "reason": reason}
+            gateway.ledger.record(tx, now, "void", officer.id, row.id, said, about=row.subject)
 
         await gateway.store.write(unit)

@@ -117,7 +117,7 @@ async def test_purge_destroys_what_is_too_old_and_no_release_rests_on(world: Wor
     await be.send()
     kept = be.release(view).handle
     world.clock.advance(days=8)
-    assert await be.call("be-requester", "records/purge", calls.Empty()) == {"purged": PERSONS - 1}
+    assert await be.call("be-requester", "records/purge", calls.Empty()) == {"purged": PERSONS - 1, "held": 0}
     (row,) = be.rows(RecordRow)
     assert row.handle == kept
     details = {body.key for link in be.rows(EntryBodyRow) for body in be.rows(BodyRow, id=link.body)}
@@ -129,9 +129,9 @@ async def test_purge_destroys_what_is_too_old_and_no_release_rests_on(world: Wor
     }
     with pytest.raises(NotFound):
         await be.call("be-requester", "records/show", calls.Named(sent))
-    assert await be.call("be-requester", "records/purge", calls.Empty()) == {"purged": 0}
+    assert await be.call("be-requester", "records/purge", calls.Empty()) == {"purged": 0, "held": 0}
     await be.call("be-requester", "releases/cancel", calls.Ended(view.release, "synthetic reason"))
-    assert await be.call("be-requester", "records/purge", calls.Empty()) == {"purged": 1}
+    assert await be.call("be-requester", "records/purge", calls.Empty()) == {"purged": 1, "held": 0}
     assert be.rows(RecordRow) == []
     trace = await be.call("be-requester", "messages/trace", calls.Named(view.release))
     assert trace.state == "cancelled"
@@ -140,7 +140,7 @@ async def test_purge_destroys_what_is_too_old_and_no_release_rests_on(world: Wor
 async def test_purge_spares_what_is_in_time(world: World) -> None:
     """One second before the intake time nothing goes."""
     world.clock.advance(days=7)
-    assert await world.be.call("be-requester", "records/purge", calls.Empty()) == {"purged": 0}
+    assert await world.be.call("be-requester", "records/purge", calls.Empty()) == {"purged": 0, "held": 0}
 
 
 async def test_more_keys_than_one_call_gives_are_fetched(world: World) -> None:

@@ -73,7 +73,7 @@ mutation: $(VENV)/.done         ## one change after another in policy and guard:
 tamper: $(VENV)/.done           ## random edits of exported logs: both verifiers must find each, at the first wrong index
 	$(PY) -m tests.tamper --edits $(EDITS) --jobs $(if $(filter auto,$(JOBS)),2,$(JOBS))
 
-interop: $(VENV)/.done             ## partners written in other languages (needs java, maven, node and npm)
+interop: $(VENV)/.done             ## partners and a reviewer in other languages (needs java, maven, node, npm and go)
 	$(PY) -m tests.interop $(ARGS)
 
 docs: $(VENV)/.done                ## everything in docs/ that is drawn from code

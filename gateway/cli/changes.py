@@ -29,8 +29,9 @@ async def list_changes(
 ) -> Answer:
     """Every past recipient of something that is otherwise today, compared anew. Looking is logged.
 
-    What must be told is due by the house clock, and shown as overdue where none is set. Only what you need to know and
-    your clearance reaches is listed; no value is shown.
+    Grounds that come to their last day are a possibility, due when it is over. What must be told is due by the house
+    clock, and shown as overdue where none is set. Only what you need to know and your clearance reaches is listed; no
+    value is shown.
     """
     from gateway.service.calls.notices import ListNotices, NoticeView
 
@@ -50,7 +51,7 @@ async def list_changes(
 
 
 def _due(one: "NoticeView") -> str:
-    if one.duty == "may":
+    if one.duty == "may" and one.due is None:
         return ""
     at = f"{one.due:%Y-%m-%dT%H:%M:%SZ}" if one.due is not None else "no clock is set"
     return f"OVERDUE ({at})" if one.overdue else at

@@ -7,6 +7,7 @@ partner could see a trace. What comes out names codes and members of the record 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -15,6 +16,7 @@ import msgspec
 from gateway.flow.change import canonical
 from gateway.flow.replay import outcome
 from gateway.model.decision import Decision
+from gateway.model.ground import GroundKind
 from gateway.model.kind import RecordKind
 from gateway.model.label import LevelTable, SecurityLabel, dominates
 from gateway.model.record import CanonicalRecord, LabelledField, fields_of
@@ -38,6 +40,8 @@ Code = Literal[
     "level-lowered",
     "label-raised",  # stricter on some axis, a shorter release list among them
     "consent-withdrawn",
+    "authorisation-withdrawn",  # of a judicial authority
+    "derogation-withdrawn",  # for a transfer outside the Union
     "expired",
     "embargo",
     "not-validated",
@@ -49,6 +53,12 @@ Code = Literal[
     "updated",  # a level that stayed what it was, with other dates
     "added",
 ]
+
+#: A ground without which the message as a whole could not have left; a consent is about fields, and has its rules.
+WITHDRAWN: dict[GroundKind, Code] = {
+    "authorisation": "authorisation-withdrawn",
+    "derogation": "derogation-withdrawn",
+}
 
 #: An update may be sent; everything else must be told.
 MAY: frozenset[Code] = frozenset({"level-raised", "label-relaxed", "updated", "added"})
@@ -94,11 +104,18 @@ class Left(msgspec.Struct, frozen=True):
 
 
 def findings(
-    left: Left, ctx: Context, policy: Policy, *, removal: Removal | None, newest: bool
+    left: Left,
+    ctx: Context,
+    policy: Policy,
+    *,
+    removal: Removal | None,
+    newest: bool,
+    withdrawn: Collection[GroundKind] = (),
 ) -> tuple[Finding, ...]:
     """Everything of a message that is otherwise today. ``ctx`` holds the newest version of the record, and the purpose,
     lifts, request and emergency of the message, of which the emergency excuses what left alone; ``newest``: nothing
-    later about the record reached this partner.
+    later about the record reached this partner; ``withdrawn``: kinds of grounds that the message named, and that were
+    taken back.
 
     (1) a record that is gone for cause is a finding alone; (2) so is one that could not leave at all any more; (3) each
     field that left is looked for in the record of today, its value, label and consent; (4) what may be told, what would
@@ -110,6 +127,7 @@ def findings(
     # (2)
     reading = Reading(ctx)
     stopped = _codes(policy.release_rules, RELEASE_RULES, reading)
+    stopped |= {code for kind, code in WITHDRAWN.items() if kind in withdrawn}
     if stopped:
         return tuple(sorted(Finding(code) for code in stopped))
     # (3)
@@ -149,7 +167,7 @@ def due_at(since: datetime, hours: int | None) -> datetime | None:
 
 def replaceable(found: tuple[Finding, ...]) -> bool:
     """Whether the record of today could stand in the message's place: nothing says that it must not be there at all."""
-    whole = {*RELEASE_RULES.values(), "false", "acquitted"}
+    whole = {*RELEASE_RULES.values(), *WITHDRAWN.values(), "false", "acquitted"}
     return not any(one.code in whole and not one.member for one in found) and Finding("removed") not in found
 
 

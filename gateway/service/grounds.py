@@ -25,7 +25,7 @@ from gateway.model.ground import (
 from gateway.model.officer import Officer
 from gateway.model.rows import KeyRow, ReleaseRow, SubjectRow
 from gateway.model.time import rfc3339
-from gateway.policy.context import Derogation
+from gateway.policy.context import Context, Derogation
 from gateway.ports import ReadTx, Tx
 from gateway.service.calls import Named
 from gateway.service.calls.grounds import (
@@ -104,6 +104,20 @@ def not_withdrawn(tx: ReadTx, release: str, now: datetime) -> tuple[Consent, ...
     rows = tx.select(GroundRow, {"id": names, "kind": "consent", "state": IN_FORCE}) if names else []
     today = now.date().isoformat()
     return tuple(msgspec.structs.replace(_consent(row), until=max(row.until, today)) for row in rows)
+
+
+def taken_back(tx: ReadTx, release: str, held: Context) -> frozenset[GroundKind]:
+    """Kinds of the authorisations and derogations that a release named and that were withdrawn. One that is in force in
+    its place excuses what left, a derogation for what it is about; a last day that is over takes nothing back."""
+    names = tuple(use.ground for use in tx.select(GroundUseRow, {"release": release}))
+    rows = tx.select(GroundRow, {"id": names, "state": WITHDRAWN}) if names else []
+    excused = {"authorisation"} if held.judicial_authorisation else set()
+    now_about = {*held.derogation.data} if held.derogation is not None else set()
+    return frozenset(
+        msgspec.convert(row.kind, GroundKind)
+        for row in rows
+        if row.kind not in excused and not (row.kind == "derogation" and {*row.data} <= now_about)
+    )
 
 
 class Grounds:

@@ -17,6 +17,7 @@ from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing, Unav
 from gateway.flow.notice import Finding, Left, Removal, due_at, duty_of, findings, replaceable
 from gateway.flow.recall import ATTEMPTED
 from gateway.flow.typed import MAX_TEXT, require_plain, require_text
+from gateway.model.case_rows import GroundRow
 from gateway.model.message import RecallAction
 from gateway.model.officer import Officer
 from gateway.model.record import CanonicalRecord
@@ -28,7 +29,8 @@ from gateway.service.calls import notices as wanted
 from gateway.service.contents import RecordBody, ReleaseBody
 from gateway.service.context import Gateway
 from gateway.service.drafted import Why
-from gateway.service.grounds import not_withdrawn
+from gateway.service.endings import last_days
+from gateway.service.grounds import not_withdrawn, taken_back
 from gateway.service.held_back import require_free
 from gateway.service.imports import destroy, handle_of
 from gateway.service.looks import look_again
@@ -207,6 +209,7 @@ class Notices:
             self._g.directory.policy,
             removal=_removal(tx, row),
             newest=newest,
+            withdrawn=taken_back(tx, row.id, ctx),
         )
 
     def _body(self, tx: ReadTx, row: ReleaseRow) -> tuple[ReleaseBody, CanonicalRecord]:
@@ -230,7 +233,12 @@ class Notices:
         rows = await self._visible(officer, await self._rows(where, params.after, limit))
         await note_read(self._g, officer, "", "notices", sorted({row.handle for row in rows}))
         now = self._g.clock.now()
-        return await self._g.store.read(lambda tx: [_view(tx, row, now) for row in rows])
+        found = await self._g.store.read(lambda tx: [_view(tx, row, now) for row in rows])
+        if params.duty == "must" or params.state not in ("", "open"):
+            return found
+        handle = str(where.get("handle", ""))
+        found += await self._g.store.read(lambda tx: last_days(tx, officer, params.after, handle, now, limit))
+        return sorted(found, key=lambda one: one.id)[:limit]
 
     async def _rows(self, where: dict[str, object], after: str, limit: int) -> list[NoticeRow]:
         found = await self._g.store.read(
@@ -349,7 +357,9 @@ class Notices:
         await gateway.store.write(unit)
 
     async def _named(self, name: str) -> NoticeRow:
-        row = await self._g.store.read(lambda tx: tx.get(NoticeRow, name))
+        row, ground = await self._g.store.read(lambda tx: (tx.get(NoticeRow, name), tx.get(GroundRow, name)))
+        if ground is not None:
+            raise Conflict("a ground that comes to its last day is asked for anew: there is nothing to sign")
         if row is None:
             raise NotFound("there is no notice of this id")
         return row

@@ -21,7 +21,8 @@ class ListNotices(Params, frozen=True):
 
 
 class NoticeView(msgspec.Struct, frozen=True):
-    """One message of ours of which something is otherwise today. Codes and members of the record kind, no value."""
+    """One message of ours of which something is otherwise today, or a ground (its id, and no message) that comes to its
+    last day. Codes and members of the record kind, no value."""
 
     id: str
     state: str
@@ -32,7 +33,9 @@ class NoticeView(msgspec.Struct, frozen=True):
     message_id: str
     release: str
     since: Instant
-    due: Instant | None  # None of what must be told: no house clock is set
+    due: (
+        Instant | None
+    )  # None of what must be told: no house clock is set; of a ground: when its last day is over
     overdue: bool
     prepared: str = ""  # release of the recall or of the disclosure in its place
     waits_for: str = ""  # state of that release

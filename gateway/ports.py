@@ -208,4 +208,9 @@ class PartnerTransport(Protocol):
         """The stored receipt of a message, or None when the partner does not know it."""
         ...
 
+    async def fetch_head(self, *, to: Partner) -> bytes | None:
+        """The newest signed head of our log that the partner holds, not yet verified; None when it holds or tells
+        none."""
+        ...
+
     async def close(self) -> None: ...

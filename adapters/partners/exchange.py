@@ -90,13 +90,18 @@ class ExchangeTransport:
         raise _refused(status, body)
 
     async def fetch_receipt(self, message_id: str, *, to: Partner) -> bytes | None:
+        return await self._fetch(f"/exchange/v1/messages/{message_id}/receipt", to)
+
+    async def fetch_head(self, *, to: Partner) -> bytes | None:
+        return await self._fetch("/exchange/v1/head", to)
+
+    async def _fetch(self, path: str, to: Partner) -> bytes | None:
         tries = AsyncRetrying(
             retry=retry_if_exception_type(PartnerUnreachable),
             stop=stop_after_attempt(FETCH_TRIES),
             wait=wait_random_exponential(multiplier=0.2, max=2),
             reraise=True,
         )
-        path = f"/exchange/v1/messages/{message_id}/receipt"
         status, body = 0, b""
         async for attempt in tries:
             with attempt:

@@ -62,6 +62,7 @@ from gateway.service.plugins import RECORD_ADAPTERS, load_adapters, record_adapt
 from gateway.service.refusals import Refusals
 from gateway.service.releases import Releases
 from gateway.service.revocation import Revocations, keep_newest
+from gateway.service.rollback import refuse_rollback
 from gateway.service.sealing import Sealing
 from gateway.service.signer import process
 from gateway.service.signer.client import SignerClient
@@ -155,9 +156,9 @@ class Application:
         """Start everything, in the order in which each part needs the one before.
 
         (0) every pinned adapter is measured, then imported; (1) the store opens and keeps a probe write; (2) the signer
-        answers; (3) no log is behind a signed head; (4) the logs' heads are signed; (5) the control socket opens; (6)
-        when listening: our own TLS listener is probed in memory, then partners, operations, dispatcher, keeper and the
-        watch on TLS files start.
+        answers; (3) no log was rolled back or edited, and their heads are signed; (4) this run is in the log; (5) the
+        control socket opens; (6) when listening: no partner that answers holds a newer head of ours, our own TLS
+        listener is probed in memory, then partners, operations, dispatcher, keeper and the watch on TLS files start.
         """
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         config = self._loaded.config
@@ -207,7 +208,7 @@ class Application:
             blocked=self._blocked,
         )
         # (3)
-        await self.gateway.refuse_rollback()
+        await refuse_rollback(self.gateway)
         # (4)
         await self._note_configuration()
         # (5)
@@ -222,6 +223,7 @@ class Application:
         await self._open_control_socket(DeskApi(self.gateway, desk))
         # (6)
         if self._listen:
+            await dispatcher.abroad.ask()
             context = await self._open_listeners()
             keeper = Keeper(self.gateway, imports, self._refusals, desk.notices)
             chores = (dispatcher.run(), keeper.run(), self._tls.run(context, self._tls_changed))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from gateway.errors import AuditBroken, LocalFault
+from gateway.errors import LocalFault
 from gateway.model.kind import RecordKind
 from gateway.model.label import LevelTable
 from gateway.model.rows import CheckpointRow, Row
@@ -84,20 +84,3 @@ class Gateway:
                     log.error("checkpoint.refused", log=request.origin, code=refusal.code)
             if rows:
                 await self.store.write(lambda tx: tx.put(*rows))
-
-    async def refuse_rollback(self) -> None:
-        """Refuse to run on a store that is behind a head we once signed (a restored backup, a cut-off tail)."""
-        signed = await self.signer.heads()
-        sizes = await self.store.read(lambda tx: {origin: self.ledger.size(tx, origin) for origin in signed})
-        known = await self.store.read(lambda tx: {row.origin for row in tx.select(CheckpointRow)})
-        if known - signed.keys():
-            raise AuditBroken(
-                "the signer does not know a log whose heads it has signed: its state was rolled back or lost",
-                diagnostic={"log": sorted(known - signed.keys())[0]},
-            )
-        behind = [origin for origin, size in signed.items() if sizes[origin] < size]
-        if behind:
-            raise AuditBroken(
-                "the store is behind a log head that was signed: it was rolled back",
-                diagnostic={"log": behind[0], "signed": signed[behind[0]], "stored": sizes[behind[0]]},
-            )

@@ -17,7 +17,14 @@ from datetime import datetime, timedelta
 import msgspec
 import structlog
 
-from gateway.errors import AuditBroken, GatewayError, PartnerFault, SignatureInvalid, Unavailable
+from gateway.errors import (
+    AuditBroken,
+    GatewayError,
+    PartnerFault,
+    PartnerUnreachable,
+    SignatureInvalid,
+    Unavailable,
+)
 from gateway.flow.change import canonical, digest
 from gateway.flow.lifecycle import step
 from gateway.flow.outbound import Void
@@ -35,6 +42,7 @@ from gateway.service.held import held_row, keep_head
 from gateway.service.holdings import Holdings
 from gateway.service.ledger import Crossing
 from gateway.service.mentions import mentioned
+from gateway.service.rollback import Abroad
 from gateway.service.sealing import Sealing
 from gateway.service.slots import Slot, Slots, due_lanes, finish, hold, move, outbox_row
 from gateway.service.vault import keys_of
@@ -56,6 +64,7 @@ class Dispatcher:
 
     def __init__(self, gateway: Gateway, sealing: Sealing) -> None:
         self._g, self._sealing, self._slots = gateway, sealing, Slots(gateway)
+        self.abroad = Abroad(gateway)
         self._work = asyncio.Event()
         self._busy: dict[str, asyncio.Task[None]] = {}
 
@@ -113,14 +122,22 @@ class Dispatcher:
     async def send_batch(self, partner: str) -> bool:
         """Take the heads of the due lanes of one partner as far as a receipt; whether anything was due.
 
-        (1) what is queued is rechecked and gets its seq and its log entry (C4); (2) the head is signed and each
-        message sealed under it (C5); (3) everything is rechecked again and marked attempted, before the first byte
-        leaves; (4) encrypt anew, POST; (5) verify the receipt and commit it (C6), or back off.
+        (0) since the start it was heard which head of ours the partner holds; (1) what is queued is rechecked and gets
+        its seq and its log entry (C4); (2) the head is signed and each message sealed under it (C5); (3) everything is
+        rechecked again and marked attempted, before the first byte leaves; (4) encrypt anew, POST; (5) verify the
+        receipt and commit it (C6), or back off.
         """
         slots = await self._slots.heads(partner)
         if not slots:
             return False
         await self._g.turn_directory()
+        # (0)
+        try:
+            await self.abroad.require(partner)
+        except PartnerUnreachable as away:
+            log.warning("delivery.unavailable", partner=partner, code=away.code, messages=len(slots))
+            await self._back_off(slots, away.retry_after)
+            return True
         # (1) again where a void made room: a batch that is short by one would tell that something was withdrawn
         while any(slot.row.state == "queued" for slot in slots):
             slots = await self._sealing.sequence(partner, slots)

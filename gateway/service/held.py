@@ -10,7 +10,7 @@ from gateway.audit.checkpoint import VerifierKey, log_key_name, parse, partner_o
 from gateway.errors import AuditBroken, SignatureInvalid
 from gateway.model.party import Partner
 from gateway.model.rows import HeldRow
-from gateway.ports import Tx
+from gateway.ports import ReadTx, Tx
 from gateway.service.context import Gateway
 from gateway.wire.strict import b64url_decode
 
@@ -37,6 +37,13 @@ def held_row(partner: Partner, ours: str, note: str, now: datetime) -> HeldRow |
     except AuditBroken:
         raise SignatureInvalid("the checkpoint is not one of the partner's log about us") from None
     return HeldRow(origin, checkpoint.size, note.encode(), now)
+
+
+def newest_held(tx: ReadTx, partner: str, ours: str) -> HeldRow | None:
+    """The longest head of a partner's log about us that it sent; of two with one size the first."""
+    where = {"origin": partner_origin(partner, ours)}
+    found = tx.select(HeldRow, where, order="size", descending=True, limit=1)
+    return found[0] if found else None
 
 
 def keep_head(gateway: Gateway, tx: Tx, row: HeldRow, partner: str, now: datetime) -> None:

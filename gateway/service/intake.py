@@ -31,7 +31,7 @@ from gateway.ports import ReadTx, Tx
 from gateway.service.consents import note_consent_request
 from gateway.service.contents import InboundBody, QuarantineBody, ReceiptBody
 from gateway.service.context import Gateway
-from gateway.service.held import held_row, keep_head
+from gateway.service.held import held_row, keep_head, newest_held
 from gateway.service.ledger import Crossing
 from gateway.service.questions import note_request
 from gateway.service.received import note_recall
@@ -116,6 +116,13 @@ class Intake:
         self._g.directory.partner(org)
         row = await self._g.store.read(lambda tx: tx.get(InboxRow, org, message_id))
         return await self.signed(row.receipt) if row is not None else None
+
+    async def head(self, org: str) -> bytes | None:
+        """The newest head of its log about us that this partner sent, for a partner that lost its own. Raises
+        `UnknownPartner` for one that is stopped."""
+        self._g.directory.partner(org)
+        row = await self._g.store.read(lambda tx: newest_held(tx, org, self._g.org))
+        return row.note if row is not None else None
 
     # --- opening ------------------------------------------------------------------------------------------------
 

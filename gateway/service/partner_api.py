@@ -1,4 +1,4 @@
-"""What partners reach over mutual TLS: a POST for batches, a GET for receipts, and nothing else.
+"""What partners reach over mutual TLS: a POST for batches, a GET for receipts and the asker's own head, nothing else.
 
 Who they are was proven by the handshake and checked again after it; every request is asked for the evidence of its
 own connection. A body announces its length, which is held against every limit and quota before its first byte is read:
@@ -48,6 +48,7 @@ class PartnerApi:
         routes.add_post("/exchange/v1/messages", self._post, expect_handler=self._expectation)
         receipt = "/exchange/v1/messages/{id}/receipt"
         routes.add_get(receipt, self._receipt, expect_handler=self._expectation, allow_head=False)
+        routes.add_get("/exchange/v1/head", self._head, expect_handler=self._expectation, allow_head=False)
         return app
 
     @web.middleware
@@ -114,14 +115,24 @@ class PartnerApi:
         return web.Response(body=receipt.encode(), content_type=RECEIPT_TYPE)
 
     async def _receipt(self, request: web.Request) -> web.Response:
-        evidence = self.evidence(request.transport)
-        if request.body_exists:
-            raise MalformedMessage("a question has no body")
-        self._quotas.question(evidence.organisation)
-        receipt = await self._intake.receipt(evidence.organisation, request.match_info["id"])
+        receipt = await self._intake.receipt(self._asker(request), request.match_info["id"])
         if receipt is None:
             return web.Response(status=404)
         return web.Response(body=receipt.encode(), content_type=RECEIPT_TYPE)
+
+    async def _head(self, request: web.Request) -> web.Response:
+        note = await self._intake.head(self._asker(request))
+        if note is None:
+            return web.Response(status=404)
+        return web.Response(body=note, content_type="text/plain", charset="utf-8")
+
+    def _asker(self, request: web.Request) -> str:
+        """Who asks a question without a body; it is counted as one message."""
+        org = self.evidence(request.transport).organisation
+        if request.body_exists:
+            raise MalformedMessage("a question has no body")
+        self._quotas.question(org)
+        return org
 
     async def _body(self, request: web.Request, length: int) -> bytes:
         """The body, in pieces that come in time and fast enough. Raises `PartnerFault`, code ``too-slow``.

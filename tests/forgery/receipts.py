@@ -35,6 +35,9 @@ class Answering:
     async def fetch_receipt(self, message_id: str, *, to: Partner) -> bytes | None:
         return None
 
+    async def fetch_head(self, *, to: Partner) -> bytes | None:
+        return None
+
     async def close(self) -> None:
         """Nothing is open."""
 

@@ -19,7 +19,8 @@ from gateway.service.tls_listener import start_tls_server
 from tests.leak.harness import Episode, Tally
 from tests.leak.worlds import BE, FR, Leakage
 from tests.service.founding import Founded
-from tests.service.world import Loopback, Post, Side
+from tests.service.loopback import Loopback, Post
+from tests.service.world import Side
 from tests.tls.pki import Pki
 
 #: Journeys on which no process of a world ends: both share one event loop with the listeners.
@@ -58,6 +59,9 @@ class TlsWire(Loopback):
     async def fetch_receipt(self, message_id: str, *, to: Partner) -> bytes | None:
         self.fetched.append(message_id)
         return await self._real.fetch_receipt(message_id, to=self._entry(to.org))
+
+    async def fetch_head(self, *, to: Partner) -> bytes | None:
+        return await self._real.fetch_head(to=self._entry(to.org))
 
     def _entry(self, org: str) -> Partner:
         entry = self._side.gateway.directory.partner(org)

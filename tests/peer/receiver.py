@@ -54,6 +54,11 @@ class Receiver:
         )
         return found if sender == self._partner.org else None
 
+    def head(self) -> str | None:
+        """The longest head of the partner's log that it sent (14)."""
+        found: str | None = self._store.one("select note from heads order by size desc, rowid limit 1")
+        return found
+
     def _stored(self, opened: Sequence[Opened]) -> str | None:
         """The one receipt under which every one of these was accepted (9)."""
         known = {

@@ -177,6 +177,24 @@ def test_a_receipt_is_for_the_sender_alone(world: World, plain: Peer) -> None:
     assert plain.client.receipt(sent.id).status == 200
 
 
+def test_the_gateway_gives_the_peer_its_own_head_back(world: World, plain: Peer) -> None:
+    """The longest head of the peer's log that came with a message, byte for byte; another peer gets its own, or 404."""
+    (sent,) = pings(plain, conversation(), 1)
+    plain.sender.send([sent])
+    answer = plain.client.head()
+    assert (answer.status, answer.body.decode()) == (200, sent.header["checkpoint"])
+    assert world.peers["jwe-classic"].client.head().body != answer.body
+
+
+def test_the_peer_gives_the_gateway_its_head_back(world: World, plain: Peer) -> None:
+    """What the peer's listener answers is the newest head that the gateway sent it."""
+    lane = conversation()
+    view = world.disclose(plain, lane)
+    until(lambda: world.trace(view).state == "delivered")
+    seal = plain.store.one("select first from inbox where id = ?", view.message_id)
+    assert plain.receiver.head() == read_seal(seal).header["checkpoint"]
+
+
 def test_a_kill_between_two_sendings(world: World, plain: Peer) -> None:
     """After SIGKILL and a new start, the message that was accepted is answered by the same receipt, byte for byte."""
     (sent,) = pings(plain, conversation(), 1)

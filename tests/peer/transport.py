@@ -24,7 +24,9 @@ from tests.peer.sender import Answer
 from tests.peer.spelling import UUID4, Misspelt, Refused
 
 MESSAGES = "/exchange/v1/messages"
+HEAD = "/exchange/v1/head"
 BATCH, RECEIPT = "application/vnd.ecluse.sealed-batch", "application/vnd.ecluse.receipt+jose"
+NOTE = "text/plain; charset=utf-8"
 
 LARGEST_BODY = 16 * 1024 * 1024  # bytes
 LARGEST_ANSWER = 262144  # bytes
@@ -94,6 +96,9 @@ class Client:
     def receipt(self, message: str) -> Answer:
         return self.ask("GET", f"{MESSAGES}/{message}/receipt")
 
+    def head(self) -> Answer:
+        return self.ask("GET", HEAD)
+
     def ask(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> Answer:
@@ -142,6 +147,8 @@ class Service(Protocol):
     def accept(self, sender: str, body: bytes) -> str: ...
 
     def receipt(self, sender: str, message: str) -> str | None: ...
+
+    def head(self) -> str | None: ...
 
 
 class Listener:
@@ -251,11 +258,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         message = self.path.removeprefix(f"{MESSAGES}/").removesuffix("/receipt")
-        if self.path == MESSAGES or self.path != f"{MESSAGES}/{message}/receipt":
+        if self.path == MESSAGES or self.path not in (HEAD, f"{MESSAGES}/{message}/receipt"):
             self._empty(405 if self.path == MESSAGES else 404)
             return
         if "Transfer-Encoding" in self.headers or self.headers.get("Content-Length", "0") != "0":
             self._problem("malformed")
+            return
+        if self.path == HEAD:
+            note = self.server.service.head()
+            if note is None:
+                self._empty(404)
+            else:
+                self._answer(200, NOTE, note.encode())
             return
         known = re.fullmatch(UUID4, message) is not None
         jws = self.server.service.receipt(self.server.partner.org, message) if known else None

@@ -240,6 +240,7 @@ ROUTES: dict[str, tuple[Class, str]] = {
     "control POST /api/v1/{operation}": ("widens", "every operation above, by officers alone"),
     "partner POST /exchange/v1/messages": ("local", "brings messages in; a receipt is all that goes back"),
     "partner GET /exchange/v1/messages/{id}/receipt": ("reads", "the stored receipt of the asker's own message"),
+    "partner GET /exchange/v1/head": ("reads", "the newest head of the asker's own log that it sent"),
     "operations GET /livez": ("reads", "a word"), "operations GET /readyz": ("reads", "a word"),
     "operations GET /metrics": ("reads", "counts"),
 }  # fmt: skip

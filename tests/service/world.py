@@ -22,10 +22,9 @@ from adapters.stores.database import connect
 from adapters.stores.sql import SqliteStore
 from gateway.audit.checkpoint import VerifierKey, log_key_name
 from gateway.audit.verify import LogVerdict, verify_log
-from gateway.errors import GatewayError, PartnerFault, PartnerUnreachable, Unavailable
+from gateway.errors import Unavailable
 from gateway.flow.change import digest
 from gateway.model.officer import Role
-from gateway.model.party import Assurance, Partner
 from gateway.model.rows import InboxRow, LogRow, OutboxRow, ReleaseRow, Row
 from gateway.policy.levels import default_levels
 from gateway.ports import ReadTx
@@ -42,9 +41,9 @@ from gateway.service.keeper import Keeper
 from gateway.service.lanes import Queue
 from gateway.service.ledger import Ledger
 from gateway.service.log_source import StoredLog
-from gateway.service.problems import PARTNER_STATUS
 from gateway.service.refusals import Refusals
 from gateway.service.releases import Releases
+from gateway.service.rollback import refuse_rollback
 from gateway.service.sealing import Sealing
 from gateway.service.signer.authority import Authority
 from gateway.service.signer.trust import TrustFile
@@ -56,6 +55,7 @@ from gateway.wire.jws import thumbprint
 from gateway.wire.seal import SealHeader, read_seal, sign_seal
 from gateway.wire.strict import b64url_decode
 from tests.service.faults import CountedStore, Faults, InProcessSigner, Killed
+from tests.service.loopback import Loopback
 
 if TYPE_CHECKING:
     from tests.service.founding import Founded, FoundedHome
@@ -112,89 +112,6 @@ class Identity:
         return thumbprint(self.key.public_key())
 
 
-# --- the way to the partner ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Post:
-    """One POST as the partner saw it."""
-
-    at: datetime
-    sender: str
-    batch: bytes
-    answer: str  # the receipt, or the code of the refusal
-
-
-class Loopback:
-    """`PartnerTransport` that hands a batch to the other side's `Intake`.
-
-    ``script`` holds what happens to the next POSTs: ``lost`` (never arrives), ``answer-lost`` (arrives, the answer
-    does not), ``twice`` (arrives two times), ``garbage`` (the answer is no receipt); ``pass`` is the ordinary way.
-    """
-
-    assurance = Assurance(
-        origin_signed=True, end_to_end_encrypted=True, receipt="signed", ordered=True, recall_ack=True
-    )
-
-    def __init__(self, world: World, org: str) -> None:
-        self._world, self._org = world, org
-        self.script: list[str] = []
-        self.batches: list[bytes] = []  # every batch that left, whether it arrived or not
-        self.posts: list[Post] = []
-        self.fetched: list[str] = []
-
-    async def deliver(self, batch: bytes, *, to: Partner) -> bytes:
-        return await self._world.faults.around(
-            self._org, "deliver", lambda: self._deliver(batch, to.org), _unreachable
-        )
-
-    async def fetch_receipt(self, message_id: str, *, to: Partner) -> bytes | None:
-        async def fetch() -> bytes | None:
-            self.fetched.append(message_id)
-            receipt = await self._at(to.org, lambda intake: intake.receipt(self._org, message_id))
-            return receipt.encode() if receipt is not None else None
-
-        return await self._world.faults.around(self._org, "fetch_receipt", fetch, _unreachable)
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-    async def _deliver(self, batch: bytes, to: str) -> bytes:
-        self.batches.append(batch)
-        step = self.script.pop(0) if self.script else "pass"
-        if step == "lost":
-            raise _unreachable()
-        receipt = ""
-        for _ in range(2 if step == "twice" else 1):
-            receipt = await self._at(to, lambda intake: intake.accept(self._org, batch), batch)
-        if step == "answer-lost":
-            raise _unreachable()
-        return b"\xff not a receipt" if step == "garbage" else receipt.encode()
-
-    async def _at(self, to: str, call: Callable[[Intake], Awaitable[T]], batch: bytes = b"") -> T:
-        """Call the other side; its errors come back as a transport reports them, and a killed one is started again."""
-        at = self._world.clock.now()
-        try:
-            answer = await call(self._world.sides[to].intake)
-        except Killed as killed:
-            if killed.org != to:
-                raise
-            await self._world.sides[to].boot()
-            raise _unreachable() from None
-        except GatewayError as error:
-            self.posts.append(Post(at, self._org, batch, error.code))
-            if PARTNER_STATUS.get(error.code, 503) >= 500:
-                raise _unreachable() from None
-            raise PartnerFault("the partner refused the whole batch", code=error.code) from None
-        if batch:
-            self.posts.append(Post(at, self._org, batch, str(answer)))
-        return answer
-
-
-def _unreachable() -> PartnerUnreachable:
-    return PartnerUnreachable("no complete answer from the partner")
-
-
 # --- one side --------------------------------------------------------------------------------------------------------
 
 
@@ -232,7 +149,7 @@ class Side:
             directory=await self.store.read(lambda tx: load_directory(tx, now=now)),
             fatal=self.ended.append,
         )
-        await self.gateway.refuse_rollback()
+        await refuse_rollback(self.gateway)
         self.releases = Releases(self.gateway)
         self.sealing = Sealing(self.gateway, self.releases)
         self.dispatcher = Dispatcher(self.gateway, self.sealing)

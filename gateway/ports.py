@@ -136,6 +136,20 @@ class Signer(Protocol):
 
     async def unwrap(self, wrapped: Sequence[bytes]) -> list[bytes]: ...
 
+    async def wrapping(self) -> int:
+        """The generation of the key that wraps data keys now; the signer turns to a new one, and destroys old ones, by
+        its own clock when it is asked here."""
+        ...
+
+    async def rewrap(self, wrapped: Sequence[bytes]) -> list[bytes]:
+        """The same data keys wrapped under the newest generation."""
+        ...
+
+    async def left(self, generation: int) -> None:
+        """Say that nothing in the store is under a generation older than this, the newest: older ones are destroyed
+        once the backups they open are too old. Raises `RequestInvalid` for another than the newest."""
+        ...
+
     async def index(self, values: Sequence[bytes]) -> list[str]:
         """HMAC-SHA-256 of each value under the index key, lower-case hex."""
         ...

@@ -66,6 +66,18 @@ def write_private(path: Path, key: bytes | PrivateKey, *, exclusive: bool = True
     write_bytes(path, key, exclusive=exclusive)
 
 
+def overwrite(path: Path) -> None:
+    """Put random bytes in the place of a key, on the disk once it returns. Raises `StoreUnavailable`."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        with os.fdopen(handle, "wb") as file:
+            file.write(os.urandom(path.stat().st_size))
+            file.flush()
+            os.fsync(handle)
+    except OSError:
+        raise StoreUnavailable("a key cannot be overwritten") from None
+
+
 def _place(path: Path, data: bytes, put: Callable[[Path, Path], object]) -> None:
     beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:

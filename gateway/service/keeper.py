@@ -16,6 +16,7 @@ from gateway.service.erasures import Erasures
 from gateway.service.imports import Imports
 from gateway.service.notices import Notices
 from gateway.service.refusals import Refusals
+from gateway.service.wrapping import Wrapping
 
 log = structlog.get_logger()
 
@@ -37,7 +38,7 @@ class Keeper:
 
     def __init__(self, gateway: Gateway, imports: Imports, refusals: Refusals, notices: Notices) -> None:
         self._g, self._imports, self._refusals, self._notices = gateway, imports, refusals, notices
-        self._answers, self._erasures = Answers(gateway), Erasures(gateway)
+        self._answers, self._erasures, self._wrapping = Answers(gateway), Erasures(gateway), Wrapping(gateway)
 
     async def run(self) -> None:
         """Beat, sign the heads that moved, each minute write down refusals and look for what past recipients
@@ -56,6 +57,7 @@ class Keeper:
                 if beats % PURGE_EVERY == 0:
                     await self._imports.purge("gateway")
                     await self._answers.forget()
+                    await self._wrapping.round()
             except AuditBroken as broken:
                 log.error("audit.broken", code=broken.code, **broken.diagnostic)
                 self._g.fatal("audit-broken")

@@ -68,6 +68,7 @@ from gateway.service.config import load_config, member_at_fault, read_config
 from gateway.service.directory import FOUNDING, OFFICER, POLICY, SETTINGS
 from gateway.service.home import Home
 from gateway.service.releases import FORMAT
+from gateway.service.signer.keks import Generation, listed
 from gateway.service.signer.trust import found
 from gateway.wire import hpke, jwe, mldsa
 from gateway.wire.hpke import KEM_SEED_BYTES, kem_public_bytes
@@ -177,6 +178,7 @@ def create_home(
         replace_file(grown.signer / "trust.json", msgspec.json.encode(found(founding, now=now)))
         replace_file(grown.signer / "heads.json", b"{}")
         replace_file(grown.signer / "alone.json", b"{}")
+        replace_file(grown.signer / "keks.json", listed((Generation(1, now),)))
         # (5)
         _store(grown, founding, document, now)
         # (6)
@@ -272,7 +274,7 @@ def _keys(
             public=spki(opening.public_key()),
         )
     )
-    for name in ("kek", "index", "pseudonym"):
+    for name in ("kek-1", "index", "pseudonym"):
         write_bytes(keys / f"{name}.bin", os.urandom(32))
     return tuple(records)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import schemas
-from adapters.keys.file import read_bytes, read_private_pem, replace_file
+from adapters.keys.file import overwrite, read_bytes, read_private_pem, replace_file, write_bytes
 from gateway.errors import AuditBroken, ConfigInvalid
 from gateway.model.kind import RecordKind, load_kind
 from gateway.model.party import KeyRecord
@@ -18,6 +19,7 @@ from gateway.service.home import Home, OwnerLock
 from gateway.service.signer import process
 from gateway.service.signer.authority import Authority, system_now
 from gateway.service.signer.confine import close_exits
+from gateway.service.signer.keks import Keeping, Keks
 from gateway.service.signer.keys import SignerKeys
 from gateway.service.signer.trust import TrustFile
 from gateway.wire import mldsa
@@ -62,11 +64,33 @@ def load_signer_keys(home: Home) -> SignerKeys:
         encryption=kem_private(read_bytes(folder / "encryption.bin")),
         encryption_jwe=jwe,
         log=head,
-        kek=read_bytes(folder / "kek.bin"),
+        keks=_keks(home),
         index_key=read_bytes(folder / "index.bin"),
         pseudonym_key=read_bytes(folder / "pseudonym.bin"),
         records=records,
     )
+
+
+def _keks(home: Home) -> Keks:
+    """The wrapping keys, one file a generation beside the list. A key is overwritten before its name goes; what a disk
+    keeps of it elsewhere is the disk's (docs/threats.md)."""
+    folder = home.signer / "keys"
+
+    def path(number: int) -> Path:
+        return folder / f"kek-{number}.bin"
+
+    def destroy(number: int) -> None:
+        if path(number).exists():
+            overwrite(path(number))
+            path(number).unlink()
+
+    found = {int(one.stem.removeprefix("kek-")): read_bytes(one) for one in folder.glob("kek-*.bin")}
+    keeping = Keeping(
+        add=lambda number, key: write_bytes(path(number), key, exclusive=False),
+        destroy=destroy,
+        write=lambda raw: replace_file(home.signer / "keks.json", raw),
+    )
+    return Keks(_kept(home, "keks"), found, keeping)
 
 
 def _kept(home: Home, name: str) -> bytes:

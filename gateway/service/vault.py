@@ -68,6 +68,11 @@ class Vault:
         while (missing := self._owed() - len(self._pool)) > 0:
             self._pool += await self._signer.data_keys(min(max(POOL_SIZE, missing), FETCH_MOST))
 
+    async def renew(self) -> None:
+        """Exchange the keys at hand for ones that are wrapped now. A unit that runs before this returns may take one of
+        the old; a promise that is not kept for the exchange fails alone, and may be repeated."""
+        self._pool = await self._signer.data_keys(min(self._owed() + POOL_SIZE, FETCH_MOST))
+
     def _owed(self) -> int:
         return sum(count for task, count in self._promised.items() if not task.done())
 

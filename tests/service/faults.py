@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeVar
 
 from adapters.identities.fixed import FixedClock
@@ -21,6 +23,7 @@ from gateway.model.signing import (
 )
 from gateway.ports import ReadTx, Tx
 from gateway.service.signer.authority import Authority
+from gateway.service.signer.keks import Generation, Keeping, Keks, listed
 
 T = TypeVar("T")
 
@@ -83,6 +86,20 @@ class CountedStore:
         self.inner.close()
 
 
+class KeptKeks:
+    """The wrapping keys of one signer, as its files keep them over a kill."""
+
+    def __init__(self, first: bytes, made_at: datetime) -> None:
+        self.keys, self.list = {1: first}, listed((Generation(1, made_at),))
+
+    def load(self) -> Keks:
+        """As the process reads them at its start."""
+        return Keks(self.list, self.keys, Keeping(self.keys.__setitem__, self.keys.__delitem__, self._write))
+
+    def _write(self, raw: bytes) -> None:
+        self.list = raw
+
+
 class InProcessSigner:
     """`ports.Signer` over an `Authority` in this process."""
 
@@ -110,6 +127,17 @@ class InProcessSigner:
 
     async def unwrap(self, wrapped: Sequence[bytes]) -> list[bytes]:
         return await self._call("unwrap", lambda: [self.authority.keys.unwrap(one) for one in wrapped])
+
+    async def wrapping(self) -> int:
+        return await self._call(
+            "wrapping", lambda: self.authority.keys.keks.turn(self._clock.now(), os.urandom)
+        )
+
+    async def rewrap(self, wrapped: Sequence[bytes]) -> list[bytes]:
+        return await self._call("rewrap", lambda: [self.authority.keys.rewrap(one) for one in wrapped])
+
+    async def left(self, generation: int) -> None:
+        await self._call("left", lambda: self.authority.keys.keks.leave(generation, self._clock.now()))
 
     async def index(self, values: Sequence[bytes]) -> list[str]:
         return await self._call("index", lambda: [self.authority.keys.index(value) for value in values])

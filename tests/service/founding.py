@@ -53,6 +53,7 @@ class FoundedHome:
     trust: bytes
     heads: bytes
     keys: SignerKeys
+    kek: bytes
     config: Config
     entry: Partner  # as its partner pins it
 
@@ -94,6 +95,7 @@ def found(folder: Path) -> Founded:
             (home.signer / "trust.json").read_bytes(),
             b"",
             load_signer_keys(home),
+            (home.signer / "keys" / "kek-1.bin").read_bytes(),
             load_config(home.config).config,
             entries[org],
         )
@@ -122,6 +124,7 @@ async def _furnish(folder: Path, founded: Founded, second_key: Officer) -> Found
             side.files["trust.json"],
             side.files["heads.json"],
             side.home.keys,
+            side.home.kek,
             side.home.config,
             side.home.entry,
         )

@@ -12,10 +12,10 @@ import msgspec
 import pytest
 
 from adapters.records.synthetic import extract
-from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing
+from gateway.errors import Conflict, LocalFault, NotFound, RequestInvalid, RoleMissing
 from gateway.flow.change import digest
 from gateway.model.case_rows import ErasureRow
-from gateway.model.rows import BodyRow, KeyRow, RecordRow, ReservationRow, SubjectRow
+from gateway.model.rows import BodyRow, KeyRow, MetaRow, RecordRow, ReservationRow, SubjectRow
 from gateway.service import calls
 from gateway.service.calls.erasures import (
     DecideErasure,
@@ -27,6 +27,8 @@ from gateway.service.calls.erasures import (
 )
 from gateway.service.calls.notices import RemoveRecord
 from gateway.service.erasures import Erased
+from gateway.service.signer.keks import BACKUPS_OPEN, TURN, generation_of
+from gateway.service.wrapping import Wrapping
 from tests.service.test_subjects import done as linked
 from tests.service.world import CLEAN, FR, KIND, PERSONS, Side, World
 
@@ -262,3 +264,44 @@ async def test_the_entry_lies_open(world: World) -> None:
     assert detail.reference == REFERENCE
     assert detail.bodies
     assert not [value for value in spellings(told_apart(world, WHO)) if value in row.detail]
+
+
+async def test_a_backup_beyond_its_time_opens_nothing(world_on_disk: World, tmp_path: Path) -> None:
+    """A copy of the store from before the erasure, beside today's signer: within the limit its keys open, and the store
+    as it is goes on; beyond it not one of them does."""
+    world, be = world_on_disk, world_on_disk.be
+    await be.disclose(WHO)
+    await be.send()
+    backup = be.rows(KeyRow)
+    await erased(be, WHO)
+    wrapping = Wrapping(be.gateway)
+    assert await wrapping.round() == 0
+    world.clock.advance(seconds=TURN.total_seconds())
+    assert await wrapping.round() == len(be.rows(KeyRow))
+    assert {generation_of(row.wrapped) for row in be.rows(KeyRow)} == {2}
+    world.clock.advance(seconds=BACKUPS_OPEN.total_seconds() - 1)
+    await wrapping.round()
+    await be.signer.unwrap([row.wrapped for row in backup])
+    world.clock.advance(seconds=1)
+    await wrapping.round()
+    for row in backup:
+        with pytest.raises(LocalFault, match="no more"):
+            await be.signer.unwrap([row.wrapped])
+    await be.boot()
+    assert await opened(be)
+
+
+async def test_keys_at_hand_are_exchanged(world: World) -> None:
+    """What is stored while the store is walked, or after, is under the newest generation; a store that comes from a
+    backup is walked again."""
+    be = world.be
+    wrapping = Wrapping(be.gateway)
+    await be.gateway.vault.reserve(100)
+    await wrapping.round()
+    world.clock.advance(seconds=TURN.total_seconds())
+    old = be.rows(KeyRow)[:3]
+    await wrapping.round()
+    await be.call("be-approver", "holds/add", PlaceHold(b"a synthetic court", WHO))
+    assert {generation_of(row.wrapped) for row in be.rows(KeyRow)} == {2}
+    await be.store.write(lambda tx: tx.put(*old, MetaRow("wrapping", "1")))
+    assert await wrapping.round() == len(old)

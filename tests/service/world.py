@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -54,7 +54,7 @@ from gateway.wire.endorse import sign_change, sign_endorsement
 from gateway.wire.jws import thumbprint
 from gateway.wire.seal import SealHeader, read_seal, sign_seal
 from gateway.wire.strict import b64url_decode
-from tests.service.faults import CountedStore, Faults, InProcessSigner, Killed
+from tests.service.faults import CountedStore, Faults, InProcessSigner, KeptKeks, Killed
 from tests.service.loopback import Loopback
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ class Side:
     def __init__(self, world: World, org: str, home: FoundedHome, store: SqliteStore) -> None:
         self.world, self.org, self.home, self.store = world, org, home, store
         self.files = {"trust.json": home.trust, "heads.json": home.heads, "alone.json": b""}
+        self.keks = KeptKeks(home.kek, NOW)
         self.ids = SeededIds(f"{world.seed}/{org}")
         self.config = home.config
         self.wire = Loopback(world, org)
@@ -130,7 +131,8 @@ class Side:
         """Start the process: nothing is kept but the store and the signer's files. Refuses a store rolled back."""
         trust, heads, alone = (self.files[f"{name}.json"] for name in ("trust", "heads", "alone"))
         kept = TrustFile(trust, heads, self.files.__setitem__, alone)
-        authority = Authority(self.home.keys, kept, kinds=KINDS, levels=LEVELS, now=self.world.clock.now)
+        keys = replace(self.home.keys, keks=self.keks.load())
+        authority = Authority(keys, kept, kinds=KINDS, levels=LEVELS, now=self.world.clock.now)
         self.signer = InProcessSigner(self.org, authority, self.world.clock, self.world.faults)
         self.vault = Vault(self.signer, self.ids)
         now = self.world.clock.now()

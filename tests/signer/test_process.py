@@ -301,7 +301,18 @@ TABLE = operations(authority(disk()))
 def test_the_operations_are_a_closed_list() -> None:
     """There is no operation that signs bytes of the caller's choice; a new one needs its line here."""
     assert set(TABLE) == {
-        *("keys", "heads", "data_keys", "unwrap", "index", "pseudonyms", "open"),
+        *(
+            "keys",
+            "heads",
+            "data_keys",
+            "unwrap",
+            "wrapping",
+            "rewrap",
+            "left",
+            "index",
+            "pseudonyms",
+            "open",
+        ),
         *("checkpoint", "seal", "receipts", "change", "unsettled", "settle"),
     }
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import msgspec
@@ -39,6 +39,7 @@ from gateway.model.signing import (
 from gateway.model.time import rfc3339
 from gateway.policy.context import Context
 from gateway.service.signer.authority import Authority
+from gateway.service.signer.keks import Generation, Keeping, Keks, listed
 from gateway.service.signer.keys import SignerKeys
 from gateway.service.signer.trust import Trust, TrustedAgreement, TrustFile
 from gateway.wire import mldsa
@@ -153,7 +154,7 @@ def signer_keys() -> SignerKeys:
         encryption=kem_private(seed),
         encryption_jwe=JWE_KEY,
         log=LOG_KEY,
-        kek=os.urandom(32),
+        keks=keks(),
         index_key=os.urandom(32),
         pseudonym_key=os.urandom(32),
         records=(
@@ -164,6 +165,13 @@ def signer_keys() -> SignerKeys:
             jwe_record(),
         ),
     )
+
+
+def keks(kept: dict[int, bytes] | None = None, files: dict[str, bytes] | None = None) -> Keks:
+    """Wrapping keys in memory, the first generation made at `NOW`."""
+    keys, lists = ({1: os.urandom(32)} if kept is None else kept), ({} if files is None else files)
+    keeping = Keeping(keys.__setitem__, keys.__delitem__, partial(lists.__setitem__, "keks.json"))
+    return Keks(lists.setdefault("keks.json", listed((Generation(1, NOW),))), keys, keeping)
 
 
 def world(changes: dict[str, Any] | None = None) -> Context:

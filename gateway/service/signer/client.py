@@ -79,6 +79,15 @@ class SignerClient:
     async def unwrap(self, wrapped: Sequence[bytes]) -> list[bytes]:
         return list(await self._call("unwrap", list(wrapped), list[bytes]))
 
+    async def wrapping(self) -> int:
+        return int(await self._call("wrapping", None, int))
+
+    async def rewrap(self, wrapped: Sequence[bytes]) -> list[bytes]:
+        return list(await self._call("rewrap", list(wrapped), list[bytes]))
+
+    async def left(self, generation: int) -> None:
+        await self._call("left", generation, None)
+
     async def index(self, values: Sequence[bytes]) -> list[str]:
         return list(await self._call("index", list(values), list[str]))
 

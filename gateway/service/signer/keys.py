@@ -11,16 +11,13 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey
-from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from gateway.errors import LocalFault
 from gateway.model.party import KeyRecord
 from gateway.model.signing import DataKey, Pseudonym
+from gateway.service.signer.keks import KEY_BYTES, Keks
 from gateway.wire import jwe
 from gateway.wire.container import OpeningKey
-
-#: AES-256: one fresh key for each stored body.
-DATA_KEY_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class SignerKeys:
     encryption: MLKEM768X25519PrivateKey
     encryption_jwe: EllipticCurvePrivateKey
     log: Ed25519PrivateKey
-    kek: bytes
+    keks: Keks
     index_key: bytes
     pseudonym_key: bytes
     records: tuple[KeyRecord, ...]
@@ -54,16 +51,17 @@ class SignerKeys:
         return self.encryption_jwe if suite == jwe.SUITE else self.encryption
 
     def data_keys(self, count: int) -> list[DataKey]:
-        """Fresh data keys with their wrapped forms (RFC 3394)."""
-        fresh = [os.urandom(DATA_KEY_BYTES) for _ in range(count)]
-        return [DataKey(key, aes_key_wrap(self.kek, key)) for key in fresh]
+        """Fresh data keys with their wrapped forms."""
+        fresh = [os.urandom(KEY_BYTES) for _ in range(count)]
+        return [DataKey(key, self.keks.wrap(key)) for key in fresh]
 
     def unwrap(self, wrapped: bytes) -> bytes:
-        """The data key, or `LocalFault` when it was not wrapped by this KEK."""
-        try:
-            return aes_key_unwrap(self.kek, wrapped)
-        except (InvalidUnwrap, ValueError):
-            raise LocalFault("a data key does not unwrap: it belongs to another home or is damaged") from None
+        """The data key; raises as `Keks.unwrap` does."""
+        return self.keks.unwrap(wrapped)
+
+    def rewrap(self, wrapped: bytes) -> bytes:
+        """The same data key under the newest generation."""
+        return self.keks.wrap(self.keks.unwrap(wrapped))
 
     def index(self, value: bytes) -> str:
         """Blind index of a value: equal values meet, and without this key nobody can guess them."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing
+from gateway.errors import Conflict, NotFound, RequestInvalid
 from gateway.flow.typed import require_text
 from gateway.model.officer import Officer
 from gateway.model.rows import RecordRow, ReleaseRow
@@ -19,7 +19,7 @@ from gateway.service.calls import cases as wanted
 from gateway.service.context import Gateway
 from gateway.service.drafted import Why
 from gateway.service.holdings import Holdings
-from gateway.service.operation import DESK, Operation, note_read
+from gateway.service.operation import DESK, Operation, note_read, require_need_to_know
 from gateway.service.releases import Releases
 
 #: Records of one case: what a person can review at once, well within the 4096 statements of one endorsement.
@@ -74,8 +74,7 @@ class Cases:
 
     async def _record(self, officer: Officer, name: str) -> str:
         row, record = await self._releases.record(name)
-        if not officer.needs_to_know(record.kind):
-            raise RoleMissing("this kind of record is outside your need to know")
+        require_need_to_know(officer, record.kind)
         return row.handle
 
     async def show(self, officer: Officer, params: calls.Named) -> wanted.CaseView:

@@ -31,7 +31,7 @@ from gateway.service.calls.grounds import GroundView, RecordGround
 from gateway.service.coded import ENDED, About, Coded, view
 from gateway.service.contents import CodedBody, InboundBody, ReleaseBody
 from gateway.service.context import Gateway
-from gateway.service.operation import DESK, RECALLERS, Operation, limit_of
+from gateway.service.operation import DESK, RECALLERS, Operation, limit_of, require_need_to_know
 from gateway.service.received import received, received_page
 from gateway.service.vault import keys_of
 from gateway.wire.ct_json import CtJson
@@ -240,8 +240,7 @@ class Consents:
         now, levels = self._g.clock.now(), self._g.levels
         if message.label is not None and not officer.may_see(message.label, now, levels):
             raise RoleMissing("your clearance does not reach this message")
-        if not all(officer.needs_to_know(part.kind) for part in message.records):
-            raise RoleMissing("this kind of record is outside your need to know")
+        require_need_to_know(officer, *(part.kind for part in message.records))
         return inbox, message
 
 

@@ -41,7 +41,16 @@ from gateway.service.imports import Imports
 from gateway.service.lanes import Queue
 from gateway.service.lists import Lists
 from gateway.service.notices import Notices
-from gateway.service.operation import ANYBODY, DESK, RECALLERS, SECURITY, Operation, limit_of, note_read
+from gateway.service.operation import (
+    ANYBODY,
+    DESK,
+    RECALLERS,
+    SECURITY,
+    Operation,
+    limit_of,
+    note_read,
+    require_need_to_know,
+)
 from gateway.service.oral import Oral
 from gateway.service.policies import Policies
 from gateway.service.recalls import Recalls
@@ -200,8 +209,7 @@ class Desk:
     async def records_show(self, officer: Officer, params: calls.Named) -> calls.RecordView:
         """The record within the officer's own clearance and need to know; the read is an entry (LED art. 25)."""
         row, record = await self._releases.record(params.id)
-        if not officer.needs_to_know(record.kind):
-            raise RoleMissing("this kind of record is outside your need to know")
+        require_need_to_know(officer, record.kind)
         now, levels = self._g.clock.now(), self._g.levels
         sources = {label.pointer: label.source for label in record.labels}
         fields, hidden = [], 0
@@ -248,8 +256,7 @@ class Desk:
     async def _require_need_to_know(self, officer: Officer, name: str) -> str:
         """The record's kind. Before anything is decided: a decision's fields and reasons say much about the record."""
         _, record = await self._releases.record(name)
-        if not officer.needs_to_know(record.kind):
-            raise RoleMissing("this kind of record is outside your need to know")
+        require_need_to_know(officer, record.kind)
         return record.kind
 
     async def _why(self, officer: Officer, params: calls.Disclose, kind: str) -> Why:
@@ -279,8 +286,7 @@ class Desk:
     async def release_show(self, officer: Officer, params: calls.Named) -> calls.ReleaseView:
         shown = (await self._releases.show([params.id]))[0]
         record = msgspec.json.decode(shown.body.record, type=CanonicalRecord)
-        if not officer.needs_to_know(record.kind):
-            raise RoleMissing("this kind of record is outside your need to know")
+        require_need_to_know(officer, record.kind)
         released = set(shown.body.decision.released)
         labels = [
             label.label for label in record.labels if label.pointer in released and label.label is not None
@@ -360,8 +366,7 @@ class Desk:
         now, levels = self._g.clock.now(), self._g.levels
         if message.label is not None and not officer.may_see(message.label, now, levels):
             raise RoleMissing("your clearance does not reach this message")
-        if not all(officer.needs_to_know(part.kind) for part in message.records):
-            raise RoleMissing("this kind of record is outside your need to know")
+        require_need_to_know(officer, *(part.kind for part in message.records))
         await note_read(self._g, officer, found.message_id, "inbox")
         return calls.InboxView(item, body.payload, found.receipt)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.errors import Conflict, NotFound, RoleMissing
+from gateway.errors import Conflict, NotFound
 from gateway.flow.change import canonical, digest
 from gateway.flow.ground import recipients_of, require_recorder, require_second, require_sound
 from gateway.flow.typed import require_text
@@ -23,7 +23,7 @@ from gateway.model.ground import (
     GroundName,
 )
 from gateway.model.officer import Officer
-from gateway.model.rows import KeyRow, ReleaseRow, SubjectRow
+from gateway.model.rows import ReleaseRow, SubjectRow
 from gateway.model.time import rfc3339
 from gateway.policy.context import Context, Derogation
 from gateway.ports import ReadTx, Tx
@@ -39,9 +39,9 @@ from gateway.service.calls.grounds import (
 )
 from gateway.service.contents import DocumentBody
 from gateway.service.context import Gateway
+from gateway.service.documents import opened
 from gateway.service.looks import look_again
-from gateway.service.operation import DESK, RECALLERS, Operation, limit_of, note_read
-from gateway.service.vault import keys_of
+from gateway.service.operation import DESK, RECALLERS, Operation, limit_of, note_read, require_need_to_know
 from gateway.wire.strict import b64url
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class Grounds:
         # (1)
         require_recorder(officer)
         record, content = await self._releases.record(params.record)
-        self._require_need_to_know(officer, content.kind)
+        require_need_to_know(officer, content.kind)
         # (2)
         ground = params.ground
         require_sound(ground, gateway.kinds[content.kind], ours=gateway.org, now=now)
@@ -270,22 +270,8 @@ class Grounds:
 
         return [_item(row) for row in await self._g.store.read(read)]
 
-    async def _opened(self, ground: str, officer: Officer) -> tuple[GroundRow, bytes]:
-        gateway = self._g
-
-        def find(tx: ReadTx) -> tuple[GroundRow, list[KeyRow]]:
-            row = _require(tx, ground)
-            return row, keys_of(tx, [row.key])
-
-        row, keys = await gateway.store.read(find)
-        await gateway.vault.unlock(keys)
-        raw = await gateway.store.read(lambda tx: gateway.vault.open(tx, row.body, DocumentBody).document)
-        self._require_need_to_know(officer, msgspec.json.decode(raw, type=GroundDocument).record_kind)
-        return row, raw
-
-    def _require_need_to_know(self, officer: Officer, kind: str) -> None:
-        if not officer.needs_to_know(kind):
-            raise RoleMissing("this kind of record is outside your need to know")
+    async def _opened(self, name: str, officer: Officer) -> tuple[GroundRow, bytes]:
+        return await opened(self._g, officer, lambda tx: _require(tx, name))
 
 
 def _require(tx: ReadTx, ground: str) -> GroundRow:

@@ -13,7 +13,7 @@ from datetime import datetime
 import msgspec
 import structlog
 
-from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing, Unavailable
+from gateway.errors import Conflict, NotFound, RequestInvalid, Unavailable
 from gateway.flow.notice import Finding, Left, Removal, due_at, duty_of, findings, replaceable
 from gateway.flow.recall import ATTEMPTED
 from gateway.flow.typed import MAX_TEXT, require_plain, require_text
@@ -35,7 +35,7 @@ from gateway.service.held_back import require_free
 from gateway.service.imports import destroy, handle_of
 from gateway.service.looks import look_again
 from gateway.service.mentions import mentioned, mentions
-from gateway.service.operation import DESK, RECALLERS, Operation, limit_of, note_read
+from gateway.service.operation import DESK, RECALLERS, Operation, limit_of, note_read, require_need_to_know
 from gateway.service.recalls import Recalls, recall_under_way
 from gateway.service.releases import Releases
 from gateway.service.vault import keys_of
@@ -323,8 +323,7 @@ class Notices:
 
     async def _disclose(self, officer: Officer, notice: NoticeRow, reason: str) -> wanted.NoticePrepared:
         """The record as it is today, for the reasons of the message that left, in its conversation."""
-        if not officer.needs_to_know(notice.kind):
-            raise RoleMissing("this kind of record is outside your need to know")
+        require_need_to_know(officer, notice.kind)
         waiting = await self._g.store.read(lambda tx: tx.get(ReleaseRow, notice.prepared))
         if waiting is not None and waiting.state in WAITING:
             raise Conflict(f"what was prepared for this notice is {waiting.state}: release {waiting.id}")
@@ -400,8 +399,7 @@ class Notices:
         require_text("justification", params.justification)
         gateway, now = self._g, self._g.clock.now()
         latest, record = await self._releases.record(params.record)
-        if not officer.needs_to_know(record.kind):
-            raise RoleMissing("this kind of record is outside your need to know")
+        require_need_to_know(officer, record.kind)
         await gateway.vault.reserve()
 
         def unit(tx: Tx) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.errors import RequestInvalid
+from gateway.errors import RequestInvalid, RoleMissing
 from gateway.model.officer import Officer, Role
 from gateway.ports import Tx
 from gateway.service import calls
@@ -53,3 +53,9 @@ async def note_read(
         gateway.ledger.record(tx, now, "read", officer.id, subject, detail)
 
     await gateway.store.write(unit)
+
+
+def require_need_to_know(officer: Officer, *kinds: str) -> None:
+    """Of every kind of record that is about to be told. Raises `RoleMissing`."""
+    if not all(officer.needs_to_know(kind) for kind in kinds):
+        raise RoleMissing("this kind of record is outside your need to know")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing
+from gateway.errors import Conflict, NotFound, RequestInvalid
 from gateway.flow.change import canonical, digest
 from gateway.flow.ground import require_recorder, require_second
 from gateway.flow.oral import Judged, judged, late, require_told
@@ -15,7 +15,7 @@ from gateway.model.case_rows import OralRow, StrikeRow
 from gateway.model.officer import Officer
 from gateway.model.oral import OralDocument, Said
 from gateway.model.record import CanonicalRecord
-from gateway.model.rows import KeyRow, RecordRow, SubjectRow
+from gateway.model.rows import RecordRow, SubjectRow
 from gateway.model.time import rfc3339
 from gateway.ports import ReadTx, Tx
 from gateway.service.calls import Named
@@ -32,11 +32,11 @@ from gateway.service.calls.oral import (
 )
 from gateway.service.contents import Decided, DocumentBody, ReasonBody
 from gateway.service.context import Gateway
+from gateway.service.documents import opened
 from gateway.service.drafted import Why
 from gateway.service.holdings import Holdings
-from gateway.service.operation import DESK, RECALLERS, Operation, limit_of, note_read
+from gateway.service.operation import DESK, RECALLERS, Operation, limit_of, note_read, require_need_to_know
 from gateway.service.releases import Releases
-from gateway.service.vault import keys_of
 from gateway.wire.strict import b64url
 
 
@@ -68,7 +68,7 @@ class Oral:
         # (1)
         require_recorder(officer)
         row, record = await self._releases.record(params.record)
-        self._require_need_to_know(officer, record.kind)
+        require_need_to_know(officer, record.kind)
         said = msgspec.structs.replace(params.said, speaker=params.said.speaker or officer.id)
         if said.speaker not in gateway.directory.officers:
             raise RequestInvalid("speaker: there is no officer of this id", diagnostic={"field": "speaker"})
@@ -250,21 +250,7 @@ class Oral:
         return await self._g.store.read(read)
 
     async def _opened(self, name: str, officer: Officer) -> tuple[OralRow, bytes]:
-        gateway = self._g
-
-        def find(tx: ReadTx) -> tuple[OralRow, list[KeyRow]]:
-            row = _require(tx, name)
-            return row, keys_of(tx, [row.key])
-
-        row, keys = await gateway.store.read(find)
-        await gateway.vault.unlock(keys)
-        raw = await gateway.store.read(lambda tx: gateway.vault.open(tx, row.body, DocumentBody).document)
-        self._require_need_to_know(officer, msgspec.json.decode(raw, type=OralDocument).record_kind)
-        return row, raw
-
-    def _require_need_to_know(self, officer: Officer, kind: str) -> None:
-        if not officer.needs_to_know(kind):
-            raise RoleMissing("this kind of record is outside your need to know")
+        return await opened(self._g, officer, lambda tx: _require(tx, name))
 
 
 def _require(tx: ReadTx, name: str) -> OralRow:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from gateway.errors import NotFound, RoleMissing
+from gateway.errors import NotFound
 from gateway.flow.ground import rests_on
 from gateway.model.decision import Reason
 from gateway.model.officer import Officer
@@ -18,6 +18,7 @@ from gateway.policy.words import words
 from gateway.ports import ReadTx
 from gateway.service import calls
 from gateway.service.context import Gateway
+from gateway.service.operation import require_need_to_know
 from gateway.service.replays import Replays
 
 
@@ -74,8 +75,7 @@ class Policies:
         """The decision at a position of the master log, within need to know; the read is an entry (LED art. 25)."""
         gateway = self._g
         case = await self._replays.case(params.position)
-        if not officer.needs_to_know(case.ctx.record.kind):
-            raise RoleMissing("this kind of record is outside your need to know")
+        require_need_to_know(officer, case.ctx.record.kind)
         now = gateway.clock.now()
         await gateway.vault.reserve()
         detail = {"what": "decision", "entry": params.position}

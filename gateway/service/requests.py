@@ -38,7 +38,7 @@ from gateway.service.coded import About, Coded, view
 from gateway.service.contents import CodedBody, InboundBody
 from gateway.service.context import Gateway
 from gateway.service.drafted import Why
-from gateway.service.operation import DESK, Operation, limit_of, note_read
+from gateway.service.operation import DESK, Operation, limit_of, note_read, require_need_to_know
 from gateway.service.questions import answered, asking, request_named, slot, take
 from gateway.service.received import SEPARATOR, inbox_item, received_page
 from gateway.service.releases import Releases
@@ -139,8 +139,7 @@ class Requests:
         now, levels = self._g.clock.now(), self._g.levels
         if message.label is not None and not officer.may_see(message.label, now, levels):
             raise RoleMissing("your clearance does not reach this request")
-        if not all(officer.needs_to_know(part.kind) for part in message.records):
-            raise RoleMissing("this kind of record is outside your need to know")
+        require_need_to_know(officer, *(part.kind for part in message.records))
         return inbox, body, message
 
     # --- answering ----------------------------------------------------------------------------------------------
@@ -162,8 +161,7 @@ class Requests:
         class B fields that are asked for. Where nothing of it may leave, `no-information` is what is left."""
         require_reasons(params.justification, params.lifts)
         _, record = await self._releases.record(params.record)
-        if not officer.needs_to_know(record.kind):
-            raise RoleMissing("this kind of record is outside your need to know")
+        require_need_to_know(officer, record.kind)
         require_lifts(params.lifts, self._g.kinds[record.kind])
         request, conversation = await self.asked(officer, params.request, record.kind)
         agreement = self._g.directory.agreements.get(request.partner)

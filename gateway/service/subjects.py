@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing
+from gateway.errors import Conflict, NotFound, RequestInvalid
 from gateway.flow.ground import require_recorder, require_second
 from gateway.flow.typed import require_text
 from gateway.model.case_rows import SubjectActRow
@@ -22,7 +22,7 @@ from gateway.service.contents import ReasonBody
 from gateway.service.context import Gateway
 from gateway.service.holdings import Holdings, one_with
 from gateway.service.looks import look_again
-from gateway.service.operation import DESK, RECALLERS, Operation, limit_of, note_read
+from gateway.service.operation import DESK, RECALLERS, Operation, limit_of, note_read, require_need_to_know
 from gateway.service.releases import Releases
 from gateway.service.vault import keys_of
 
@@ -172,7 +172,7 @@ class Subjects:
 
     async def _record(self, officer: Officer, name: str) -> RecordRow:
         row, _ = await self._releases.record(name)
-        self._require_need(officer, row.kind)
+        require_need_to_know(officer, row.kind)
         return row
 
     async def _require_known(self, officer: Officer, row: SubjectActRow) -> None:
@@ -180,11 +180,7 @@ class Subjects:
         handles = (row.handle, row.other_handle)
         records = await self._g.store.read(lambda tx: tx.select(RecordRow, {"handle": handles}))
         for record in records:
-            self._require_need(officer, record.kind)
-
-    def _require_need(self, officer: Officer, kind: str) -> None:
-        if not officer.needs_to_know(kind):
-            raise RoleMissing("this kind of record is outside your need to know")
+            require_need_to_know(officer, record.kind)
 
 
 Pair = tuple[str, str]

@@ -8,9 +8,18 @@ from gateway.flow.lifts import REASONS as LIFTS
 from gateway.flow.outbound import REASONS as VOID
 from gateway.flow.recall import REASONS as RECALL
 from gateway.flow.reply import REASONS as REPLY
+from gateway.model.decision import IdleLift
 from gateway.policy.decide import SILENCE, decide
 from gateway.policy.document import read_document
-from gateway.policy.explain import LANGUAGES, explain, messages
+from gateway.policy.explain import (
+    LANGUAGES,
+    explain,
+    explain_field,
+    explain_lift,
+    explain_rule,
+    messages,
+    word,
+)
 from gateway.policy.redact import UNSETTLED
 from tests.policy.worlds import FUSION_CENTRE, POLICY, world
 
@@ -64,6 +73,22 @@ def test_a_reason_of_another_version_still_names_its_rule() -> None:
     """A message id that is gone leaves the rule and its source."""
     old = msgspec.structs.replace(REASON, message_id="gone", rule="bdc.former")
     assert explain(old, "de").startswith("Regel bdc.former einer anderen Version (bdc.former/1;")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_field_a_rule_and_a_lift_are_told_in_the_language(language: str) -> None:
+    """A field's outcome like a reason; a rule alone by its sentence, and an unknown one by its name; an idle lift with
+    what settles its field all the same; the words of a matrix."""
+    field = next(one for one in decide(POLICY, world()).fields if one.rule == "class.X")
+    sentence = messages()["class.X"][language]
+    assert explain_field(field, language).startswith(f"{sentence} (class.X/")
+    assert explain_rule("class.X", language) == sentence
+    assert "no.such-rule" in explain_rule("no.such-rule", language)
+    told = explain_lift(IdleLift("/health", "class.X"), language)
+    assert "/health" in told
+    assert told.endswith(f"{sentence} (class.X)")
+    assert (word("withheld", language) == "withheld") is (language == "en")
+    assert word("no such term", language) == "no such term"
 
 
 def test_an_unknown_language_is_refused() -> None:

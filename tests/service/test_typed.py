@@ -15,6 +15,7 @@ from gateway.service.calls.cases import PrepareCase
 from gateway.service.calls.emergency import Informed
 from gateway.service.calls.grounds import WithdrawGround
 from gateway.service.calls.notices import PrepareNotice, RemoveRecord
+from gateway.service.calls.oral import ProposeStrike
 from gateway.service.calls.requests import AnswerRequest, CloseRequest
 from gateway.service.calls.subjects import ProposeAct
 from tests.service.world import BASIS, CLEAN, FR, PURPOSE, World
@@ -57,6 +58,7 @@ TYPED: dict[str, tuple[str, str, Callable[[str], calls.Params], str]] = {
         "records/remove", "be-requester", lambda text: RemoveRecord(CLEAN[0], "false", text), "justification"
     ),
     "withdrawal": ("grounds/withdraw", "be-requester", lambda text: WithdrawGround("none", text), "reason"),
+    "strike": ("strikes/propose", "be-requester", lambda text: ProposeStrike("none", text), "reason"),
     "link": ("subjects/link", "be-requester", lambda text: ProposeAct(CLEAN[0], CLEAN[1], text), "reason"),
     "rejected link": ("subjects/reject", "be-requester", lambda text: calls.Ended("none", text), "reason"),
     "informed": (

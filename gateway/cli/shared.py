@@ -403,6 +403,19 @@ def write_file(path: Path, data: bytes) -> None:
         raise RequestInvalid("the file cannot be written", diagnostic={"file": str(path)}) from None
 
 
+def write_secret(path: Path, data: bytes) -> None:
+    """Write a new file that its owner alone may read (mode 0600); raises `RequestInvalid`, for an existing one too."""
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(data)
+    except FileExistsError:
+        raise RequestInvalid(
+            "the file exists already and is not overwritten", diagnostic={"file": str(path)}
+        ) from None
+    except OSError:
+        raise RequestInvalid("the file cannot be written", diagnostic={"file": str(path)}) from None
+
+
 def written(document: Any, out: Path | None) -> Answer:
     """A document as the answer, or in a file when one is named."""
     raw = msgspec.json.format(msgspec.json.encode(document), indent=2)

@@ -16,6 +16,7 @@ import msgspec
 from gateway.errors import Conflict, RequestInvalid, RoleMissing, SignatureInvalid
 from gateway.model.agreement import SignedAgreement
 from gateway.model.officer import Clearance, Officer
+from gateway.model.oversight import OversightKey
 from gateway.model.party import KeyRecord, Partner
 from gateway.model.signing import Change
 from gateway.model.time import parse_rfc3339
@@ -29,7 +30,7 @@ from gateway.wire.strict import canonical as canonical
 T = TypeVar("T")
 
 #: Documents of which something hangs on a member, not only on their digest.
-Document = Officer | Partner | SignedAgreement | Settings
+Document = Officer | Partner | SignedAgreement | Settings | OversightKey
 
 #: The acts of a change, in the order in which its endorsements stand.
 ACTS: tuple[Literal["propose", "approve"], ...] = ("propose", "approve")
@@ -326,6 +327,7 @@ def decode_document(kind: str, document: bytes) -> Document | bytes:
         "agreement": SignedAgreement,
         "agreement-revoke": SignedAgreement,
         "settings": Settings,
+        "oversight": OversightKey,
     }
     wanted = types.get(kind)
     return document if wanted is None else read_as(document, wanted, f"{kind} document")

@@ -144,7 +144,7 @@ class DataKey(msgspec.Struct, frozen=True):
 
 
 ChangeKind = Literal[
-    "officer", "partner", "agreement", "agreement-revoke", "policy", "settings", "embargo-lift"
+    "officer", "partner", "agreement", "agreement-revoke", "policy", "settings", "embargo-lift", "oversight"
 ]
 
 

@@ -121,7 +121,7 @@ class Sides:
             self.printed["WITNESS"] = found["keys"][0]
         if words[:2] == ["audit", "witness"]:
             self.printed["HEAD"] = found["cosigned"][0]["file"]
-        if "id" in found and words[1] == "add":
+        if "id" in found and (words[1] == "add" or words[:2] == ["change", "propose"]):
             self.printed["CHANGE"] = found["id"]
         if words[0] == "disclose":
             self.printed["RELEASE"] = found["releases"][0]["release"]
@@ -163,5 +163,9 @@ def test_the_manual_works(sides: Sides) -> None:
         sides.run(line)
         if line.startswith("ecluse inbox list"):
             assert len(sides.last["answer"]["inbox"]) == 1
+        if line.startswith("ecluse audit verify"):
+            assert sides.last["answer"]["verified"] is True
+        if line.startswith("ecluse evidence verify"):
+            assert sides.last["answer"]["keys_given"] is True
     assert len(lines) > 30
-    assert sides.last["answer"]["verified"] is True
+    assert len(sides.last["answer"]["records"]) == 1

@@ -19,6 +19,7 @@ from adapters.records.synthetic import extract
 from gateway.cli import app
 from gateway.flow.change import canonical
 from gateway.model.officer import Officer
+from gateway.model.oversight import OversightKey
 from gateway.model.rows import OutboxRow
 from gateway.policy.context import Settings
 from gateway.service import calls
@@ -28,6 +29,8 @@ from gateway.service.ops import Operations
 from gateway.service.partner_api import PartnerApi
 from gateway.service.provision import new_officer_key, shipped_policy
 from gateway.service.refusals import Refusals
+from gateway.wire.hpke import SUITE, kem_public_bytes
+from gateway.wire.strict import b64url
 from tests.service.classified import COMMANDS, OPERATIONS, ROUTES
 from tests.service.commandline import Line
 from tests.service.founding import sign_agreement, terms
@@ -143,6 +146,11 @@ def _settings(line: Line) -> bytes:
     return canonical(msgspec.structs.replace(before, freshness_s=864_000))
 
 
+def _oversight(_: Line) -> bytes:
+    public = b64url(kem_public_bytes(bytes(32)))
+    return canonical(OversightKey(1, SUITE, public, 2, ("first", "second", "third")))
+
+
 #: By command, everything that it can widen; `change propose` by kind of document.
 WIDENING: dict[str, dict[str, Words]] = {
     "officer add": {"": _officer_add},
@@ -160,6 +168,7 @@ WIDENING: dict[str, dict[str, Words]] = {
         ),
         "policy": _proposing("policy", "release", _shorter_policy),
         "settings": _proposing("settings", "release", _settings),
+        "oversight": _proposing("oversight", "main", _oversight),
     },
 }
 
@@ -192,7 +201,7 @@ async def test_it_takes_two_persons(line: Line, command: str, what: str) -> None
     assert (code, applied["state"]) == (0, "applied")
     after = line.state()
     assert after != before
-    if command != "embargo lift":  # the desk's own: the signer is not asked about embargoes
+    if command != "embargo lift" and what != "oversight":  # the desk's own: the signer asks about neither
         assert after[0] != before[0]
     await line.world.be.boot()
     assert line.state()[1:] == after[1:]

@@ -1,0 +1,251 @@
+"""Evidence packs: everything a body outside needs, nothing that it may not see, and checked without us."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from adapters.records.synthetic import extract
+from gateway.audit.entry import body_commitment, parse_partner_entry
+from gateway.cli.evidence import _checks, _keys_inside
+from gateway.errors import NotFound, RequestInvalid
+from gateway.flow.change import canonical
+from gateway.model.ground import Consent
+from gateway.model.oversight import OversightKey
+from gateway.model.rows import DirectoryRow, EntryRow, OutboxRow
+from gateway.service import calls
+from gateway.service.calls.evidence import MakePack, PackView
+from gateway.service.evidence import COURT_PURPOSE, MAX_MESSAGES
+from gateway.wire import hpke
+from gateway.wire.shares import split
+from gateway.wire.strict import b64url, b64url_decode
+from tests.service.commandline import Line
+from tests.service.test_grounds import ALIAS, CONSENT, EXEMPLAR, SUPPLIER, confirmed
+from tests.service.world import BE, CLEAN, FR, KIND, NOW, Side, World
+
+COURT = "bel.court-demo"
+SEED = bytes(range(32))
+KEY = OversightKey(1, hpke.SUITE, b64url(hpke.kem_public_bytes(SEED)), 2, ("Comité P", "Comité R", "COC"))
+
+
+async def sent(side: Side, record: str = CLEAN[0]) -> tuple[str, str]:
+    """A release of this record that left; release and message id."""
+    (view,) = await side.disclose(record)
+    await side.send()
+    (row,) = side.rows(OutboxRow, release=view.release)
+    return view.release, row.message_id
+
+
+async def pack(side: Side, *messages: str, by: str = "be-only-reviewer", **changes: Any) -> PackView:
+    params = MakePack(messages, "comite-r", "an invented letter of 2026-11-20")
+    view: PackView = await side.call(by, "evidence/pack", msgspec.structs.replace(params, **changes))
+    return view
+
+
+async def test_a_pack_proves_what_crossed(world: World) -> None:
+    """Payload, seal, receipt and decision of the message, its entry with the opening of its commitment and the proof of
+    its place; and a cover that says in four languages what that proves."""
+    be = world.be
+    release, message = await sent(be)
+    view = await pack(be, release)
+    folder = f"messages/{message}"
+    assert view.not_covered == ("withheld",)
+    assert {name.removeprefix(f"{folder}/") for name in view.files} >= {
+        "payload.json", "seal.jws", "receipt.jws", "opening.json", "entry.json", "entry.tlog-proof", "decision.json",
+        "statement.json", "people.json", "endorsement-1.jws", "endorsement-2.jws",
+        "keys.json", "verify.py", "cover.txt",
+    }  # fmt: skip
+    entry = parse_partner_entry(view.files[f"{folder}/entry.json"])
+    opening = json.loads(view.files[f"{folder}/opening.json"])
+    digest = bytes.fromhex(opening["payload_sha256"])
+    assert entry.body == body_commitment(b64url_decode(opening["salt"]), digest)
+    checks = list(_checks(view.files, _keys_inside(view.files)))
+    assert [(one["log"], one["fault"]) for one in checks if one["file"].endswith("/entry.json")] == [
+        (f"ecluse/{BE}/partner/{FR}", "")
+    ]
+    cover = view.files["cover.txt"].decode()
+    for words in (
+        "DOSSIER DE PREUVES",
+        "BEWIJSDOSSIER",
+        "BEWEISMAPPE",
+        "EVIDENCE PACK",
+        "Comité R",
+        "Comité I",
+    ):
+        assert words in cover
+    people = json.loads(view.files[f"{folder}/people.json"])
+    assert [(one["act"], one["who"]) for one in people] == [
+        ("request", "be-requester"),
+        ("approve", "be-approver"),
+    ]
+
+
+async def test_what_came_is_shown_too(world: World) -> None:
+    """A message received, by its partner's id of it: payload, seal, our receipt, and our entry."""
+    _, message = await sent(world.be)
+    view: PackView = await world.fr.call(
+        "fr-inbox", "evidence/pack", MakePack((f"{BE}/{message}",), "comite-p", "an invented letter")
+    )
+    names = {name.rpartition("/")[2] for name in view.files}
+    assert {"payload.json", "seal.jws", "receipt.jws", "opening.json"} <= names
+    assert ("entry.json" in names) is ("proof" not in view.not_covered)
+    assert "decision.json" not in names
+
+
+async def test_the_read_is_an_entry(world: World) -> None:
+    """One entry before anything is shown, by the reviewer; none for a pack that was refused."""
+    be = world.be
+    release, _ = await sent(be)
+    before = len(be.rows(EntryRow))
+    await pack(be, release)
+    assert len(be.rows(EntryRow)) == before + 1
+    assert b'"event":"read"' in be.rows(EntryRow, origin=f"ecluse/{BE}/master")[-1].entry
+    with pytest.raises(RequestInvalid):
+        await pack(be, release, authority=" ")
+    assert len(be.rows(EntryRow)) == before + 1
+
+
+async def test_what_was_withheld_is_sealed_to_the_oversight_key(world: World) -> None:
+    """Once two persons put the key in force: the record that was decided on, whole, for two of three holders."""
+    be = world.be
+    release, message = await sent(be, EXEMPLAR)
+    await be.change("oversight", "main", canonical(KEY))
+    assert len(be.rows(DirectoryRow, kind="oversight", current=True)) == 1
+    view = await pack(be, release)
+    assert (view.withheld, view.not_covered) == (1, ())
+    payload, sealed = (view.files[f"messages/{message}/{name}"] for name in ("payload.json", "withheld.hpke"))
+    bound = canonical({"message": message, "use": "ecluse/withheld/1"})
+    record = json.loads(hpke.decrypt(bound, sealed, hpke.kem_private(SEED)))
+    shown = json.loads(payload)["records"][0]
+    assert len(record["content"]["names"]) > len(
+        shown["content"]["names"] if "content" in shown else shown["names"]
+    )
+    assert len(split(SEED, 2, 3, lambda size: bytes(size))) == 3
+
+
+async def test_a_court_sees_what_originators_let_it_see(world: World) -> None:
+    """An item under its supplier's control blocks the pack, by name; with the supplier's consent toward this court it
+    is shown, to this court alone. Officers are numbers, and nothing that names them is there."""
+    be = world.be
+    await confirmed(be, CONSENT)
+    release, message = await sent(be, EXEMPLAR)
+    view = await pack(be, release, body="court", court=COURT)
+    assert view.files == {}
+    assert {(one.message, one.originators) for one in view.blocked} >= {(message, (SUPPLIER,))}
+    assert {one.rule for one in view.blocked} <= {"label.orcon", "classified", "handling.judicial-use"}
+    consent = Consent(
+        SUPPLIER, (COURT,), (COURT_PURPOSE,), (ALIAS.replace("2", "*"),), "2026-12-31", "paper", "x", NOW
+    )
+    await confirmed(be, consent)
+    view = await pack(be, release, body="court", court=COURT)
+    assert view.blocked == ()
+    assert (await pack(be, release, body="court", court="bel.court-other")).blocked != ()
+    everything = b"\n".join(raw for name, raw in view.files.items() if name != "verify.py")
+    for officer in ("be-requester", "be-approver"):
+        assert officer.encode() not in everything
+    assert "withheld" not in " ".join(view.files)
+    people = json.loads(view.files[f"messages/{message}/people.json"])
+    assert [one["who"] for one in people] == ["officer-1", "officer-2"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"messages": ()}, "messages"),
+        ({"messages": ("a", "a")}, "messages"),
+        ({"messages": tuple(map(str, range(MAX_MESSAGES + 1)))}, "messages"),
+        ({"authority": ""}, "authority"),
+        ({"authority": "‮"}, "authority"),
+        ({"body": "court"}, "court"),
+        ({"court": COURT}, "court"),
+        ({"body": "court", "court": "The Court"}, "court"),
+    ],
+)
+async def test_what_is_asked_wrongly(world: World, changes: dict[str, Any], field: str) -> None:
+    """The field is named."""
+    with pytest.raises(RequestInvalid) as refused:
+        await pack(world.be, "a", **changes)
+    assert refused.value.diagnostic["field"] == field
+
+
+async def test_what_did_not_cross_and_who_may_not(world: World) -> None:
+    """A release that waits is no evidence of an exchange; an approver makes no pack; an unknown id is not found."""
+    be = world.be
+    (view,) = await be.disclose(CLEAN[0])
+    for name in (view.release, "nothing"):
+        with pytest.raises(NotFound):
+            await pack(be, name)
+    assert be.desk.operations()["evidence/pack"].roles == ("reviewer",)
+
+
+@pytest.mark.integration
+async def test_on_the_command_line(line: Line) -> None:
+    """Made, countersigned, verified offline, opened by unzip and openssl; one byte changed and it holds no more; the
+    shares of the oversight key open what was withheld."""
+    be = line.world.be
+    code, out, err = await line.said(
+        "evidence", "oversight-key", "--holder", "P", "--holder", "R", "--holder", "C", "--out", line.folder / "key",
+        "--json",
+    )  # fmt: skip
+    assert code == 0, err
+    made = json.loads(out)
+    document = (line.folder / "key" / "oversight.json").read_bytes()
+    await be.change("oversight", "main", canonical(msgspec.json.decode(document, type=OversightKey)))
+    lines = extract(3, 1, line.world.clock.now())
+    await be.call("be-requester", "records/import", calls.ImportChunk(KIND, 1, lines))
+    release, message = await sent(be, EXEMPLAR)
+    file, second = line.folder / "pack.asice", line.folder / "pack2.asice"
+    words = ("evidence", "pack", release, "--for", "comite-r", "--authority", "letter 7", "--out", file)
+    code, answer = await line.run("be-only-reviewer", *words)
+    assert (code, answer["withheld"]) == (0, 1)
+    code, again = await line.run("be-only-reviewer", *words)
+    assert (code, again["error"]["diagnostic"]["field"]) == (2, "out")
+    code, answer = await line.run("be-approver", "evidence", "countersign", file, "--out", second)
+    assert (code, answer["signatures"]) == (0, 2)
+    code, out, _ = await line.said("evidence", "verify", second, "--json")
+    verified = json.loads(out)
+    assert (code, verified["holds"]) == (0, True)
+    assert [one["signer"] for one in verified["signatures"]] == ["be-only-reviewer", "be-approver"]
+    shares = [one["file"] for one in made["shares"]]
+    opened = ("evidence", "open-withheld", second, "--out", line.folder / "opened", "--json")
+    code, out, _ = await line.said(*opened, "--share", shares[0])
+    assert code == 2
+    code, out, _ = await line.said(*opened, "--share", shares[0], "--share", shares[2])
+    assert code == 0
+    assert json.loads((line.folder / "opened" / f"{message}.json").read_bytes())["kind"] == "bdc-person/1.0"
+    raw = bytearray(second.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    code, _, _ = await line.said("evidence", "verify", line.file("spoilt.asice", bytes(raw)), "--json")
+    assert code in (1, 2)
+    await asyncio.to_thread(openssl_agrees, second, line.folder / "unpacked")
+
+
+def openssl_agrees(file: Path, folder: Path) -> None:
+    """Both signatures of a pack, by openssl alone."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    with zipfile.ZipFile(file) as packed:
+        packed.extractall(folder)
+    for number in ("1", "2"):
+        p7s = f"META-INF/signature{number}.p7s"
+        show = ["openssl", "pkcs7", "-inform", "DER", "-in", p7s, "-print_certs", "-out", "signer.pem"]
+        subprocess.run(show, cwd=folder, check=True)
+        check = ["openssl", "cms", "-verify", "-binary", "-cades", "-inform", "DER", "-in", p7s, "-content"]
+        check += [
+            f"META-INF/ASiCManifest{number}.xml",
+            "-CAfile",
+            "signer.pem",
+            "-purpose",
+            "any",
+            "-out",
+            "out",
+        ]
+        assert subprocess.run(check, cwd=folder, capture_output=True).returncode == 0

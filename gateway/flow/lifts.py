@@ -17,12 +17,17 @@ from gateway.policy.rules import Policy
 #: What a lift may name that is no field, and the rule that asks for it.
 NO_FIELDS = {PERSON: "person.minor", REPEAT: "held.repeats", CORE_DATA: "dna.core-data"}
 
+#: Lifts of one release: more than a person weighs one by one, and each is decided once more without it.
+MAX_LIFTS = 64
+
 #: The one reason that is no rule of the policy; it has its sentence among the explanations.
 REASONS = ("lift.field",)
 
 
 def require_lifts(lifts: tuple[Lift, ...], kind: RecordKind) -> None:
-    """Raises `RequestInvalid`, naming the lift, for one of what records of this kind never have."""
+    """Raises `RequestInvalid`, naming the lift, for one of what records of this kind never have, and for too many."""
+    if len(lifts) > MAX_LIFTS:
+        raise fault("lifts", f"at most {MAX_LIFTS} lifts")
     for index, lift in enumerate(lifts):
         if lift.pointer not in NO_FIELDS and kind.pattern(lift.pointer) not in kind.fields:
             rule = f"no record of this kind has such a field, and it is none of {', '.join(NO_FIELDS)}"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import RequestInvalid
-from gateway.flow.lifts import NO_FIELDS, idle_lifts, require_lifts
+from gateway.flow.lifts import MAX_LIFTS, NO_FIELDS, idle_lifts, require_lifts
 from gateway.model.request import Lift
 from gateway.policy.decide import decide
 from tests.policy.worlds import KIND, POLICY, world
@@ -71,6 +71,15 @@ def test_what_no_record_of_the_kind_has_is_refused(pointer: str) -> None:
     with pytest.raises(RequestInvalid) as caught:
         require_lifts((Lift("/health", "why"), Lift(pointer, "why")), KIND)
     assert caught.value.diagnostic == {"field": "lifts[1].pointer"}
+
+
+def test_nobody_lifts_without_end() -> None:
+    """As many as the limit, and not one more."""
+    lifts = tuple(Lift(f"/names/{number}", "why") for number in range(MAX_LIFTS + 1))
+    require_lifts(lifts[:-1], KIND)
+    with pytest.raises(RequestInvalid) as caught:
+        require_lifts(lifts, KIND)
+    assert caught.value.diagnostic == {"field": "lifts"}
 
 
 def test_what_there_may_be_is_not_refused() -> None:

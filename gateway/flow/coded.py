@@ -13,8 +13,8 @@ import msgspec
 from gateway.flow.change import canonical, digest
 from gateway.flow.outbound import Draft, Go, Void, house, valid_until
 from gateway.model.agreement import AgreementState, AgreementTerms
-from gateway.model.decision import Decision, RecallDocument, ReplyDocument, Statement
-from gateway.model.message import Envelope, MessageType
+from gateway.model.decision import CodedDocument, Decision, Statement
+from gateway.model.message import AgreementPart, Envelope, MessageType
 from gateway.model.party import Partner
 from gateway.model.time import parse_rfc3339, rfc3339
 from gateway.wire.ct_json import FORMAT
@@ -26,7 +26,7 @@ class PreparedCoded(msgspec.Struct, frozen=True):
 
     payload: bytes
     decision: Decision
-    document: bytes  # RFC 8785 bytes of `RecallDocument` or `ReplyDocument`
+    document: bytes  # RFC 8785 bytes of a `CodedDocument`
     statement: bytes  # RFC 8785 bytes of `Statement`
     not_after: datetime
 
@@ -56,7 +56,7 @@ def envelope_of(
 
 def freeze(
     payload: bytes,
-    document: RecallDocument | ReplyDocument,
+    document: CodedDocument,
     draft: Draft,
     *,
     requester: str,
@@ -93,7 +93,7 @@ def recheck_coded(
     now: datetime,
 ) -> Go | Void:
     """Look again before every later step: the endorsement has not expired, partner and agreement are those of the
-    decision and in force. Pure; never renders."""
+    decision and in force. A revocation leaves under the agreement that it stopped here. Pure; never renders."""
     stated = msgspec.json.decode(statement, type=Statement)
     decided = msgspec.json.decode(document, type=_Decided)
     if parse_rfc3339(stated.not_after) <= now:
@@ -102,15 +102,18 @@ def recheck_coded(
         return Void((house("partner.unchanged"),))
     if agreement is None or agreement.sha256 != decided.agreement_sha256:
         return Void((house("agreement.unchanged"),))
+    if decided.agreement is not None and decided.agreement.action == "revoked":
+        agreement = msgspec.structs.replace(agreement, revoked=False)
     if not in_force(agreement, ours, partner.org, now):
         return Void((house("coded.agreement"),))
     return Go()
 
 
 class _Decided(msgspec.Struct, frozen=True):
-    """What a recheck reads of either document."""
+    """What a recheck reads of any of the documents."""
 
     agreement_sha256: str
+    agreement: AgreementPart | None = None
 
 
 def in_force(agreement: AgreementState, ours: str, theirs: str, now: datetime) -> bool:

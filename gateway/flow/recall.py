@@ -1,4 +1,4 @@
-"""Recall, without I/O: whether one may leave, its frozen bytes, and the second looks at it.
+"""Recall, without I/O: whether one may leave, and its frozen bytes; a correction's gate is the same.
 
 A recall says of an earlier message that it is withdrawn, replaced or expired: two ids and a code. It rests on nothing
 of that message's content, so the policy of content has no say in it: that a person wants it, that the message may have
@@ -50,6 +50,44 @@ def carries_content(message_type: str) -> bool:
     return demands is not None and demands.message_class == "content-bearing"
 
 
+def objections(
+    message: Sent,
+    replaced_by: str,
+    replacement: Sent | None,
+    *,
+    ours: str,
+    partner: Partner,
+    agreement: AgreementState | None,
+    repeated: bool,
+    once: str,
+    now: datetime,
+) -> list[str]:
+    """Rules against saying something of an earlier message, by steps (1) to (4) of `prepare_recall`; ``once`` is the
+    rule that speaks where it was said already."""
+    denied: list[str] = []
+    # (1)
+    if agreement is None or not in_force(agreement, ours, partner.org, now):
+        denied.append("coded.agreement")
+    # (2)
+    if not carries_content(message.type):
+        denied.append("recall.content")
+    if message.state not in ATTEMPTED:
+        denied.append("recall.sent")
+    # (3)
+    if repeated:
+        denied.append(once)
+    # (4)
+    if replaced_by and (
+        replacement is None
+        or (replacement.message_id, replacement.partner) != (replaced_by, message.partner)
+        or replacement.message_id == message.message_id
+        or not carries_content(replacement.type)
+        or replacement.state not in ATTEMPTED
+    ):
+        denied.append("recall.replacement")
+    return denied
+
+
 def prepare_recall(
     message: Sent,
     recall: Recall,
@@ -72,27 +110,17 @@ def prepare_recall(
     was delivered (``repeated``); (4) what stands in its place may be at the same partner too; (5) render once: the
     bytes hang on the envelope, two ids and a code alone; the statement binds them, decision, partner entry and expiry.
     """
-    denied: list[str] = []
-    # (1)
-    if agreement is None or not in_force(agreement, ours, partner.org, now):
-        denied.append("coded.agreement")
-    # (2)
-    if not carries_content(message.type):
-        denied.append("recall.content")
-    if message.state not in ATTEMPTED:
-        denied.append("recall.sent")
-    # (3)
-    if repeated:
-        denied.append("recall.once")
-    # (4)
-    if recall.replaced_by and (
-        replacement is None
-        or (replacement.message_id, replacement.partner) != (recall.replaced_by, message.partner)
-        or replacement.message_id == message.message_id
-        or not carries_content(replacement.type)
-        or replacement.state not in ATTEMPTED
-    ):
-        denied.append("recall.replacement")
+    denied = objections(
+        message,
+        recall.replaced_by,
+        replacement,
+        ours=ours,
+        partner=partner,
+        agreement=agreement,
+        repeated=repeated,
+        once="recall.once",
+        now=now,
+    )
     if denied or agreement is None:
         return Refused(Decision("DENY", tuple(house(rule) for rule in denied), (), ()))
     # (5)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from gateway.errors import RequestInvalid
 from gateway.model.agreement import AgreementTerms
 from gateway.model.kind import RecordKind
 from gateway.model.label import LevelTable
@@ -119,3 +120,12 @@ def _named(terms: AgreementTerms, kinds: Mapping[str, RecordKind], levels: Level
 def _protocol(terms: AgreementTerms) -> Iterator[Fault]:
     if not set(terms.purposes) <= set(terms.protocol.purposes):
         yield Fault("protocol.purposes", "protocol.purposes", "a purpose of the agreement is missing")
+
+
+def require_sound(terms: AgreementTerms, kinds: Mapping[str, RecordKind], levels: LevelTable) -> None:
+    """Terms with a fault are put in force, offered or signed by nobody: the first one is named, with its member and its
+    rule. Raises `RequestInvalid`."""
+    for fault in faults(terms, kinds, levels):
+        raise RequestInvalid(
+            f"{fault.field}: {fault.detail}", diagnostic={"field": fault.field, "rule": fault.rule}
+        )

@@ -16,7 +16,7 @@ from gateway.guard.allow import account, allow_list, explain
 from gateway.guard.labels import part_labels, require_sendable
 from gateway.guard.reader import leaves, read
 from gateway.guard.refusal import refuse
-from gateway.guard.release import read_recall, read_release, read_reply
+from gateway.guard.release import read_agreement, read_correction, read_recall, read_release, read_reply
 from gateway.guard.search import require_silent
 from gateway.model.agreement import Ceiling
 from gateway.model.kind import RecordKind
@@ -155,6 +155,43 @@ def guard_recall(payload: bytes, *, decision: bytes) -> GuardVerdict:
     known = {**msgspec.to_builtins(envelope), **msgspec.to_builtins(recall)}  # (3)
     form = "recall replaced" if recall.action == "replaced" else "recall"
     account(found, explain(allow_list(envelope.format), form, known))
+    return _passed(payload, decision, len(found))
+
+
+def guard_correction(payload: bytes, *, decision: bytes) -> GuardVerdict:
+    """The verdict over a correction, as `guard_recall` gives it: two ids and two codes, and no leaf for anything else.
+
+    ``decision`` are the RFC 8785 bytes of a `CorrectionDocument`; raises `GuardRefused` with its rule alone.
+    Not checked: who endorsed the decision, and whether the message corrected was ever sent.
+    """
+    document = read_correction(decision)  # (1)
+    envelope, said = document.envelope, document.correction
+    found = list(leaves(read(payload)))  # (2)
+    known = {  # (3)
+        **msgspec.to_builtins(envelope),
+        **msgspec.to_builtins(said),
+        "correction_action": said.action,
+        "correction_reason": said.reason,
+    }
+    form = "correction replaced" if said.action == "replaced" else "correction"
+    account(found, explain(allow_list(envelope.format), form, known))
+    return _passed(payload, decision, len(found))
+
+
+def guard_agreement(payload: bytes, *, decision: bytes) -> GuardVerdict:
+    """The verdict over a message about an agreement; raises `GuardRefused` with its rule, and nothing else.
+
+    ``decision`` are the RFC 8785 bytes of an `AgreementDocument`. (1) the decision is a permit for such a message to
+    the partner it addresses, and its terms are of these two organisations (`read_agreement`); (2) the payload is the
+    one spelling of what it says; (3) it holds exactly the leaves of its allow-list, in order.
+
+    Not checked: who endorsed the decision, and whether the signature under the terms holds.
+    """
+    document = read_agreement(decision)  # (1)
+    envelope, said = document.envelope, document.agreement
+    found = list(leaves(read(payload)))  # (2)
+    known = {**msgspec.to_builtins(envelope), **msgspec.to_builtins(said)}  # (3)
+    account(found, explain(allow_list(envelope.format), f"agreement {said.action}", known))
     return _passed(payload, decision, len(found))
 
 

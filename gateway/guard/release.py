@@ -1,5 +1,6 @@
 """What the endorsed decision lets out of the records it names, worked out by the guard itself."""
 
+import base64
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -9,13 +10,30 @@ import msgspec
 
 from gateway.guard.reader import Leaf, is_canonical, leaves, read
 from gateway.guard.refusal import Subject, refuse
-from gateway.model.decision import DecisionDocument, RecallDocument, RecordDecision, ReplyDocument
+from gateway.model.agreement import AgreementTerms
+from gateway.model.decision import (
+    AgreementDocument,
+    CorrectionDocument,
+    DecisionDocument,
+    RecallDocument,
+    RecordDecision,
+    ReplyDocument,
+)
 from gateway.model.kind import RecordKind
 from gateway.model.label import SecurityLabel
 from gateway.model.message import ANSWERING, DEMANDS
 from gateway.model.record import CanonicalRecord
 
-_Form = TypeVar("_Form", DecisionDocument, RecallDocument, ReplyDocument, CanonicalRecord)
+_Form = TypeVar(
+    "_Form",
+    DecisionDocument,
+    RecallDocument,
+    CorrectionDocument,
+    ReplyDocument,
+    AgreementDocument,
+    AgreementTerms,
+    CanonicalRecord,
+)
 
 _PSEUDONYM = re.compile(r"p-[0-9a-f]{32}")  # 128 bits of a keyed hash over the entity id
 
@@ -83,6 +101,49 @@ def read_recall(decision: bytes) -> RecallDocument:
     ids = {envelope.message_id, recall.recalls, recall.replaced_by}  # (2)
     if (recall.action == "replaced") != bool(recall.replaced_by) or len(ids) != 3:
         raise refuse("decision", "the decision does not say which messages it is about", subject="decision")
+    return document
+
+
+def read_correction(decision: bytes) -> CorrectionDocument:
+    """Read the endorsed decision of a correction; raises `GuardRefused` only; steps as in `read_recall`."""
+    document = _exactly(decision, CorrectionDocument, "decision")  # (1)
+    envelope, said = document.envelope, document.correction
+    if document.partner != envelope.recipient or envelope.type != "correction":
+        raise refuse("decision", "the decision is not about a correction to this partner", subject="decision")
+    ids = {envelope.message_id, said.corrects, said.replaced_by}  # (2)
+    if (said.action == "replaced") != bool(said.replaced_by) or len(ids) != 3:
+        raise refuse("decision", "the decision does not say which messages it is about", subject="decision")
+    return document
+
+
+def read_agreement(decision: bytes) -> AgreementDocument:
+    """Read the endorsed decision of a message about an agreement; raises `GuardRefused` only.
+
+    (1) it is an `AgreementDocument` in canonical form, effect PERMIT, of this type, for the partner it addresses; (2) a
+    revocation names the terms in force and carries none; an offer, and the answer to one, carries terms and a
+    signature; (3) such terms are those of an agreement, in canonical form, between sender and addressee alone: their
+    members leave as they stand, for a reader who is to sign them.
+    """
+    document = _exactly(decision, AgreementDocument, "decision")  # (1)
+    envelope, said = document.envelope, document.agreement
+    if document.partner != envelope.recipient or envelope.type != "agreement":
+        raise refuse(
+            "decision", "the decision is not about an agreement with this partner", subject="decision"
+        )
+    if said.action == "revoked":  # (2)
+        if said.terms or said.signature or said.terms_sha256 != document.agreement_sha256:
+            raise refuse("decision", "a revocation is of the terms in force, alone", subject="decision")
+        return document
+    if said.terms_sha256 or not said.signature:
+        raise refuse("decision", "terms are offered with a signature, and not by digest", subject="decision")
+    try:  # (3)
+        raw = base64.b64decode(said.terms + "=" * (-len(said.terms) % 4), b"-_", validate=True)
+    except ValueError:
+        raise refuse("form", "the terms are not base64url", subject="decision") from None
+    terms = _exactly(raw, AgreementTerms, "decision")
+    spelt = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    if set(terms.parties) != {envelope.sender, envelope.recipient} or spelt != said.terms:
+        raise refuse("decision", "the terms are not of these two organisations", subject="decision")
     return document
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from gateway.model.ground import GroundName
-from gateway.model.message import Envelope, Handling, Recall, Reply
+from gateway.model.message import AgreementPart, Correction, Envelope, Handling, Recall, Reply
 from gateway.model.request import Emergency, Lift
 
 Effect = Literal["PERMIT", "DENY", "REVIEW"]
@@ -134,6 +134,42 @@ class RecallDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reasons: tuple[Reason, ...]
 
 
+class CorrectionDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything the endorsement of a correction binds to, beside the payload bytes."""
+
+    v: Literal[1]
+    effect: Literal["PERMIT"]
+    envelope: Envelope
+    correction: Correction
+    release: str  # of the message corrected
+    agreement_sha256: str
+    agreement_series: str
+    agreement_version: int
+    partner: str
+    partner_version: int
+    justification: str
+    reasons: tuple[Reason, ...]
+
+
+class AgreementDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything the endorsements of a message about an agreement bind to, beside the payload bytes.
+
+    ``agreement_*`` name the one in force, under which the message travels; what it is about stands in ``agreement``.
+    """
+
+    v: Literal[1]
+    effect: Literal["PERMIT"]
+    envelope: Envelope
+    agreement: AgreementPart
+    agreement_sha256: str
+    agreement_series: str
+    agreement_version: int
+    partner: str
+    partner_version: int
+    justification: str
+    reasons: tuple[Reason, ...]
+
+
 class ReplyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything the endorsement of a coded answer binds to, beside the payload bytes.
 
@@ -151,6 +187,10 @@ class ReplyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     partner_version: int
     justification: str
     reasons: tuple[Reason, ...]
+
+
+#: What the endorsement of a coded message binds to.
+CodedDocument = RecallDocument | CorrectionDocument | ReplyDocument | AgreementDocument
 
 
 class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -20,6 +20,11 @@ RecallAction = Literal["withdrawn", "replaced", "expired"]
 #: No other ground leaves: each of the others would tell what exists here.
 RefusalGround = Literal["incomplete", "minor-offence", "outside-agreement", "outside-competence"]
 Consent = Literal["granted", "refused"]
+#: What the recipient of a correction owes: put what stands in its place, erase, or restrict processing (Directive (EU)
+#: 2016/680 art. 16(5)-(6)); and why, of what it received alone (art. 7(3)). No reason tells what is held here.
+CorrectionAction = Literal["replaced", "withdrawn", "restricted"]
+CorrectionReason = Literal["inaccurate", "incomplete", "outdated", "unlawful"]
+AgreementAction = Literal["offered", "signed", "revoked"]
 
 #: Types that ask something: the base name of the one kind of record that says what. It travels in no other type.
 ASKING: dict[MessageType, str] = {"request": "information-request", "consent-request": "consent-request"}
@@ -124,6 +129,27 @@ class Recall(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
     replaced_by: str = ""  # message id; there exactly with ``replaced``
 
 
+class Correction(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What a correction says of an earlier message of its sender, in wire order: ids and codes, and nothing else."""
+
+    corrects: str  # message id
+    action: CorrectionAction
+    reason: CorrectionReason
+    replaced_by: str = ""  # message id; there exactly with ``replaced``
+
+
+class AgreementPart(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What a message says of an agreement, in wire order: terms that its sender signed, or which ones it revokes.
+
+    An offer and the answer to it carry the exact terms and one signature, the sender's own; a revocation their digest.
+    """
+
+    action: AgreementAction
+    terms: str = ""  # base64url of the RFC 8785 bytes
+    signature: str = ""  # compact detached JWS over them, typ ecluse-agreement+jws
+    terms_sha256: str = ""  # of a revocation
+
+
 class Reply(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """What a message says of the one it answers, in wire order: an id, and for a coded type its code.
 
@@ -150,6 +176,8 @@ class ExchangeMessage(msgspec.Struct, frozen=True):
     labels: tuple[PartLabel, ...] = ()
     recall: Recall | None = None
     reply: Reply | None = None
+    correction: Correction | None = None
+    agreement: AgreementPart | None = None
 
 
 class Rendered(msgspec.Struct, frozen=True):

@@ -48,11 +48,11 @@ class Announced(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RecallEvidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What stands behind a recall."""
+    """What stands behind a recall, or a correction: what is announced is the message corrected."""
 
     statement: bytes  # RFC 8785 bytes of `Statement`
     endorsement: str  # compact JWS, typ ecluse-endorsement+jws: one officer's
-    decision: bytes  # RFC 8785 bytes of `RecallDocument`
+    decision: bytes  # RFC 8785 bytes of `RecallDocument` or `CorrectionDocument`
     partner: bytes  # RFC 8785 bytes of the `Partner` entry whose digest is statement.partner_keys
     announced: tuple[Announced, ...]  # the message recalled, then the one in its place, if there is one
 
@@ -65,6 +65,17 @@ class ReplyEvidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decision: bytes  # RFC 8785 bytes of `ReplyDocument`
     partner: bytes  # RFC 8785 bytes of the `Partner` entry whose digest is statement.partner_keys
     answered: Announced  # the entry of the message answered: our log about this partner says that it came
+
+
+class AgreementEvidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What stands behind a message about an agreement."""
+
+    statement: bytes  # RFC 8785 bytes of `Statement`
+    endorsements: tuple[
+        str, ...
+    ]  # compact JWS, typ ecluse-endorsement+jws: two persons', of a revocation one's
+    decision: bytes  # RFC 8785 bytes of `AgreementDocument`
+    partner: bytes  # RFC 8785 bytes of the `Partner` entry whose digest is statement.partner_keys
 
 
 class SealRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,8 +99,9 @@ class SealRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inclusion: tuple[bytes, ...]  # proof of the entry in the tree of the batch's checkpoint
     body_salt: bytes  # opens the entry's commitment to the payload
     evidence: ReleaseEvidence | None = None  # of a content-bearing message
-    recall: RecallEvidence | None = None  # of a recall
+    recall: RecallEvidence | None = None  # of a recall or a correction
     reply: ReplyEvidence | None = None  # of a coded answer
+    terms: AgreementEvidence | None = None  # of a message about an agreement
 
 
 class CheckpointRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,7 +1,7 @@
 """Coded messages from the desk's side: kept as prepared, endorsed by one officer, queued; and the second looks at them.
 
-What a type of them says, and when it may, is the matter of whoever prepares it: recalls, and answers to what a partner
-asked.
+What a type of them says, and when it may, is the matter of whoever prepares it: recalls and corrections, answers to
+what a partner asked, agreements.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from gateway.flow.coded import PreparedCoded, recheck_coded
 from gateway.flow.ground import require_second
 from gateway.flow.lifecycle import step
 from gateway.flow.outbound import Draft, Refused, Void, house
-from gateway.model.decision import ReplyDocument
+from gateway.model.decision import AgreementDocument, ReplyDocument
 from gateway.model.message import MessageType
 from gateway.model.officer import Officer
 from gateway.model.rows import EndorsementRow, KeyRow, ReleaseRow, SubjectRow
-from gateway.model.signing import Announced, RecallEvidence, ReplyEvidence
+from gateway.model.signing import AgreementEvidence, Announced, RecallEvidence, ReplyEvidence
 from gateway.ports import ReadTx, Tx
 from gateway.service import calls
 from gateway.service.contents import CodedBody, EndorsementBody
@@ -40,6 +40,9 @@ ENDED = frozenset({"voided", "cancelled", "rejected", "withdrawn"})
 #: What else belongs into the commit that queues a message, as of that transaction. Raises `Conflict` where it may not
 #: go any more; returns the instant before which it does not leave, or None.
 Queued = Callable[[Tx, ReleaseRow, CodedBody, datetime], datetime | None]
+
+#: Who may sign second, after the person named. Raises `RoleMissing`.
+Second = Callable[[Officer, str], None]
 
 
 class About(msgspec.Struct, frozen=True):
@@ -121,11 +124,16 @@ class Coded:
         return await self._sign(officer, params, types, queued, "request")
 
     async def approve(
-        self, officer: Officer, params: calls.Endorsed, types: Collection[str], queued: Queued
+        self,
+        officer: Officer,
+        params: calls.Endorsed,
+        types: Collection[str],
+        queued: Queued,
+        second: Second = require_second,
     ) -> dict[str, str]:
-        """The second person's signature over the same statements: an approver, no operator, not the one who signed
-        first. Raises as `endorse` does."""
-        return await self._sign(officer, params, types, queued, "approve")
+        """The second person's signature over the same statements: an approver unless ``second`` says otherwise, no
+        operator, not the one who signed first. Raises as `endorse` does."""
+        return await self._sign(officer, params, types, queued, "approve", second)
 
     async def _sign(
         self,
@@ -134,12 +142,13 @@ class Coded:
         types: Collection[str],
         queued: Queued,
         act: SigningAct,
+        second: Second = require_second,
     ) -> dict[str, str]:
         now = self._g.clock.now()
         states = {}
         for release in params.releases:
             states[release] = await self._signed(
-                officer, params.endorsement, release, now, types, queued, act
+                officer, params.endorsement, release, now, types, queued, act, second
             )
         self._g.wake()
         return states
@@ -153,6 +162,7 @@ class Coded:
         types: Collection[str],
         queued: Queued,
         act: SigningAct,
+        second: Second,
     ) -> str:
         """One signature. (1) It is the caller's own, of this act, over this statement; (2) the first is of who prepared
         it, the second of another person, an approver; (3) nothing it rests on has changed, the first signature among
@@ -176,7 +186,7 @@ class Coded:
         if signed.officer != officer.id or (act == "request" and officer.id != row.requester):
             raise RoleMissing("a coded message is signed by the officer who prepared it")
         if act == "approve":
-            require_second(officer, row.person)
+            second(officer, row.person)
         await gateway.vault.reserve()
 
         def unit(tx: Tx) -> str:
@@ -240,9 +250,14 @@ class Coded:
 
     def evidence(
         self, tx: ReadTx, row: ReleaseRow, body: CodedBody, partner: bytes, size: int
-    ) -> RecallEvidence | ReplyEvidence:
-        """What the signer asks for: beside the endorsement, that our log about this partner, in the tree of ``size``,
-        announced the messages that a recall names, or the one that is answered."""
+    ) -> RecallEvidence | ReplyEvidence | AgreementEvidence:
+        """What the signer asks for: beside each endorsement, that our log about this partner, in the tree of ``size``,
+        announced the messages that a recall or correction names, or the one that is answered."""
+        if row.type == "agreement":
+            tokens = tuple(
+                self._g.vault.open(tx, kept.body, EndorsementBody).jws for _, kept in signing(tx, row.id)
+            )
+            return AgreementEvidence(body.statement, tokens, body.document, partner)
         ledger = self._g.ledger
         origin = ledger.of_partner(row.partner)
         announced = tuple(
@@ -250,7 +265,7 @@ class Coded:
             for index in body.entries
         )
         endorsement = self._endorsement(tx, row)
-        if row.type == "recall":
+        if row.type in ("recall", "correction"):
             return RecallEvidence(body.statement, endorsement, body.document, partner, announced)
         return ReplyEvidence(body.statement, endorsement, body.document, partner, announced[0])
 
@@ -260,7 +275,10 @@ class Coded:
 
 
 def takes_two(message_type: str, body: CodedBody) -> bool:
-    """Whether a coded message takes a second person: a consent granted, which lets our data go further."""
+    """Whether a coded message takes a second person: a consent granted, which lets our data go further, and whatever
+    of an agreement could widen what leaves."""
+    if message_type == "agreement":
+        return msgspec.json.decode(body.document, type=AgreementDocument).agreement.action != "revoked"
     if message_type != "consent-answer":
         return False
     return msgspec.json.decode(body.document, type=ReplyDocument).reply.consent == "granted"

@@ -23,6 +23,8 @@ from gateway.model.message import (
     ANSWERING,
     ASKING,
     DEMANDS,
+    AgreementPart,
+    Correction,
     Envelope,
     ExchangeMessage,
     Handling,
@@ -150,6 +152,8 @@ class CtJson:
                 labels=msgspec.convert(tree.get("labels", []), tuple[PartLabel, ...]),
                 recall=_recall(tree),
                 reply=_reply(tree),
+                correction=_correction(tree),
+                agreement=_agreement(tree),
             )
         except msgspec.ValidationError:
             raise SchemaViolation("the message does not follow the types of its format") from None
@@ -175,7 +179,26 @@ def _recall(tree: dict[str, Any]) -> Recall | None:
     return recall
 
 
+def _correction(tree: dict[str, Any]) -> Correction | None:
+    """What a correction says; raises `SchemaViolation` as `_recall` does."""
+    if tree["type"] != "correction":
+        return None
+    said = msgspec.convert({name: tree[name] for name in _CORRECTION if name in tree}, Correction)
+    if len({tree["message_id"], said.corrects, said.replaced_by}) != 3:
+        raise SchemaViolation("a correction names two messages where one stands")
+    return said
+
+
+def _agreement(tree: dict[str, Any]) -> AgreementPart | None:
+    """What a message says of an agreement. Its terms and signature are read where keys are at hand, not here."""
+    if tree["type"] != "agreement":
+        return None
+    return msgspec.convert({name: tree[name] for name in _AGREEMENT if name in tree}, AgreementPart)
+
+
 _RECALL = Recall.__struct_encode_fields__
+_CORRECTION = Correction.__struct_encode_fields__
+_AGREEMENT = AgreementPart.__struct_encode_fields__
 _REPLY = Reply.__struct_encode_fields__
 
 
@@ -199,7 +222,7 @@ def _require_kinds(message: ExchangeMessage) -> None:
 
 def _encode(message: ExchangeMessage) -> bytes:
     tree: dict[str, Any] = msgspec.to_builtins(message.envelope)
-    for coded in filter(None, (message.recall, message.reply)):
+    for coded in filter(None, (message.recall, message.reply, message.correction, message.agreement)):
         tree |= msgspec.to_builtins(coded)
     if DEMANDS[message.envelope.type].message_class == "content-bearing":
         tree |= {

@@ -22,7 +22,7 @@ SEALED = ("disclosure", "void", "status", "ping", "checkpoint")  # types that th
 #: Types that no door here asks for: what they are about is nothing that its receiver knows.
 UNSENT = (
     *("request", "consent-request", "emergency", "answer", "no-information", "refusal", "consent-answer"),
-    "recall",
+    *("recall", "correction", "agreement"),
 )
 
 

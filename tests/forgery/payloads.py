@@ -152,6 +152,8 @@ _MEANING: dict[str, Edit] = {
     "no information, with content": swap(b'"type":"disclosure"', b'"type":"no-information"'),
     "a refusal with content": swap(b'"type":"disclosure"', b'"type":"refusal"'),
     "a consent with content": swap(b'"type":"disclosure"', b'"type":"consent-answer"'),
+    "a correction with content": swap(b'"type":"disclosure"', b'"type":"correction"'),
+    "an agreement with content": swap(b'"type":"disclosure"', b'"type":"agreement"'),
     "a void with content": swap(b'"type":"disclosure"', b'"type":"void"'),
     "another format": swap(b"ct-exchange-json/1.0", b"ct-exchange-json/2.0"),
     "another sender": swap(f'"from":"{BE}"'.encode(), f'"from":"{NL}"'.encode()),

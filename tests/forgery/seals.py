@@ -69,7 +69,15 @@ def _members() -> Iterator[Attack]:
                 "ECLUSE-MSG-DISCLOSURE+JWS", "application/ecluse-msg-disclosure+jws", "", None):  # fmt: skip
         yield spoilt(f"typ {json.dumps(typ)}", READ, header=put(typ=typ))
     kinds = "answer request consent-request emergency void status ping checkpoint"
-    for kind in (*kinds.split(), "refusal", "no-information", "consent-answer", "recall"):
+    for kind in (
+        *kinds.split(),
+        "refusal",
+        "no-information",
+        "consent-answer",
+        "recall",
+        "correction",
+        "agreement",
+    ):
         yield spoilt(f"typ of another message: {kind}", SCHEMA, header=put(typ=f"ecluse-msg-{kind}+jws"))
     for cty in ("text/plain", "application/xml", "ct-exchange-json/1.0"):
         yield spoilt(f"cty of another format: {cty}", SCHEMA, header=put(cty=cty))

@@ -41,7 +41,8 @@ def test_the_types_are_those_that_need_no_decision() -> None:
     assert {name for name, demands in DEMANDS.items() if not demands.decision} == PROTOCOL_TYPES
     assert set(allow_list("ct-exchange-json/1.0").types) == PROTOCOL_TYPES | {
         *("disclosure", "request", "consent-request", "emergency", "answer", "recall", "recall replaced"),
-        *("no-information", "refusal"),
+        *("no-information", "refusal", "correction", "correction replaced"),
+        *("agreement offered", "agreement signed", "agreement revoked"),
         *("consent-answer granted", "consent-answer granted until", "consent-answer refused"),
     }
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.peer import container
-from tests.peer.agreement import Agreement
+from tests.peer.agreement import Agreement, read_agreement
 from tests.peer.checkpoint import Head, NoHead, read_head
 from tests.peer.container import OpeningKey, Parts, Preamble
 from tests.peer.entry import Entry
 from tests.peer.label import at_least, rank, released_to
-from tests.peer.payload import ANSWERS, BARE, labels_of, read_payload
+from tests.peer.payload import ANSWERS, BARE, CODED, labels_of, read_payload
 from tests.peer.seal import CONTENT_TYPE, Seal, agrees, check_window, read_seal, verify_seals
 from tests.peer.spelling import Misspelt, Refused, sha256
 
@@ -79,6 +79,8 @@ def verify(
     _check_envelope(opened.seal, message, ours, mode)  # (14)
     _check_labels(message, ours)  # (15)
     _check_agreement(opened.seal, message, agreement, now)  # (16)
+    if message["type"] == "agreement":
+        _check_terms(message, agreement, ours, theirs, now)
     try:
         head = read_head(header["checkpoint"], theirs, ours.org, now)  # (17)
     except NoHead:
@@ -115,7 +117,7 @@ def _check_labels(message: dict[str, Any], ours: Entry) -> None:
 def _check_agreement(seal: Seal, message: dict[str, Any], agreement: Agreement, now: float) -> None:
     terms = agreement.terms
     allowed = agreement.in_period(now) and seal.header["suite"] == agreement.suite
-    if message["type"] in ("recall", *ANSWERS):
+    if message["type"] in (*CODED, *ANSWERS):
         allowed = allowed and message["format"] in terms["formats"]
     elif message["type"] not in BARE:
         ceiling = rank(**terms["ceiling"])
@@ -127,4 +129,17 @@ def _check_agreement(seal: Seal, message: dict[str, Any], agreement: Agreement, 
             and all(rank(marked["policy"], marked["level"]) <= ceiling for marked in labels_of(message))
         )
     if not allowed:
+        raise Refused("outside-agreement")
+
+
+def _check_terms(
+    message: dict[str, Any], agreement: Agreement, ours: Entry, theirs: Entry, now: float
+) -> None:
+    if message["action"] == "revoked":
+        if message["terms_sha256"] != agreement.sha256:
+            raise Refused("outside-agreement")
+        return
+    given = {"terms": message["terms"], "signatures": {theirs.org: message["signature"]}}
+    said = read_agreement(given, ours, theirs, now).terms
+    if said["series"] == agreement.terms["series"] and said["version"] <= agreement.terms["version"]:
         raise Refused("outside-agreement")

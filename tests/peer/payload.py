@@ -31,6 +31,9 @@ BARE = ("void", "status", "ping", "checkpoint")
 CARRYING = ("disclosure", "request", "consent-request", "emergency", "answer")
 ANSWERS = ("no-information", "refusal", "consent-answer")
 
+#: Coded types that answer nothing.
+CODED = ("recall", "correction", "agreement")
+
 #: Base names of kinds that travel in the one type that asks.
 ASKING = {"request": "information-request", "consent-request": "consent-request"}
 
@@ -38,7 +41,7 @@ KINDS: dict[str, Shape] = {"bdc-person/1.0": bdc.record, "information-request/1.
 
 _ENVELOPE: dict[str, Shape] = {
     "format": one_of(FORMAT),
-    "type": one_of(*BARE, *CARRYING, "recall", *ANSWERS),
+    "type": one_of(*BARE, *CARRYING, *CODED, *ANSWERS),
     "mode": one_of("operational", "exercise", "test"),
     "message_id": text(UUID4),
     "conversation": text(UUID4),
@@ -57,6 +60,24 @@ _recall = closed(
     {"replaced_by": text(UUID4)},
 )
 
+_correction = closed(
+    {
+        **_ENVELOPE,
+        "corrects": text(UUID4),
+        "action": one_of("replaced", "withdrawn", "restricted"),
+        "reason": one_of("inaccurate", "incomplete", "outdated", "unlawful"),
+    },
+    {"replaced_by": text(UUID4)},
+)
+_agreement = closed(
+    {**_ENVELOPE, "action": one_of("offered", "signed", "revoked")},
+    {
+        "terms": text(r"[A-Za-z0-9_-]{1,87382}"),
+        "signature": text(r"[A-Za-z0-9_-]{1,936}[.][.][A-Za-z0-9_-]{86}"),
+        "terms_sha256": text("[0-9a-f]{64}"),
+    },
+)
+
 
 def _records(tree: Any) -> Any:
     """What stands here is checked when the kinds are known."""
@@ -71,6 +92,8 @@ def _any_object(tree: Any) -> Any:
 
 _coded: dict[str, Shape] = {
     "recall": _recall,
+    "correction": _correction,
+    "agreement": _agreement,
     "no-information": closed({**_ENVELOPE, "answers": text(UUID4)}),
     "refusal": closed(
         {
@@ -144,8 +167,13 @@ def _shaped(tree: Any) -> dict[str, Any]:
     shapes = {**dict.fromkeys(CARRYING, _disclosure), "answer": _answer, **_coded}
     type = tree.get("type")
     message: dict[str, Any] = (shapes.get(type, _bare) if isinstance(type, str) else _bare)(tree)
-    if type == "recall":
-        named = [message[name] for name in ("message_id", "recalls", "replaced_by") if name in message]
+    if type == "agreement":
+        given = {name for name in ("terms", "signature", "terms_sha256") if name in message}
+        if given != ({"terms_sha256"} if message["action"] == "revoked" else {"terms", "signature"}):
+            raise Misspelt
+    if type in ("recall", "correction"):
+        ids = ("message_id", "recalls", "corrects", "replaced_by")
+        named = [message[name] for name in ids if name in message]
         if ("replaced_by" in message) != (message["action"] == "replaced") or len(set(named)) != len(named):
             raise Misspelt
     if message.get("answers") == message["message_id"]:

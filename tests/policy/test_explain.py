@@ -4,7 +4,9 @@ import msgspec
 import pytest
 
 from gateway.errors import PolicyInvalid, RequestInvalid
+from gateway.flow.correction import REASONS as CORRECTION
 from gateway.flow.lifts import REASONS as LIFTS
+from gateway.flow.offer import REASONS as OFFER
 from gateway.flow.outbound import REASONS as VOID
 from gateway.flow.recall import REASONS as RECALL
 from gateway.flow.reply import REASONS as REPLY
@@ -29,7 +31,7 @@ REASON = decide(POLICY, world(FUSION_CENTRE)).reasons[0]
 def test_every_rule_has_a_sentence_in_four_languages() -> None:
     """No message is missing or left over, and no two languages share their sentence."""
     wanted = {rule.message_id for rule in POLICY.rules} | {SILENCE.message_id, UNSETTLED.message_id}
-    wanted |= set(RECALL) | set(REPLY) | set(VOID) | set(LIFTS)
+    wanted |= set(RECALL) | set(CORRECTION) | set(OFFER) | set(REPLY) | set(VOID) | set(LIFTS)
     assert set(messages()) == wanted
     for sentences in messages().values():
         assert tuple(sentences) == LANGUAGES

@@ -11,7 +11,7 @@ import json
 from datetime import timedelta
 
 from gateway.model.agreement import Ceiling
-from gateway.model.signing import Announced, RecallEvidence, ReplyEvidence
+from gateway.model.signing import AgreementEvidence, Announced, RecallEvidence, ReplyEvidence
 from gateway.wire.strict import b64url
 from tests.policy.worlds import NOW, OURS, POLICE
 from tests.signer.attempts import (
@@ -182,6 +182,7 @@ NO_RECALL = RecallEvidence(statement=b"", endorsement="", decision=b"", partner=
 NO_REPLY = ReplyEvidence(
     statement=b"", endorsement="", decision=b"", partner=b"", answered=Announced(b"", 0, ())
 )
+NO_TERMS = AgreementEvidence(statement=b"", endorsements=(), decision=b"", partner=b"")
 
 #: Each member of the request; "announced" means that the log entry was made to fit.
 REQUEST: Rows = {
@@ -235,6 +236,8 @@ REQUEST: Rows = {
         "recall, of a protocol message": lambda: with_request(protocol("void"), recall=NO_RECALL),
         "reply, beside a disclosure": lambda: with_request(batch(), reply=NO_REPLY),
         "reply, of a protocol message": lambda: with_request(protocol("void"), reply=NO_REPLY),
+        "terms, beside a disclosure": lambda: with_request(batch(), terms=NO_TERMS),
+        "terms, of a protocol message": lambda: with_request(protocol("void"), terms=NO_TERMS),
     },
 }
 

@@ -235,6 +235,8 @@ def payloads() -> list[Case]:
         like("another format", schema, envelope("void", format="ct-exchange-json/1.1")),
         like("a reserved type", schema, envelope("clarification")),
         *_recalls(),
+        *_corrections(),
+        *_agreements(),
         *_replies(),
         *_questions(),
         like("an unknown type", schema, envelope("order")),
@@ -309,6 +311,71 @@ def _recalls() -> list[Case]:
         of("a recall of itself", schema, recalls=MESSAGE_ID, action="withdrawn"),
         of("a recall by its own id", schema, recalls=first, action="replaced", replaced_by=MESSAGE_ID),
         of("a recall of what is no id", schema, recalls="all", action="withdrawn"),
+    ]
+
+
+def _corrections() -> list[Case]:
+    """A correction: ids and codes, each member exactly where it belongs."""
+    wrong, second = uuid4("wrong"), uuid4("in its place")
+
+    def of(name: str, expect: str, **members: Any) -> Case:
+        said = {"corrects": wrong} | members
+        return {"name": name, "expect": expect, "text": ordered(envelope("correction") | said).decode()}
+
+    schema, bad = "schema-violation", "inaccurate"
+    return [
+        *(
+            of(f"a correction: {reason}", "accept", action="withdrawn", reason=reason)
+            for reason in ("inaccurate", "incomplete", "outdated", "unlawful")
+        ),
+        of("a correction that restricts", "accept", action="restricted", reason=bad),
+        of("a correction, replaced", "accept", action="replaced", reason=bad, replaced_by=second),
+        of("a correction in another order", "malformed", reason=bad, action="withdrawn"),
+        of("a correction without reason", schema, action="withdrawn"),
+        of("a correction whose reason tells", schema, action="withdrawn", reason="acquitted"),
+        of("a correction with a text", schema, action="withdrawn", reason=bad, text="none"),
+        of("a correction of another action", schema, action="expired", reason=bad),
+        of("a correction replaced by nothing", schema, action="replaced", reason=bad),
+        of("a correction withdrawn for another", schema, action="withdrawn", reason=bad, replaced_by=second),
+        of("a correction of itself", schema, corrects=MESSAGE_ID, action="withdrawn", reason=bad),
+        of("a correction replaced by itself", schema, action="replaced", reason=bad, replaced_by=wrong),
+    ]
+
+
+def _agreements() -> list[Case]:
+    """What is said of an agreement, as far as its form goes: terms and signature are not read here."""
+
+    def of(name: str, expect: str, **members: Any) -> Case:
+        return {"name": name, "expect": expect, "text": ordered(envelope("agreement") | members).decode()}
+
+    schema, signature, digest = "schema-violation", "e30.." + "A" * 86, "0" * 64
+    return [
+        of("terms offered", "accept", action="offered", terms="e30", signature=signature),
+        of("terms signed", "accept", action="signed", terms="e30", signature=signature),
+        of("terms revoked", "accept", action="revoked", terms_sha256=digest),
+        of("terms of another action", schema, action="accepted", terms="e30", signature=signature),
+        of("terms without signature", schema, action="offered", terms="e30"),
+        of("a signature without terms", schema, action="offered", signature=signature),
+        of("terms by digest", schema, action="offered", terms_sha256=digest),
+        of(
+            "terms and their digest",
+            schema,
+            action="signed",
+            terms="e30",
+            signature=signature,
+            terms_sha256=digest,
+        ),
+        of("terms that are not base64url", schema, action="offered", terms="e30=", signature=signature),
+        of(
+            "terms with an attached signature",
+            schema,
+            action="offered",
+            terms="e30",
+            signature="e30.e30." + "A" * 86,
+        ),
+        of("nothing revoked", schema, action="revoked"),
+        of("terms revoked in full", schema, action="revoked", terms="e30", signature=signature),
+        of("terms in another order", "malformed", terms="e30", action="offered", signature=signature),
     ]
 
 

@@ -20,7 +20,15 @@ from gateway.flow.inbound import CONTENT_TYPE, MAX_SKEW_S, MAX_VALIDITY_S
 from gateway.flow.outbound import DEFAULT_VALIDITY_DAYS
 from gateway.model.agreement import AgreementTerms, ProtocolFields, SignatureProfile, Suite
 from gateway.model.label import SecurityLabel
-from gateway.model.message import DEMANDS, Envelope, Recall, RecallAction
+from gateway.model.message import (
+    DEMANDS,
+    AgreementAction,
+    CorrectionAction,
+    CorrectionReason,
+    Envelope,
+    Recall,
+    RecallAction,
+)
 from gateway.model.party import Assurance, KeyRecord, KeyUse, Partner
 from gateway.policy.levels import default_levels
 from gateway.service import partner_api
@@ -200,6 +208,22 @@ def test_recall_actions() -> None:
     """The actions of a recall, in order."""
     said = {row[0]: row[1] for row in rows("recall")}
     assert quoted(said["`action`"]) == list(get_args(RecallAction))
+
+
+def test_correction_and_agreement() -> None:
+    """Members in the order of the schema, and each closed list of codes."""
+    schema = schemas.load_json("ct-exchange/1.0.json")["$defs"]
+    for name, codes in (
+        ("correction", {"action": CorrectionAction, "reason": CorrectionReason}),
+        ("agreement", {"action": AgreementAction}),
+    ):
+        members = [member for member in schema[name]["properties"] if member != "type"]
+        assert first(name) == members
+        said = {row[0].strip("`"): row[1] for row in rows(name)}
+        for member, values in codes.items():
+            assert (
+                quoted(said[member]) == list(get_args(values)) == schema[name]["properties"][member]["enum"]
+            )
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ from gateway.model.signing import (
     Settlement,
 )
 from gateway.service.signer.bound import require_bound
-from gateway.service.signer.coded import Trusted, require_recall, require_reply
+from gateway.service.signer.coded import Trusted, require_agreement, require_recall, require_reply
 from gateway.service.signer.covered import require_covered
 from gateway.service.signer.emergency import Alone, require_waived
 from gateway.service.signer.keys import SignerKeys
@@ -85,6 +85,9 @@ MAX_AGE = timedelta(days=DEFAULT_VALIDITY_DAYS)
 
 #: Types that leave without a decision and that this version sends. What nobody sends, nobody may have sealed.
 SEALED_PROTOCOL = frozenset({"void"})
+
+#: Coded types about an earlier message of ours.
+NAMING = ("recall", "correction")
 
 #: The one content type of a seal: every format of this version is JSON. A free member could carry anything out.
 CONTENT_TYPE = "application/json"
@@ -161,10 +164,11 @@ class Authority:
         (3) the log entry announces exactly this message and these bytes, is not from the future, and stands under the
         head just signed;
         (4) what its class demands holds: decision, endorsements of two persons, guard; for a coded message those of
-        one, and the log entries of the messages it names (`require_recall`, `require_reply`); a protocol message has
-        only the closed fields of its type, a language agreed on and a time that is about now; what one officer signed
-        is durable in the list of those here, and none of it past its time; (5) build the header from
-        these members and sign, in profile hybrid a second time with ML-DSA-65 under the same header.
+        one, and the log entries of the messages it names (`require_recall`, `require_reply`), or about an agreement
+        those of two (`require_agreement`); a protocol message has only the closed fields of its type, a language agreed
+        on and a time that is about now; what one officer signed is durable in the list of those here, and none of it
+        past its time; (5) build the header from these members and sign, in profile hybrid a second time with ML-DSA-65
+        under the same header.
         """
         demands = DEMANDS.get(item.type)
         # (1)
@@ -186,7 +190,7 @@ class Authority:
         self._check_entry(item, head, now)
         # (4)
         self._require_evidence(item, demands.message_class)
-        if item.recall is not None or item.reply is not None:
+        if demands.message_class == "coded":
             trusted = Trusted(
                 ours=self.trust.trust.org,
                 partner=partner,
@@ -194,11 +198,14 @@ class Authority:
                 officers=self.trust.trust.officers,
                 created=(now - MAX_AGE, now + SKEW),
                 now=now,
+                agreement_keys=self.trust.trust.agreement_keys,
             )
             if item.recall is not None:
                 require_recall(item, item.recall, head, trusted)
             if item.reply is not None:
                 require_reply(item, item.reply, head, trusted)
+            if item.terms is not None:
+                require_agreement(item, item.terms, trusted)
             self._require_key(item, partner, now)
         elif item.evidence is None:
             guard_protocol(
@@ -254,8 +261,9 @@ class Authority:
         """Exactly the evidence of its type: another one's, or two, is none."""
         given = (
             (item.evidence, message_class == "content-bearing"),
-            (item.recall, item.type == "recall"),
-            (item.reply, message_class == "coded" and item.type != "recall"),
+            (item.recall, item.type in NAMING),
+            (item.terms, item.type == "agreement"),
+            (item.reply, message_class == "coded" and item.type not in (*NAMING, "agreement")),
         )
         if any((evidence is not None) != wanted for evidence, wanted in given):
             raise RoleMissing("this type needs the decision and endorsements of its class")

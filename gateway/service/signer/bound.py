@@ -8,13 +8,19 @@ from gateway.errors import Conflict, SignatureInvalid
 from gateway.flow.change import canonical, digest, read_exact
 from gateway.model.decision import Statement
 from gateway.model.party import Partner
-from gateway.model.signing import RecallEvidence, ReleaseEvidence, ReplyEvidence, SealRequest
+from gateway.model.signing import (
+    AgreementEvidence,
+    RecallEvidence,
+    ReleaseEvidence,
+    ReplyEvidence,
+    SealRequest,
+)
 from gateway.model.time import parse_rfc3339
 
 
 def require_bound(
     item: SealRequest,
-    evidence: ReleaseEvidence | RecallEvidence | ReplyEvidence,
+    evidence: ReleaseEvidence | RecallEvidence | ReplyEvidence | AgreementEvidence,
     partner: Partner,
     now: datetime,
 ) -> Statement:

@@ -24,10 +24,11 @@ from adapters.stores.columns import integer as _integer
 from adapters.stores.columns import narrow as _narrow
 from adapters.stores.columns import text as _text
 from adapters.stores.columns import wide as _wide
+from adapters.stores.said import SAID
 from gateway.model import case_rows, rows
 
 #: Version of these tables, kept in `meta`. A database of another version is migrated, never opened as it is.
-SCHEMA_VERSION: Final = "9"
+SCHEMA_VERSION: Final = "10"
 
 # --- bodies and records ----------------------------------------------------------------------------------------------
 
@@ -455,6 +456,7 @@ TABLES: Final[dict[type[rows.Row], Table]] = {
     case_rows.GroundRow: _grounds,
     case_rows.GroundUseRow: _ground_uses,
     case_rows.ConsentRow: _consents,
+    **SAID,
     rows.DirectoryRow: _directory,
     rows.ChangeRow: _changes,
     rows.ReleaseRow: _releases,

@@ -16,6 +16,7 @@ from gateway.cli import (
     change,
     changes,
     consent,
+    correct,
     emergency,
     erasure,
     evidence,
@@ -48,7 +49,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (server.commands, preview.commands, release.commands, recall.commands, queue.tracing):
+for commands in (
+    server.commands,
+    preview.commands,
+    release.commands,
+    recall.commands,
+    correct.commands,
+    queue.tracing,
+):
     app.add_typer(commands)
 for name, commands in {
     "record": record.commands,

@@ -1,5 +1,6 @@
 """`ecluse agreement`: terms written and signed offline, then put in force by two officers."""
 
+import sys
 import tomllib
 from contextlib import suppress
 from pathlib import Path
@@ -10,21 +11,38 @@ import typer
 
 from gateway.cli.change import propose
 from gateway.cli.partner import document_of
+from gateway.cli.release import decision_of, denials, require_prepared
 from gateway.cli.shared import (
+    BYTES_DIFFER,
     DONE,
     NEGATIVE,
     Acting,
     Answer,
     Place,
     acting,
+    confirm,
     group,
+    leaving,
     local,
+    one_line,
     read_document,
     read_file,
     table,
     written,
 )
-from gateway.errors import ConfigInvalid, Conflict, MalformedMessage, NotFound, RequestInvalid
+from gateway.cli.shared import (
+    show as shown,
+)
+from gateway.errors import (
+    ConfigInvalid,
+    Conflict,
+    LocalFault,
+    MalformedMessage,
+    NotFound,
+    PartnerFault,
+    RequestInvalid,
+    RoleMissing,
+)
 from gateway.model.agreement import AgreementState, AgreementTerms, SignedAgreement
 from gateway.model.party import KeyRecord, Partner
 
@@ -32,10 +50,13 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
     from gateway.flow.terms import Fault
+    from gateway.model.message import AgreementPart
+    from gateway.service.calls import DecisionView
 
 commands = group("Exchange agreements; keys and signatures stay offline.")
 
 AgreementFile = Annotated[Path, typer.Argument(help="A signed, or half signed, agreement.")]
+Justification = Annotated[str, typer.Option("--justification", help="Why; stays inside.")]
 Org = Annotated[str, typer.Option("--org", help="Organisation that signs.")]
 
 
@@ -229,10 +250,165 @@ def _state(on: Acting, signed: SignedAgreement) -> AgreementState:
     return agreement_state(signed, ours=ours, our_keys=founding.agreement_keys, partners=partners, now=now())
 
 
+@acting(commands, "send")
+async def send(on: Acting, file: AgreementFile, justification: Justification) -> Answer:
+    """Send terms that our agreement key signed to the partner: an offer, or with its signature there the answer to its.
+
+    \b
+    (1) the gateway verifies the signatures, decides and freezes the bytes; (2) they must carry exactly these terms and
+    our signature, and the statement must name them and you; (3) sign. Another security officer approves it (agreement
+    approve). The first agreement with a partner goes on files: a message travels under one in force. Exit code 1 when
+    denied.
+    """
+    from gateway.model.message import AgreementAction, AgreementPart
+    from gateway.service.calls import DecisionView
+    from gateway.service.calls.agreements import SendAgreement
+
+    signed, _ = _read(file)
+    # (1)
+    params = SendAgreement(signed, justification)
+    view: DecisionView = await on.desk.call("agreements/send", params, DecisionView, once=True)
+    ours = signed.signatures.get(on.desk.org, "")
+    action: AgreementAction = "signed" if len(signed.signatures) > 1 else "offered"
+    return await _signed(
+        on, view, AgreementPart(action, signed.terms, ours) if view.effect == "PERMIT" else None, action
+    )
+
+
+async def _signed(on: Acting, view: "DecisionView", asked: "AgreementPart | None", action: str) -> Answer:
+    """The first person's signature, under bytes that say what was asked and nothing else."""
+    from gateway.service.calls import Endorsed
+
+    document: dict[str, Any] = {**decision_of(view), "action": action}
+    if asked is None:
+        return Answer(document | {"state": "denied"}, denials([view]), NEGATIVE)
+    require_prepared(view, on.desk.identity.officer)
+    if said_by(view.payload, view.partner) != asked:
+        raise LocalFault(
+            "the bytes shown say something else than asked: nothing was signed", code=BYTES_DIFFER
+        )
+    endorsed = Endorsed((view.release,), on.desk.endorse("request", [view.statement]))
+    done: dict[str, str] = await on.desk.call("agreements/endorse", endorsed, dict[str, str], once=True)
+    state = done[view.release]
+    text = [f"{view.partner}: {action}, {state} (release {view.release})"]
+    if state == "awaiting-approval":
+        text.append(f"another security officer approves it: ecluse agreement approve {view.release}")
+    return leaving(on, Answer(document | {"state": state}, text))
+
+
+def said_by(payload: bytes, partner: str) -> "AgreementPart | None":
+    """What these bytes say about an agreement with this partner; None for any others."""
+    from gateway.wire.ct_json import CtJson
+
+    try:
+        said = CtJson().parse(payload)
+    except PartnerFault:
+        return None
+    return said.agreement if said.envelope.recipient == partner else None
+
+
+@acting(commands, "approve")
+async def approve(
+    on: Acting,
+    release: Annotated[str, typer.Argument(metavar="RELEASE")],
+    yes: Annotated[bool, typer.Option("--yes", help="You have read it: do not ask.")] = False,
+) -> Answer:
+    """Approve terms that are to be sent, after reading them. Takes another person than the one who prepared it."""
+    from gateway.flow.change import digest
+    from gateway.model.decision import Statement
+    from gateway.service.calls import Endorsed, Named, ReleaseView
+    from gateway.wire.strict import b64url_decode, read_canonical
+
+    view: ReleaseView = await on.desk.call("agreements/message", Named(release), ReleaseView)
+    statement = read_canonical(view.statement, Statement)
+    names = (statement.release, statement.message_id, statement.payload_sha256, statement.decision_sha256)
+    said = said_by(view.payload, view.partner)
+    if names != (view.id, view.message_id, digest(view.payload), digest(view.document)) or said is None:
+        raise LocalFault("the statement names other bytes than those shown", code=BYTES_DIFFER)
+    if statement.requester == on.desk.identity.officer:
+        raise RoleMissing("you prepared this yourself: another person approves it")
+    raw = b64url_decode(said.terms)
+    line = f"{view.partner}: {said.action}, terms sha256 {digest(raw)}"
+    if not (yes and on.place.json_out):
+        why = f"justification: {one_line(view.justification)}"
+        terms = msgspec.json.format(raw, indent=2).decode()
+        shown([f"{line}, asked by {statement.requester}", why, terms], stderr=on.place.json_out)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise RequestInvalid("nobody can be asked here: read the terms, then repeat with --yes")
+        confirm("Send these terms?")
+    endorsed = Endorsed((release,), on.desk.endorse("approve", [view.statement]))
+    done: dict[str, str] = await on.desk.call("agreements/approve", endorsed, dict[str, str], once=True)
+    return leaving(on, Answer({"release": release, "state": done[release]}, [f"{line}: {done[release]}"]))
+
+
+@acting(commands, "offers")
+async def offers(
+    on: Acting,
+    after: Annotated[str, typer.Option("--after", help="Last of the page before.")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=500)] = 100,
+) -> Answer:
+    """List terms that travelled. Received ones wait: nothing of them is in force before two persons here add them."""
+    from gateway.service.calls import Page
+    from gateway.service.calls.agreements import OfferView
+
+    found: list[OfferView] = await on.desk.call("agreements/offers", Page(after, limit), list[OfferView])
+    rows = [
+        (one.sha256, one.direction, one.partner, one.series, one.version, one.state, one.at, one.waits_for)
+        for one in found
+    ]
+    columns = ("terms sha256", "way", "partner", "series", "version", "state", "since", "our message")
+    return Answer({"offers": found}, [table(columns, rows)])
+
+
+@acting(commands, "fetch")
+async def fetch(
+    on: Acting,
+    sha256: Annotated[
+        str, typer.Argument(metavar="SHA256", help="Of the terms, as agreement offers lists it.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The agreement, with each signature that travelled.")],
+) -> Answer:
+    """Write terms that travelled as a file, to show, check, sign, send back or add."""
+    from gateway.service.calls import Named
+
+    signed = await on.desk.call("agreements/offered", Named(sha256), SignedAgreement)
+    return written(signed, out)
+
+
 @acting(commands, "revoke")
-async def revoke(on: Acting, series: Annotated[str, typer.Argument(metavar="SERIES")]) -> Answer:
-    """Revoke the agreement in force of a series, at once: nothing more leaves under it."""
+async def revoke(
+    on: Acting,
+    series: Annotated[str, typer.Argument(metavar="SERIES")],
+    tell: Annotated[
+        bool, typer.Option("--tell", help="Tell the partner: nothing but that message leaves any more.")
+    ] = False,
+    justification: Annotated[str, typer.Option("--justification", help="Why, with --tell.")] = "",
+) -> Answer:
+    """Revoke the agreement in force of a series, at once: nothing more leaves under it.
+
+    With --tell one message still does, which revokes it at the partner; revoke again without, once it is delivered, for
+    the signer to forget the agreement too.
+    """
+    if tell:
+        return await _told(on, series, justification)
     return await propose(on, "agreement-revoke", series, document_of(on.place.home, "agreement", series))
+
+
+async def _told(on: Acting, series: str, justification: str) -> Answer:
+    from gateway.flow.change import digest
+    from gateway.model.message import AgreementPart
+    from gateway.service.calls import DecisionView
+    from gateway.service.calls.agreements import RevokeAgreement
+    from gateway.wire.agreement import read_terms
+
+    signed = msgspec.json.decode(document_of(on.place.home, "agreement", series), type=SignedAgreement)
+    raw = _parts(signed)[1]
+    partner = next(party for party in read_terms(raw).parties if party != on.desk.org)
+    params = RevokeAgreement(partner, justification)
+    view: DecisionView = await on.desk.call("agreements/revoke", params, DecisionView, once=True)
+    asked = AgreementPart("revoked", terms_sha256=digest(raw)) if view.effect == "PERMIT" else None
+    return await _signed(on, view, asked, "revoked")
 
 
 @local(commands, "show")

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.cli.correct import require_said
 from gateway.cli.recall import require_asked
 from gateway.cli.release import STATES, decision_of, denials, field_table, readable, require_prepared
 from gateway.cli.shared import DONE, NEGATIVE, Acting, Answer, acting, group, leaving, table
@@ -69,6 +70,9 @@ async def prepare(
     withdraw: Annotated[
         bool, typer.Option("--withdraw", help="Recall without anything in its place.")
     ] = False,
+    correct: Annotated[
+        bool, typer.Option("--correct", help="Say why, as a code: a correction in place of the recall.")
+    ] = False,
 ) -> Answer:
     """Prepare what tells a past recipient, and sign it: a recall, or the record as it is today.
 
@@ -81,7 +85,7 @@ async def prepare(
     from gateway.service.calls.notices import NoticePrepared, PrepareNotice
 
     # (1)
-    params = PrepareNotice(change, justification, withdraw)
+    params = PrepareNotice(change, justification, withdraw, correct)
     done: NoticePrepared = await on.desk.call("notices/prepare", params, NoticePrepared, once=True)
     view = done.view
     document: dict[str, Any] = {
@@ -91,6 +95,7 @@ async def prepare(
         "about": done.message_id,
         "action": done.action,
         "replaced_by": done.replaced_by,
+        "reason": done.reason,
     }
     if view.effect != "PERMIT":
         recallable = done.what == "disclosure" and done.duty == "must"
@@ -102,21 +107,25 @@ async def prepare(
     require_prepared(view, on.desk.identity.officer)
     if done.what == "recall":
         require_asked(view, done.message_id, done.action, done.replaced_by)
+    elif done.what == "correction":
+        require_said(view, done.message_id, done.action, done.reason, done.replaced_by)
     # (3)
-    operation = "recalls/endorse" if done.what == "recall" else "releases/endorse"
+    operation = {"recall": "recalls/endorse", "correction": "corrections/endorse"}.get(
+        done.what, "releases/endorse"
+    )
     endorsed = Endorsed((view.release,), on.desk.endorse("request", [view.statement]))
     states: dict[str, str] = await on.desk.call(operation, endorsed, dict[str, str], once=True)
     state = states[view.release]
     answer = Answer(document | {"state": state}, _text(done, state), DONE)
-    return leaving(on, answer) if done.what == "recall" else answer
+    return answer if done.what == "disclosure" else leaving(on, answer)
 
 
 def _text(done: "NoticePrepared", state: str) -> list[Any]:
     view = done.view
-    if done.what == "recall":
+    if done.what != "disclosure":
         by = f" by {done.replaced_by}" if done.replaced_by else ""
         return [
-            f"{view.partner}: recall of {done.message_id}, {done.action}{by}: {state} (release {view.release})",
+            f"{view.partner}: {done.what} of {done.message_id}, {done.action}{by}: {state} ({view.release})",
             readable(view.payload),
         ]
     return [

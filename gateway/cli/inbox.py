@@ -32,8 +32,8 @@ async def list_inbox(on: Acting, after: After = "", limit: Limit = 100) -> Answe
 
     found = await on.desk.call("inbox/list", Page(after, limit), list[InboxItem])
     rows = [(one.message_id, one.type, one.state, one.sender, one.conversation, one.seq, one.received_at,
-             _recalled(one)) for one in found]  # fmt: skip
-    columns = ("message", "type", "state", "from", "conversation", "seq", "received", "recall")
+             _recalled(one), _corrected(one)) for one in found]  # fmt: skip
+    columns = ("message", "type", "state", "from", "conversation", "seq", "received", "recall", "correction")
     return Answer({"inbox": found}, [table(columns, rows)])
 
 
@@ -53,6 +53,7 @@ async def show(
         f"{item.type} {item.message_id} from {item.sender}, conversation {item.conversation}, seq {item.seq}",
         f"received {item.received_at:%Y-%m-%dT%H:%M:%SZ}, receipt {view.receipt}",
         *([f"RECALLED by its sender: {_recalled(item)}"] if item.recall else []),
+        *([f"CORRECTED by its sender: {_corrected(item)}"] if item.correction else []),
         readable(view.payload),
         *texts.lines(found),
     ]
@@ -81,6 +82,30 @@ async def recall(
     params = AnswerRecall(message, answer.value)
     done: dict[str, str] = await on.desk.call("inbox/recall", params, dict[str, str], once=True)
     return Answer({"message": message, "recall": done[message]}, [f"{message}: {done[message]}"])
+
+
+@acting(commands, "corrected")
+async def corrected(
+    on: Acting,
+    message: Annotated[
+        str, typer.Argument(metavar="MESSAGE", help="Id, or ORG/ID when two partners used it.")
+    ],
+) -> Answer:
+    """Say that what its sender's correction asks for is carried out; what was withdrawn is not shown any more."""
+    from gateway.service.calls import Named
+
+    done: dict[str, str] = await on.desk.call("inbox/corrected", Named(message), dict[str, str], once=True)
+    return Answer({"message": message, "correction": done[message]}, [f"{message}: {done[message]}"])
+
+
+def _corrected(item: "InboxItem") -> str:
+    """What its sender corrected about it afterwards, in a line."""
+    said = item.correction
+    if said is None:
+        return ""
+    by = f" by {said.replaced_by}" if said.replaced_by else ""
+    answer = f", {said.answer}" if said.answer else ""
+    return f"{said.action}{by} ({said.reason}), {said.at:%Y-%m-%dT%H:%M:%SZ}{answer}"
 
 
 def _recalled(item: "InboxItem") -> str:

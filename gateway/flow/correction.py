@@ -34,6 +34,8 @@ REASON_OF: dict[Code, CorrectionReason] = {
     "acquitted": "inaccurate",
     "minor": "unlawful",
     "consent-withdrawn": "outdated",
+    "authorisation-withdrawn": "outdated",
+    "derogation-withdrawn": "outdated",
     "level-lowered": "outdated",
     "label-raised": "outdated",
     "expired": "outdated",

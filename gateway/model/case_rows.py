@@ -98,6 +98,49 @@ class StrikeRow(Row, frozen=True):
     confirmed_at: Instant | None = None
 
 
+class CorrectionRow(Row, frozen=True):
+    """A message corrected: one of ours (``out``), or a partner's, by its sender (``in``), whether it came already."""
+
+    direction: str
+    partner: str
+    message_id: str  # of the message corrected
+    action: str
+    reason: str
+    replaced_by: str
+    correction: str  # message id of the newest correction
+    release: str  # of our correction; empty for a partner's
+    at: Instant
+    answer: str = ""  # ``done``: our officer did what a partner's correction asks for
+    answered_by: str = ""
+    answered_at: Instant | None = None
+
+
+class OfferRow(Row, frozen=True):
+    """Terms that travelled: offered by us (``out``) or by a partner (``in``), and perhaps signed by the other side."""
+
+    direction: str
+    partner: str
+    sha256: str  # of the terms
+    series: str
+    version: int
+    message: str  # id of the message that offered them
+    release: str  # of our offer; empty for a partner's
+    at: Instant
+    signed: str = ""  # id of the message that brings the other side's signature
+    signed_release: str = ""  # of ours, to a partner's offer
+    signed_at: Instant | None = None
+
+
+class RevocationRow(Row, frozen=True):
+    """An agreement revoked by a message, ours or the partner's: it is out of force here at once, and stays so."""
+
+    partner: str
+    sha256: str  # of the terms
+    direction: str
+    message: str
+    at: Instant
+
+
 class ConsentRow(Row, frozen=True):
     """A partner's request for our consent; what it asks stands in its message."""
 

@@ -19,7 +19,7 @@ from gateway.flow.change import (
     require_people,
     verify_trust_change,
 )
-from gateway.flow.terms import faults
+from gateway.flow.terms import require_sound
 from gateway.model.agreement import SignedAgreement
 from gateway.model.officer import Officer
 from gateway.model.party import Partner
@@ -280,10 +280,7 @@ class Changes:
                     "an older version of an agreement never comes back",
                     diagnostic={"field": "version", "in_force": state.terms.version},
                 )
-        for fault in faults(terms, self._g.kinds, self._g.levels):
-            raise RequestInvalid(
-                f"{fault.field}: {fault.detail}", diagnostic={"field": fault.field, "rule": fault.rule}
-            )
+        require_sound(terms, self._g.kinds, self._g.levels)
 
     def _narrows(self, row: ChangeRow) -> bool:
         return narrows(row.kind, self._before(row.kind, row.target), row.document)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway import __version__
-from gateway.errors import Conflict, NotFound, RequestInvalid, RoleMissing
+from gateway.errors import NotFound, RequestInvalid, RoleMissing
 from gateway.flow.lifts import require_lifts
 from gateway.flow.typed import require_reasons, require_text
 from gateway.model.message import type_of
@@ -27,11 +27,13 @@ from gateway.model.rows import (
 from gateway.model.signing import ChangeKind
 from gateway.ports import ReadTx
 from gateway.service import calls
+from gateway.service.agreements import Agreements
 from gateway.service.cases import Cases
 from gateway.service.changes import Changes
 from gateway.service.consents import Consents
 from gateway.service.contents import InboundBody
 from gateway.service.context import Gateway
+from gateway.service.corrections import Corrections
 from gateway.service.drafted import Why
 from gateway.service.emergencies import Emergencies
 from gateway.service.erasures import Erasures
@@ -55,7 +57,7 @@ from gateway.service.operation import (
 from gateway.service.oral import Oral
 from gateway.service.policies import Policies
 from gateway.service.recalls import Recalls
-from gateway.service.received import inbox_item, received, received_page
+from gateway.service.received import inbox_item, received, received_page, require_shown
 from gateway.service.releases import Releases
 from gateway.service.replays import Replays
 from gateway.service.requests import Requests
@@ -76,7 +78,8 @@ class Desk:
         self._lists = Lists(gateway, imports)
         self._recalls = Recalls(gateway)
         self._cases = Cases(gateway, releases)
-        self.notices = Notices(gateway, releases, self._recalls)
+        self._corrections = Corrections(gateway)
+        self.notices = Notices(gateway, releases, self._recalls, self._corrections)
         self._grounds = Grounds(gateway, releases)
         self._emergencies = Emergencies(gateway, releases)
         self._subjects = Subjects(gateway, releases)
@@ -151,6 +154,8 @@ class Desk:
             "policy/replay": Operation(calls.Replay, (*SECURITY, "reviewer"), self._replays.page),
             "audit/logs": Operation(calls.Empty, (*DESK, "operator", "security-officer"), self.logs),
             **self.notices.operations(),
+            **self._corrections.operations(),
+            **Agreements(self._g).operations(),
             **self._grounds.operations(),
             **Consents(self._g, self._grounds).operations(),
             **self._emergencies.operations(),
@@ -360,8 +365,7 @@ class Desk:
             return row, inbox_item(tx, row), keys_of(tx, [row.key])
 
         found, item, keys = await self._g.store.read(find)
-        if item.recall is not None and item.recall.answer == "done":
-            raise Conflict("this message was recalled, and the answer was done: it is not shown any more")
+        require_shown(item)
         await self._g.vault.unlock(keys)
         body = await self._g.store.read(lambda tx: self._g.vault.open(tx, found.body, InboundBody))
         message = CtJson().parse(body.payload)
@@ -400,7 +404,12 @@ class Desk:
 
     async def agreements(self, officer: Officer, params: calls.Page) -> list[dict[str, Any]]:
         return [
-            {"partner": partner, "sha256": state.sha256, "terms": msgspec.to_builtins(state.terms)}
+            {
+                "partner": partner,
+                "sha256": state.sha256,
+                "revoked": state.revoked,
+                "terms": msgspec.to_builtins(state.terms),
+            }
             for partner, state in self._g.directory.agreements.items()
         ]
 

@@ -17,6 +17,7 @@ from gateway.errors import ConfigInvalid, LocalFault, NotFound, OutsideAgreement
 from gateway.flow.agreements import agreement_start, agreement_state
 from gateway.flow.change import Founding, decode_settings
 from gateway.model.agreement import AgreementState, SignedAgreement
+from gateway.model.case_rows import RevocationRow
 from gateway.model.officer import Officer
 from gateway.model.party import Partner
 from gateway.model.rows import DirectoryRow
@@ -97,6 +98,10 @@ def load_directory(tx: ReadTx, *, now: datetime) -> Directory:
             log.error("agreement.unverifiable", code=fault.code)
             continue
         other = next(party for party in state.terms.parties if party != founding.org)
+        if (
+            tx.get(RevocationRow, other, state.sha256) is not None
+        ):  # by a message: nothing takes its place by itself
+            state = msgspec.structs.replace(state, revoked=True)
         if other not in agreements or _precedence(state, now) > _precedence(agreements[other], now):
             agreements[other] = state
     return Directory(

@@ -25,16 +25,20 @@ from gateway.errors import (
 )
 from gateway.flow.change import digest
 from gateway.flow.inbound import AdmittedMessage, admit, check_covered, check_seq, check_window
+from gateway.flow.offer import receive_agreement
+from gateway.model.agreement import AgreementState
+from gateway.model.case_rows import RevocationRow
 from gateway.model.party import Partner
 from gateway.model.rows import BodyRow, HeldRow, InboxRow, KeyRow, LaneRow, QuarantineRow, ReceiptRow
 from gateway.ports import ReadTx, Tx
+from gateway.service.agreements import note_agreement, require_expected
 from gateway.service.consents import note_consent_request
 from gateway.service.contents import InboundBody, QuarantineBody, ReceiptBody
 from gateway.service.context import Gateway
 from gateway.service.held import held_row, keep_head, newest_held
 from gateway.service.ledger import Crossing
 from gateway.service.questions import note_request
-from gateway.service.received import note_recall
+from gateway.service.received import note_correction, note_recall
 from gateway.service.vault import keys_of
 from gateway.wire.container import deframe, require_consistent, split, unpack
 from gateway.wire.ct_json import CtJson
@@ -65,6 +69,12 @@ class Checked(msgspec.Struct, frozen=True):
     arrived: Arrived
     admitted: AdmittedMessage
     witness: HeldRow | None
+    terms: AgreementState | None = None  # that it is about
+
+    @property
+    def revokes(self) -> bool:
+        said = self.admitted.message.agreement
+        return said is not None and said.action == "revoked"
 
 
 class Intake:
@@ -105,6 +115,9 @@ class Intake:
         verdicts = [known.get(one.header.jti) or self._check(partner, one, now) for one in arrived]
         # (5)
         receipt = await self._commit(partner, arrived, verdicts, now)
+        if any(isinstance(verdict, Checked) and verdict.revokes for verdict in verdicts):
+            await self._g.reload_directory()
+            self._g.wake()
         # (6)
         return await self.signed(receipt)
 
@@ -207,7 +220,13 @@ class Intake:
                 levels=self._g.levels,
                 now=now,
             )
-            return Checked(one, admitted, held_row(partner, self._g.org, one.header.checkpoint, now))
+            said = message.agreement
+            terms = (
+                receive_agreement(said, agreement, ours=self._g.org, partner=partner, now=now)
+                if said is not None
+                else None
+            )
+            return Checked(one, admitted, held_row(partner, self._g.org, one.header.checkpoint, now), terms)
         except PartnerFault as fault:
             return fault.with_traceback(None)  # whose frames would hold the parsed payload until the commit
 
@@ -291,9 +310,16 @@ class Intake:
         try:
             if isinstance(verdict, PartnerFault):
                 raise verdict
+            if (
+                tx.get(RevocationRow, partner.org, header.agreement) is not None
+            ):  # in this batch, or just before
+                raise OutsideAgreement("the agreement is not in force")
             lane = tx.get(LaneRow, partner.org, header.conv) or LaneRow(partner.org, header.conv)
             check_seq(header.seq, lane.expected)
             check_covered(header.seq, verdict.witness.size if verdict.witness else 0)
+            said = verdict.admitted.message.agreement
+            if said is not None and verdict.terms is not None:
+                require_expected(tx, partner.org, said, verdict.terms)
         except PartnerFault as fault:
             self._quarantine(tx, partner.org, one, fault, now)
             expected = fault.expected if isinstance(fault, OutOfOrder) else 0
@@ -327,13 +353,17 @@ class Intake:
                 entry=entry,
             ),
         )
-        recall = checked.admitted.message.recall
-        if recall is not None:
-            note_recall(tx, org, recall, header.jti, now)
+        message = checked.admitted.message
+        if message.recall is not None:
+            note_recall(tx, org, message.recall, header.jti, now)
+        if message.correction is not None:
+            note_correction(tx, org, message.correction, header.jti, now)
+        if checked.terms is not None:
+            note_agreement(tx, message, checked.terms, now)
         if header.message_type == "request":
-            note_request(tx, checked.admitted.message, now)
+            note_request(tx, message, now)
         if header.message_type == "consent-request":
-            note_consent_request(tx, checked.admitted.message, now)
+            note_consent_request(tx, message, now)
         if checked.witness is not None:
             keep_head(gateway, tx, checked.witness, org, now)
         return Crossing(

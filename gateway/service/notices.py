@@ -14,11 +14,12 @@ import msgspec
 import structlog
 
 from gateway.errors import Conflict, NotFound, RequestInvalid, Unavailable
+from gateway.flow.correction import reason_of
 from gateway.flow.notice import Finding, Left, Removal, due_at, duty_of, findings, replaceable
 from gateway.flow.recall import ATTEMPTED
 from gateway.flow.typed import MAX_TEXT, require_plain, require_text
 from gateway.model.case_rows import GroundRow
-from gateway.model.message import RecallAction
+from gateway.model.message import CorrectionAction, RecallAction
 from gateway.model.officer import Officer
 from gateway.model.record import CanonicalRecord
 from gateway.model.request import Emergency
@@ -26,8 +27,10 @@ from gateway.model.rows import EmergencyRow, KeyRow, LookRow, NoticeRow, RecordR
 from gateway.ports import ReadTx, Tx
 from gateway.service import calls
 from gateway.service.calls import notices as wanted
+from gateway.service.calls.corrections import CorrectMessage
 from gateway.service.contents import RecordBody, ReleaseBody
 from gateway.service.context import Gateway
+from gateway.service.corrections import Corrections, corrected_by_us
 from gateway.service.drafted import Why
 from gateway.service.endings import last_days
 from gateway.service.grounds import not_withdrawn, taken_back
@@ -59,8 +62,10 @@ LIVE = ("open", "prepared")
 class Notices:
     """Finds, lists and prepares. Everything may be repeated."""
 
-    def __init__(self, gateway: Gateway, releases: Releases, recalls: Recalls) -> None:
-        self._g, self._releases, self._recalls = gateway, releases, recalls
+    def __init__(
+        self, gateway: Gateway, releases: Releases, recalls: Recalls, corrections: Corrections
+    ) -> None:
+        self._g, self._releases, self._recalls, self._corrections = gateway, releases, recalls, corrections
         self._walked = ""
 
     def operations(self) -> dict[str, Operation]:
@@ -124,10 +129,11 @@ class Notices:
         await gateway.store.write(unit)
 
     def _compare(self, tx: Tx, row: ReleaseRow, live: NoticeRow | None, newest: bool, now: datetime) -> None:
-        """One message: (1) recalled is seen to; (2) nothing otherwise ends what was said before; (3) the same again
-        stays; (4) something else takes its place, and what must be told keeps its first hour."""
+        """One message: (1) recalled or corrected is seen to; (2) nothing otherwise ends what was said before; (3) the
+        same again stays; (4) something else takes its place, and what must be told keeps its first hour."""
         # (1)
-        if recall_under_way(tx, row.partner, row.message_id):
+        about = row.partner, row.message_id
+        if recall_under_way(tx, *about) or corrected_by_us(tx, *about):
             if live is not None:
                 self._end(tx, live, "done", now)
             return
@@ -285,7 +291,8 @@ class Notices:
 
         (1) the notice is compared again, and the officer may see it; (2) what must not be there any more is recalled;
         (3) what the record of today can stand in for is disclosed anew first, by the ordinary way of two persons, and
-        (4) recalled as replaced once that may be at the partner. Raises `NotFound` for a notice that is not the
+        (4) recalled as replaced once that may be at the partner; with ``correct``, a correction that names the reason
+        goes in the recall's place. Raises `NotFound` for a notice that is not the
         officer's to see, `Conflict` for one that is seen to, or waits for what was prepared before.
         """
         # (1)
@@ -303,12 +310,16 @@ class Notices:
         # (2)
         if notice.duty == "must" and (params.withdraw or not replaceable(found)):
             action: RecallAction = "expired" if {one.code for one in found} == {"expired"} else "withdrawn"
+            if params.correct:
+                return await self._correct(officer, notice, "", reason)
             return await self._recall(officer, notice, action, "", reason)
         if params.withdraw:
             raise RequestInvalid("an update withdraws nothing", diagnostic={"field": "withdraw"})
         # (4)
         by = await self._in_place(notice)
         if by and notice.duty == "must":
+            if params.correct:
+                return await self._correct(officer, notice, by, reason)
             return await self._recall(officer, notice, "replaced", by, reason)
         # (3)
         return await self._disclose(officer, notice, reason)
@@ -320,6 +331,16 @@ class Notices:
         view = await self._recalls.prepare(officer, calls.RecallMessage(message, action, by, reason))
         await self._prepared(officer, notice, view)
         return wanted.NoticePrepared(notice.id, "recall", message, action, by, notice.duty, view)
+
+    async def _correct(
+        self, officer: Officer, notice: NoticeRow, by: str, reason: str
+    ) -> wanted.NoticePrepared:
+        message, code = notice.message_id, reason_of(_finding(each) for each in notice.changes)
+        action: CorrectionAction = "replaced" if by else "withdrawn"
+        asked = CorrectMessage(message, action, code, reason, by)
+        view = await self._corrections.prepare(officer, asked)
+        await self._prepared(officer, notice, view)
+        return wanted.NoticePrepared(notice.id, "correction", message, action, by, notice.duty, view, code)
 
     async def _disclose(self, officer: Officer, notice: NoticeRow, reason: str) -> wanted.NoticePrepared:
         """The record as it is today, for the reasons of the message that left, in its conversation."""
@@ -379,7 +400,8 @@ class Notices:
 
         def same(tx: ReadTx) -> str:
             for row in reversed(rows):
-                if recall_under_way(tx, row.partner, row.message_id):
+                about = row.partner, row.message_id
+                if recall_under_way(tx, *about) or corrected_by_us(tx, *about):
                     continue
                 if self._g.vault.open(tx, row.body, ReleaseBody).fingerprint == fingerprint:
                     return row.message_id

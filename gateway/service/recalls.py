@@ -67,13 +67,13 @@ class Recalls:
         draft = self._coded.draft()
 
         def unit(tx: Tx) -> calls.DecisionView:
-            release = self._release(tx, params.message)
-            message, entry = self._sent(tx, release)
+            release = release_of(tx, params.message)
+            message, entry = sent(tx, release)
             if message.state in NUMBERED:
                 return self._stop(tx, now, officer, release, action)
             replacement, place = None, -1
             if params.replaced_by:
-                replacement, place = self._sent(tx, self._release(tx, params.replaced_by))
+                replacement, place = sent(tx, release_of(tx, params.replaced_by))
             prepared = prepare_recall(
                 message,
                 Recall(message.message_id, action, replacement.message_id if replacement else ""),
@@ -117,19 +117,6 @@ class Recalls:
         gateway.ledger.record(tx, now, "void", officer.id, release.id, msgspec.to_builtins((reason,)))
         return calls.DecisionView(release.partner, "PERMIT", (reason,), ())
 
-    def _release(self, tx: ReadTx, name: str) -> ReleaseRow:
-        row = next(iter(tx.select(ReleaseRow, {"message_id": name}, limit=1)), None)
-        if row is None:
-            raise NotFound("there is no message of ours of this id")
-        return row
-
-    def _sent(self, tx: ReadTx, release: ReleaseRow) -> tuple[Sent, int]:
-        """A message as our books have it, and its place in our log about the partner (-1: none yet)."""
-        queued = next(iter(tx.select(OutboxRow, {"message_id": release.message_id}, limit=1)), None)
-        state = queued.state if queued is not None else release.state
-        entry = queued.entry if queued is not None else -1
-        return Sent(release.message_id, release.id, release.partner, release.type, state), entry
-
     # --- C2 and C3 in one ---------------------------------------------------------------------------------------
 
     async def endorse(self, officer: Officer, params: calls.Endorsed) -> dict[str, str]:
@@ -162,6 +149,25 @@ class Recalls:
 
         await gateway.store.write(unit)
         return {params.message: params.answer}
+
+
+# --- our messages ----------------------------------------------------------------------------------------------------
+
+
+def release_of(tx: ReadTx, name: str) -> ReleaseRow:
+    """The release that became the message of this id; raises `NotFound`."""
+    row = next(iter(tx.select(ReleaseRow, {"message_id": name}, limit=1)), None)
+    if row is None:
+        raise NotFound("there is no message of ours of this id")
+    return row
+
+
+def sent(tx: ReadTx, release: ReleaseRow) -> tuple[Sent, int]:
+    """A message as our books have it, and its place in our log about the partner (-1: none yet)."""
+    queued = next(iter(tx.select(OutboxRow, {"message_id": release.message_id}, limit=1)), None)
+    state = queued.state if queued is not None else release.state
+    entry = queued.entry if queued is not None else -1
+    return Sent(release.message_id, release.id, release.partner, release.type, state), entry
 
 
 # --- marks -----------------------------------------------------------------------------------------------------------

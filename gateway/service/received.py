@@ -8,12 +8,12 @@ from typing import TypeVar
 import msgspec
 
 from gateway.errors import Conflict, RequestInvalid
-from gateway.model.case_rows import ConsentRow
-from gateway.model.message import Recall
+from gateway.model.case_rows import ConsentRow, CorrectionRow
+from gateway.model.message import Correction, Recall
 from gateway.model.rows import InboxRow, RecallRow, ReceiptRow, RequestRow
 from gateway.model.time import rfc3339
 from gateway.ports import ReadTx, Tx
-from gateway.service.calls import InboxItem, RecallView, Trace, TraceStep
+from gateway.service.calls import CorrectionView, InboxItem, RecallView, Trace, TraceStep
 from gateway.service.vault import erasure_of
 
 R = TypeVar("R", InboxRow, RequestRow, ConsentRow)
@@ -67,6 +67,14 @@ def trace_received(tx: ReadTx, row: InboxRow) -> Trace:
         if recall.answered_at is not None:
             what = f"recall answered: {recall.answer}"
             steps.append(TraceStep(rfc3339(recall.answered_at), what, recall.answered_by))
+    correction = correction_of(tx, row)
+    if correction is not None:
+        what = f"corrected ({correction.action}, {correction.reason})"
+        steps.append(TraceStep(rfc3339(correction.at), what, row.sender))
+        if correction.answered_at is not None:
+            steps.append(
+                TraceStep(rfc3339(correction.answered_at), "correction carried out", correction.answered_by)
+            )
     steps += erased_step(tx, row.body)
     return Trace(
         row.message_id,
@@ -114,6 +122,22 @@ def recall_of(tx: ReadTx, row: InboxRow) -> RecallRow | None:
     return tx.get(RecallRow, "in", row.sender, row.message_id)
 
 
+def note_correction(tx: Tx, sender: str, said: Correction, by: str, now: datetime) -> None:
+    """Remember what a sender corrects about an earlier message of its own, whether that message came or not.
+
+    Said again, it changes nothing. Another one takes the place of the one before, and is to be carried out anew.
+    """
+    before = tx.get(CorrectionRow, "in", sender, said.corrects)
+    fresh = (said.action, said.reason, said.replaced_by)
+    if before is None or (before.action, before.reason, before.replaced_by) != fresh:
+        tx.put(CorrectionRow("in", sender, said.corrects, *fresh, by, "", now))
+
+
+def correction_of(tx: ReadTx, row: InboxRow) -> CorrectionRow | None:
+    """What its sender corrected about this message before or after it came, or None."""
+    return tx.get(CorrectionRow, "in", row.sender, row.message_id)
+
+
 def inbox_item(tx: ReadTx, row: InboxRow) -> InboxItem:
     """A message received, for a list: no content."""
     recall = recall_of(tx, row)
@@ -122,6 +146,29 @@ def inbox_item(tx: ReadTx, row: InboxRow) -> InboxItem:
         if recall is not None
         else None
     )
-    return InboxItem(
-        row.sender, row.message_id, row.conversation, row.seq, row.type, row.state, row.received_at, view
+    said = correction_of(tx, row)
+    corrected = (
+        CorrectionView(said.action, said.reason, said.replaced_by, said.at, said.answer, said.answered_at)
+        if said is not None
+        else None
     )
+    return InboxItem(
+        sender=row.sender,
+        message_id=row.message_id,
+        conversation=row.conversation,
+        seq=row.seq,
+        type=row.type,
+        state=row.state,
+        received_at=row.received_at,
+        recall=view,
+        correction=corrected,
+    )
+
+
+def require_shown(item: InboxItem) -> None:
+    """What our officer is done with, since its sender took it back, is not shown any more. Raises `Conflict`."""
+    said = item.correction
+    if item.recall is not None and item.recall.answer == "done":
+        raise Conflict("this message was recalled, and the answer was done: it is not shown any more")
+    if said is not None and (said.action, said.answer) == ("withdrawn", "done"):
+        raise Conflict("this message was withdrawn, and that is carried out: it is not shown any more")

@@ -24,12 +24,20 @@ from gateway.model.rows import (
     OutboxRow,
     ReleaseRow,
 )
-from gateway.model.signing import RecallEvidence, ReleaseEvidence, ReplyEvidence, SealBatch, SealRequest
+from gateway.model.signing import (
+    AgreementEvidence,
+    RecallEvidence,
+    ReleaseEvidence,
+    ReplyEvidence,
+    SealBatch,
+    SealRequest,
+)
 from gateway.model.time import rfc3339
 from gateway.ports import ReadTx, Tx
 from gateway.service.coded import Coded
 from gateway.service.contents import CodedBody, EndorsementBody, ProtocolBody, ReleaseBody, SealBody
 from gateway.service.context import Gateway
+from gateway.service.corrections import corrected_by_us
 from gateway.service.emergencies import Emergencies
 from gateway.service.ledger import Crossing
 from gateway.service.recalls import recalled_by_us
@@ -96,7 +104,8 @@ class Sealing:
         """Why a message may not go on, as of this transaction; None when it may, and for protocol messages."""
         if slot.release is None or slot.body is None:
             return None
-        if recalled_by_us(tx, slot.row.partner, slot.row.message_id):
+        about = slot.row.partner, slot.row.message_id
+        if recalled_by_us(tx, *about) or corrected_by_us(tx, *about):
             return Void((house("release.recalled"),))
         if isinstance(slot.body, CodedBody):
             return self._coded.recheck(tx, slot.release, slot.body, now)
@@ -162,6 +171,7 @@ class Sealing:
                         evidence=self._evidence(tx, slot, entry_document),
                         recall=coded if isinstance(coded, RecallEvidence) else None,
                         reply=coded if isinstance(coded, ReplyEvidence) else None,
+                        terms=coded if isinstance(coded, AgreementEvidence) else None,
                     )
                     for slot in slots
                     for coded in [self._coded_evidence(tx, slot, entry_document, head.size)]
@@ -225,7 +235,7 @@ class Sealing:
 
     def _coded_evidence(
         self, tx: ReadTx, slot: Slot, partner: bytes, size: int
-    ) -> RecallEvidence | ReplyEvidence | None:
+    ) -> RecallEvidence | ReplyEvidence | AgreementEvidence | None:
         if not isinstance(slot.body, CodedBody) or slot.release is None:
             return None
         return self._coded.evidence(tx, slot.release, slot.body, partner, size)

@@ -78,6 +78,8 @@ class Sides:
         self.last: dict[str, Any] = {}
         for name in ("settings.toml", "terms.toml", "label.json", "information-request.json"):
             shutil.copy(SAMPLES / name, folder)
+        terms = (folder / "terms.toml").read_text()
+        (folder / "next.toml").write_text(terms.replace("version = 1", "version = 2"))
         for name in ("sanctions-un.xml", "note.eml"):
             shutil.copy(DOCS.parent / "adapters" / "records" / "samples" / name, folder)
         sample = (SAMPLES / "gateway.toml").read_text().replace('# profile = ""', 'profile = "demo"')
@@ -136,6 +138,12 @@ class Sides:
             self.printed["ORAL"] = found["id"]
         if words[0] == "ground" and "sha256" in found:
             self.printed["GROUND"] = found["id"]
+        if words[:2] == ["agreement", "send"]:
+            self.printed["RELEASE"] = found["release"]
+        if words[:2] == ["agreement", "offers"]:
+            self.printed["SHA256"] = found["offers"][0]["sha256"]
+        if words[0] == "correct":
+            self.printed["CORRECTION"] = found["release"]
         if words[0] == "recall":
             self.printed["RECALL"] = found["release"]
         if words[0] == "trace":
@@ -167,5 +175,7 @@ def test_the_manual_works(sides: Sides) -> None:
             assert sides.last["answer"]["verified"] is True
         if line.startswith("ecluse evidence verify"):
             assert sides.last["answer"]["keys_given"] is True
+            types = [one["type"] for one in sides.last["answer"]["inbox"]]
+            assert sorted(types) == ["agreement", "disclosure"]
     assert len(lines) > 30
     assert len(sides.last["answer"]["records"]) == 1

@@ -15,6 +15,8 @@ from gateway.model.decision import FieldOutcome, IdleLift, Reason
 from gateway.model.ground import GroundName
 from gateway.model.request import Emergency, Lift
 from gateway.model.time import Instant
+from gateway.service.calls.marks import CorrectionView as CorrectionView
+from gateway.service.calls.marks import RecallView as RecallView
 from gateway.service.calls.texts import FreeText
 
 
@@ -258,16 +260,6 @@ class AnswerRecall(Params, frozen=True):
     answer: Literal["done", "kept"]
 
 
-class RecallView(msgspec.Struct, frozen=True):
-    """What its sender said of a message afterwards, and what we answered."""
-
-    action: str
-    replaced_by: str  # message id, or empty
-    at: Instant
-    answer: str = ""
-    answered_at: Instant | None = None
-
-
 class InboxItem(msgspec.Struct, frozen=True):
     """A message received: no content."""
 
@@ -279,6 +271,7 @@ class InboxItem(msgspec.Struct, frozen=True):
     state: str
     received_at: Instant
     recall: RecallView | None = None
+    correction: CorrectionView | None = None
 
 
 class InboxView(msgspec.Struct, frozen=True):

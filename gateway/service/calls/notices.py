@@ -47,18 +47,20 @@ class PrepareNotice(Params, frozen=True):
     id: str
     justification: str = ""
     withdraw: bool = False
+    correct: bool = False  # by a correction, which names the reason, in place of a recall
 
 
 class NoticePrepared(msgspec.Struct, frozen=True):
-    """A recall of the message (``action``, ``replaced_by``), or a disclosure of the record as it is today: to sign."""
+    """A recall or correction of the message, or a disclosure of the record as it is today: to sign."""
 
     notice: str
-    what: Literal["recall", "disclosure"]
+    what: Literal["recall", "correction", "disclosure"]
     message_id: str  # of the message that left
     action: str
     replaced_by: str
     duty: str
     view: DecisionView
+    reason: str = ""  # code of a correction
 
 
 class RemoveRecord(Params, frozen=True):

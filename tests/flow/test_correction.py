@@ -15,8 +15,8 @@ from gateway.flow.recall import Sent
 from gateway.model.decision import CorrectionDocument
 from gateway.model.message import Correction, CorrectionReason
 from gateway.wire.ct_json import CtJson
-from tests.flow.test_recall import DRAFT, INSTEAD, NOW, OURS, RECALLED, SENT, agreement
-from tests.policy.worlds import POLICE, world
+from tests.flow.test_recall import DRAFT, INSTEAD, RECALLED, SENT, agreement
+from tests.policy.worlds import NOW, OURS, POLICE, world
 
 OTHER = Sent(INSTEAD, "release-2", POLICE, "disclosure", "delivered")
 ERASE = Correction(RECALLED, "withdrawn", "inaccurate")

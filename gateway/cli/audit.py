@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.audit.witness import WitnessKey
     from gateway.ports import ReadTx
     from gateway.service.log_source import HeldFinding, Mismatch, StoredLog
+    from gateway.service.openings import ErasureShown, Openings
 
 T = TypeVar("T")
 
@@ -87,7 +88,8 @@ def verify(
     (1) which logs: those of which anything is stored, and those of which the signer, or a note of --held, knows a
     head; (2) each is read whole against its tiles, its signed heads and the heads given with --held; (3) the
     gateway's count and the signer's last head agree with it; (4) heads of partners' logs that we keep are theirs, and
-    none of one size has a second root; (5) the database is one that `ecluse serve` would take.
+    none of one size has a second root; (5) the database is one that `ecluse serve` would take; (6) what an
+    entry commits to is there, or was erased by an entry that says so.
 
     \b
     Notes for --held come from whoever keeps our heads: a partner writes those it holds of our logs with
@@ -112,6 +114,7 @@ def verify(
 def _verify_home(place: Place, log: str, keys: "list[VerifierKey]", outside: Outside) -> Answer:
     from gateway.audit.checkpoint import log_key_name, master_origin
     from gateway.service.log_source import home_log_keys, inspect_held, mismatch, signer_heads, stored_logs
+    from gateway.service.openings import inspect_openings
     from gateway.service.provision import require_schema
 
     org = _organisation(place)
@@ -141,10 +144,22 @@ def _verify_home(place: Place, log: str, keys: "list[VerifierKey]", outside: Out
                 require_schema(tx)
             except ConfigInvalid:
                 faults.append("schema")
+            # (6)
+            openings = inspect_openings(tx, org, list(logs.values()))
     except (AuditBroken, StoreUnavailable):
         results = [_failed(origin, "unreadable") for origin in _named(log, dict.fromkeys(sorted(known)))]
         return _verdicts(results, [], faults)
-    return _verdicts(results, findings, faults)
+    return _verdicts([_opened(one, openings) for one in results], findings, faults, openings.erasures)
+
+
+def _opened(result: dict[str, Any], openings: "Openings") -> dict[str, Any]:
+    """The verdict on a log, with what of it was erased; one that holds by itself falls with content that is missing."""
+    result = {**result, "erased": openings.erased.get(result["log"], 0)}
+    wrong = openings.wrong.get(result["log"])
+    if wrong is None or not result["verified"]:
+        return result
+    return {**result, "verified": False, "status": "broken", "reason": wrong.reason,
+            "first_wrong_index": wrong.first, "last_wrong_index": wrong.first}  # fmt: skip
 
 
 def _named(log: str, logs: dict[str, T]) -> dict[str, T]:
@@ -223,7 +238,10 @@ FAULTS = {
 
 
 def _verdicts(
-    logs: list[dict[str, Any]], findings: "Sequence[HeldFinding]" = (), faults: Sequence[str] = ()
+    logs: list[dict[str, Any]],
+    findings: "Sequence[HeldFinding]" = (),
+    faults: Sequence[str] = (),
+    erasures: "Sequence[ErasureShown]" = (),
 ) -> Answer:
     wrong = [finding for finding in findings if finding.reason]
     verified = bool(logs) and all(one["verified"] for one in logs) and not wrong and not faults
@@ -242,8 +260,12 @@ def _verdicts(
     ]
     text += [f"{one.origin} at {one.size}: {one.reason}" for one in wrong]
     text += [f"{fault}: {FAULTS[fault]}" for fault in faults]
+    text += [
+        f"erased by entry {one.entry} on authority {one.reference}: {one.entries} details, {one.messages} messages"
+        for one in erasures
+    ]
     text.append("verified" if verified else "NOT verified")
-    document = {"verified": verified, "logs": logs, "held": findings, "faults": faults}
+    document = {"verified": verified, "logs": logs, "held": findings, "faults": faults, "erasures": erasures}
     return Answer(document, text, DONE if verified else NEGATIVE)
 
 
@@ -390,15 +412,19 @@ def export(place: Place, out: Out, log: Log = "") -> Answer:
     """
     from gateway.audit.export import write_export
     from gateway.service.log_source import home_log_keys
+    from gateway.service.openings import ERASURES, erasures_of
 
     written = {}
-    with _logs(place, log) as (_, logs):
+    with _logs(place, log) as (tx, logs):
         for one in logs:
             if next(one.checkpoints(), None) is None:
                 continue  # no head signed yet: an export would prove nothing
             folder, count = below(out, one.origin), 0
             for name, data in write_export(one):
                 write(folder / name, data)
+                count += 1
+            if shown := erasures_of(tx, one):
+                write(folder / ERASURES, shown)
                 count += 1
             written[one.origin] = {"folder": str(folder), "files": count}
     if not written:

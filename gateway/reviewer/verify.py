@@ -5,12 +5,11 @@
 
 FOLDER holds logs as files (C2SP tlog-tiles, RFC 9162). It says of each: whether it is complete and untampered up to a
 signed head; up to which index somebody outside vouches for it (a --held note as a partner received it, or a cosignature
-by a --witness); and who did what how often. --key are the log's public keys, got from somewhere else than from the
-export: with none, nothing is proven. Exit code 0: all logs are proven; 1: not; 2: wrong usage.
+by a --witness); what was erased, on whose order; and who did what how often. --key are the log's public keys, got from
+elsewhere than the export: with none, nothing is proven. Exit code 0: all logs are proven; 1: not; 2: wrong usage.
 
-Not checked: whether what the entries say is true; any time but a cosignature's; ML-DSA signatures, which need a library
-and are shown as not checked. Written from RFC 9162, RFC 8032 and the C2SP texts alone, and shares no code with what it
-checks.
+Not checked: whether what the entries say is true; any time but a cosignature's; ML-DSA signatures, shown as unchecked.
+Written from RFC 9162, RFC 8032 and the C2SP texts alone, and shares no code with what it checks.
 """
 
 from __future__ import annotations
@@ -25,9 +24,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-Point = tuple[int, int, int, int]  # extended coordinates
-
 # --- Ed25519, verification only (RFC 8032 section 5.1.7)
+Point = tuple[int, int, int, int]  # extended coordinates
 PRIME = 2**255 - 19
 ORDER = 2**252 + 27742317777372353535851937790883648493
 CURVE_D = -121665 * pow(121666, PRIME - 2, PRIME) % PRIME
@@ -118,8 +116,7 @@ class Note:
             match = re.fullmatch("\u2014 ([^ +]+) ([A-Za-z0-9+/]+={0,2})", line)
             if not match:
                 raise ValueError("not a signature line")
-            signed = b64(match[2])
-            self.signatures.append((match[1], signed[:4], signed[4:]))
+            self.signatures.append((match[1], b64(match[2])[:4], b64(match[2])[4:]))
 
     def signed_by(self, keys: Sequence[Key]) -> bool:
         """Whether a log key signed whose name owns the log; a known key's signature that fails spoils the note."""
@@ -144,8 +141,6 @@ class Note:
 
 
 # --- the tree (RFC 9162 section 2.1)
-
-
 def sha256(*parts: bytes) -> bytes:
     return hashlib.sha256(b"".join(parts)).digest()
 
@@ -162,8 +157,7 @@ class Tree:
         self.size += 1
         completed, width, root = [leaf], 1, leaf
         while self.peaks and self.peaks[-1][0] == width:
-            root = sha256(NODE, self.peaks.pop()[1], root)
-            width *= 2
+            root, width = sha256(NODE, self.peaks.pop()[1], root), width * 2
             completed.append(root)
         self.peaks.append((width, root))
         return completed
@@ -176,8 +170,7 @@ class Tree:
 
 
 def climb(fn: int, sn: int, path: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """Walk a proof upwards: each hash, and whether it stands to the left. Ends in a ValueError unless the path has just
-    the hashes that the tree asks for."""
+    """Walk a proof upwards: each hash, and whether it stands to the left; ValueError for one too many or too few."""
     for one in path:
         if sn == 0 or len(one) != 32:
             raise ValueError("the proof has a hash too many, or one of another length")
@@ -203,13 +196,11 @@ def inclusion_holds(index: int, size: int, leaf: bytes, path: Sequence[bytes], r
     return leaf == root
 
 
-def consistency_holds(
-    first: int, second: int, path: Sequence[bytes], first_root: bytes, second_root: bytes
-) -> bool:
+def consistency_holds(first: int, second: int, path: Sequence[bytes], was: bytes, root: bytes) -> bool:
     """RFC 9162 section 2.1.4.2; one size needs no path, and between an empty tree and another there is none."""
     if not 0 < first < second:
-        return first == second and not path and first_root == second_root
-    path = list(path) if first & (first - 1) else [first_root, *path]
+        return first == second and not path and was == root
+    path = list(path) if first & (first - 1) else [was, *path]
     fn, sn = first - 1, second - 1
     while fn & 1:
         fn, sn = fn >> 1, sn >> 1
@@ -220,7 +211,7 @@ def consistency_holds(
             new = sha256(NODE, one, new) if left else sha256(NODE, new, one)
     except (ValueError, IndexError):
         return False
-    return (old, new) == (first_root, second_root)
+    return (old, new) == (was, root)
 
 
 # --- a log as files (C2SP tlog-tiles)
@@ -247,8 +238,7 @@ class Log:
         self.tiles = {place: path for place, (_, path) in widest.items()}
 
     def hashes(self, level: int, number: int) -> bytes:
-        path = self.tiles.get((level, number))
-        return path.read_bytes() if path else b""
+        return self.tiles[level, number].read_bytes() if (level, number) in self.tiles else b""
 
     def entries(self) -> Iterator[bytes]:
         """Every entry in order; a bundle that is missing or not full ends them."""
@@ -274,13 +264,15 @@ class Check:
         self.entries = self.signed_up_to = self.witnessed_up_to = 0
         self.acts: dict[str, dict[str, int]] = {}  # actor -> event -> count
         self.cosignatures: list[dict[str, Any]] = []
+        self.erased: dict[int, Any] = {}  # entry of an erasure -> what its list says
 
     def run(self, log: Log) -> Check:
         try:
             self._walk(log)
+            self._erasures(log.folder / "erasures.json")
         except Fault as fault:
             self.fault, self.first_wrong_index = fault.args[0], (*fault.args, None)[1]
-        except OSError:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             self.fault = "a file of the log cannot be read"
         self.entries = self._tree.size
         return self
@@ -353,6 +345,17 @@ class Check:
         if "actor" in entry:
             acts = self.acts.setdefault(entry["actor"], {})
             acts[entry["event"]] = acts.get(entry["event"], 0) + 1
+            if entry["event"] == "erasure":
+                self.erased[self._tree.size - 1] = entry["detail"]
+
+    def _erasures(self, path: Path) -> None:
+        """What was lawfully erased: each list must be the one its entry commits to, and each such entry has one."""
+        lists = {one["entry"]: one for one in json.loads(path.read_bytes())} if self.erased else {}
+        for index, committed in self.erased.items():
+            salt, detail = bytes.fromhex(lists[index]["salt"]), lists[index]["detail"].encode()
+            if sha256(b"ecluse/detail/1\n", salt, sha256(detail)).hex() != committed:
+                raise Fault("an erasure has not the list that its entry commits to", index)
+            self.erased[index] = json.loads(detail)
 
     def __str__(self) -> str:
         wrong = "" if self.first_wrong_index is None else f", first at index {self.first_wrong_index}"
@@ -363,6 +366,7 @@ class Check:
             f"verdict    {f'NOT PROVEN: {self.fault}{wrong}' if self.fault else 'complete and untampered'}",
             f"witnessed  {'whole' if whole else f'UNWITNESSED since index {self.witnessed_up_to}'}",
             *(f"  {one}" for one in self.cosignatures),
+            *(f"  erased by entry {index}: {what}" for index, what in self.erased.items()),
             *(f"  {actor}: {acts}" for actor, acts in sorted(self.acts.items())),
         ]
         return "\n  ".join(lines)
@@ -388,11 +392,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logs = [{name: what for name, what in vars(check).items() if name[0] != "_"} for check in checks]
         print(json.dumps({"proven": proven, "logs": logs, "missing_logs": missing}, indent=1))
     else:
-        print(
-            *checks,
-            *(f"{log}\n  verdict    MISSING: a head of it is held outside" for log in missing),
-            sep="\n",
-        )
+        print(*checks, *(f"{log}\n  verdict    MISSING: somebody holds a head" for log in missing), sep="\n")
     return 0 if proven else 1
 
 

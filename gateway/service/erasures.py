@@ -47,6 +47,8 @@ class Erased(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     erasure: str
     reference: str
     authority_sha256: str
+    proposer: str  # officer ids of the two persons
+    decider: str
     entries: tuple[int, ...]  # of the master log, whose details are gone
     messages: tuple[str, ...]  # ids of messages and receipts, whose content is gone
     bodies: tuple[str, ...]
@@ -188,6 +190,8 @@ class Erasures:
                 erasure=order.id,
                 reference=order.reference,
                 authority_sha256=order.authority_sha256,
+                proposer=order.proposer,
+                decider=officer.id,
                 entries=tuple(sorted({*places, *later})),
                 messages=tuple(sorted(gone.messages)),
                 bodies=tuple(sorted(gone.bodies)),

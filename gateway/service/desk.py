@@ -18,8 +18,6 @@ from gateway.model.rows import (
     ChangeRow,
     CheckpointRow,
     EmbargoRow,
-    InboxRow,
-    KeyRow,
     LogRow,
     QuarantineRow,
     RecordRow,
@@ -31,7 +29,6 @@ from gateway.service.agreements import Agreements
 from gateway.service.cases import Cases
 from gateway.service.changes import Changes
 from gateway.service.consents import Consents
-from gateway.service.contents import InboundBody
 from gateway.service.context import Gateway
 from gateway.service.corrections import Corrections
 from gateway.service.drafted import Why
@@ -41,6 +38,7 @@ from gateway.service.evidence import Evidence
 from gateway.service.grounds import Grounds
 from gateway.service.holds import Holds
 from gateway.service.imports import Imports
+from gateway.service.inbox import Inbox
 from gateway.service.lanes import Queue
 from gateway.service.lists import Lists
 from gateway.service.notices import Notices
@@ -57,14 +55,11 @@ from gateway.service.operation import (
 from gateway.service.oral import Oral
 from gateway.service.policies import Policies
 from gateway.service.recalls import Recalls
-from gateway.service.received import inbox_item, received, received_page, require_shown
 from gateway.service.releases import Releases
 from gateway.service.replays import Replays
 from gateway.service.requests import Requests
 from gateway.service.subjects import Subjects
 from gateway.service.texts import reasons_of
-from gateway.service.vault import keys_of
-from gateway.wire.ct_json import CtJson
 
 
 class Desk:
@@ -126,8 +121,6 @@ class Desk:
                 calls.LaneCall, ("approver", "operator"), self.queue_resend, repeatable=True
             ),
             "queue/skip": Operation(calls.LaneCall, ("approver",), self.queue_skip, repeatable=True),
-            "inbox/list": Operation(calls.Page, DESK, self.inbox_list),
-            "inbox/show": Operation(calls.Named, DESK, self.inbox_show),
             "inbox/recall": Operation(calls.AnswerRecall, ("inbox",), self._recalls.answer, repeatable=True),
             "inbox/quarantine": Operation(calls.Page, DESK, self.quarantine_list),
             "messages/trace": Operation(calls.Named, (*DESK, "operator"), self.trace),
@@ -154,6 +147,7 @@ class Desk:
             "policy/replay": Operation(calls.Replay, (*SECURITY, "reviewer"), self._replays.page),
             "audit/logs": Operation(calls.Empty, (*DESK, "operator", "security-officer"), self.logs),
             **self.notices.operations(),
+            **Inbox(self._g).operations(),
             **self._corrections.operations(),
             **Agreements(self._g).operations(),
             **self._grounds.operations(),
@@ -347,34 +341,6 @@ class Desk:
 
     async def trace(self, officer: Officer, params: calls.Named) -> calls.Trace:
         return await self._queue.trace(params.id)
-
-    async def inbox_list(self, officer: Officer, params: calls.Page) -> list[calls.InboxItem]:
-        """By sender and id; ``after`` is ``ORG/ID``."""
-        limit = limit_of(params.limit)
-        return await self._g.store.read(
-            lambda tx: [inbox_item(tx, row) for row in received_page(tx, InboxRow, params.after, limit)]
-        )
-
-    async def inbox_show(self, officer: Officer, params: calls.Named) -> calls.InboxView:
-        """By ``ID``, or ``ORG/ID`` when two partners sent a message of that id."""
-
-        def find(tx: ReadTx) -> tuple[InboxRow, calls.InboxItem, list[KeyRow]]:
-            row = received(tx, params.id)
-            if row is None:
-                raise NotFound("there is no message of this id")
-            return row, inbox_item(tx, row), keys_of(tx, [row.key])
-
-        found, item, keys = await self._g.store.read(find)
-        require_shown(item)
-        await self._g.vault.unlock(keys)
-        body = await self._g.store.read(lambda tx: self._g.vault.open(tx, found.body, InboundBody))
-        message = CtJson().parse(body.payload)
-        now, levels = self._g.clock.now(), self._g.levels
-        if message.label is not None and not officer.may_see(message.label, now, levels):
-            raise RoleMissing("your clearance does not reach this message")
-        require_need_to_know(officer, *(part.kind for part in message.records))
-        await note_read(self._g, officer, found.message_id, "inbox")
-        return calls.InboxView(item, body.payload, found.receipt)
 
     async def quarantine_list(self, officer: Officer, params: calls.Page) -> list[calls.QuarantineItem]:
         rows = await self._page(QuarantineRow, {}, "id", params)

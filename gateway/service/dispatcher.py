@@ -30,6 +30,7 @@ from gateway.flow.lifecycle import step
 from gateway.flow.outbound import Void
 from gateway.model.rows import (
     HeldRow,
+    KeyRow,
     LaneRow,
     OutboxRow,
     ReceiptRow,
@@ -337,8 +338,9 @@ class Dispatcher:
         hold(tx, row)
 
     def _rewind(self, tx: Tx, row: OutboxRow, expected: int, now: datetime) -> None:
-        """The partner expects an earlier number: send again from there, the same seals. If it expects a later one, our
-        number was taken by a message that we believed withdrawn: the lane waits until that is settled."""
+        """The partner expects an earlier number: send again from there, the same seals; a number whose content was
+        erased goes as a `void`. If it expects a later one, our number was taken by a message that we believed
+        withdrawn: the lane waits until that is settled."""
         if expected > row.seq:
             log.error("lane.number-taken", conversation=row.conversation, seq=row.seq, index=expected)
             hold(tx, row)
@@ -350,7 +352,10 @@ class Dispatcher:
         }
         lost = [one for one in tx.select(OutboxRow, where) if one.seq >= expected]
         for one in lost:
-            move(tx, one, "rewind")
+            if tx.get(KeyRow, one.key) is None:
+                self._sealing.replace_by_void(tx, one, now)
+            else:
+                move(tx, one, "rewind")
         lane = tx.get(LaneRow, row.partner, row.conversation)
         if lane is not None and lost:
             log.warning("lane.rewound", conversation=row.conversation, seq=expected, messages=len(lost))

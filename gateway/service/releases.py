@@ -194,9 +194,8 @@ class Releases:
         gateway, now = self._g, self._g.clock.now()
         agreement = gateway.directory.agreements.get(partner)
         series = agreement.terms.series if agreement else ""
-        ref = (await gateway.signer.pseudonyms([Pseudonym(partner, series, record.kind, record.entity_id)]))[
-            0
-        ]
+        named = Pseudonym(partner, series, record.kind, record.entity_id)
+        (ref,) = await gateway.signer.pseudonyms([named])
         await gateway.vault.reserve()
         draft = Draft(
             release=gateway.ids.uuid(),
@@ -210,6 +209,7 @@ class Releases:
         officers = (officer, gateway.directory.officer(oral)) if oral else (officer,)
 
         def unit(tx: Tx) -> Drafted:
+            gateway.vault.require(tx, row.body, row.key)
             others = mentioned(tx, row.key, row.subject)
             bare = msgspec.structs.replace(why, lifts=(), emergency=None)
             withheld = self._mentions.withheld(

@@ -130,6 +130,11 @@ class Vault:
             raise LocalFault("a stored body does not decrypt: it was changed on disk") from None
         return msgspec.msgpack.decode(plain, type=wanted)
 
+    def require(self, tx: ReadTx, body: str, key: str) -> None:
+        """Raises `NotFound` when a body read before this transaction was erased since."""
+        if tx.get(KeyRow, key) is None:
+            raise NotFound(_gone(tx, body))
+
     def forget(self, names: Iterable[str]) -> None:
         """Drop these keys from memory: what they opened was erased."""
         for name in names:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,17 @@ from adapters.records.synthetic import extract
 from gateway.errors import Conflict, LocalFault, NotFound, RequestInvalid, RoleMissing
 from gateway.flow.change import digest
 from gateway.model.case_rows import ErasureRow
-from gateway.model.rows import BodyRow, KeyRow, MetaRow, RecordRow, ReservationRow, SubjectRow
+from gateway.model.rows import (
+    BodyRow,
+    InboxRow,
+    KeyRow,
+    LaneRow,
+    MetaRow,
+    RecordRow,
+    ReservationRow,
+    SubjectRow,
+)
+from gateway.model.signing import Pseudonym
 from gateway.service import calls
 from gateway.service.calls.erasures import (
     DecideErasure,
@@ -29,6 +39,7 @@ from gateway.service.calls.notices import RemoveRecord
 from gateway.service.erasures import Erased
 from gateway.service.signer.keks import BACKUPS_OPEN, TURN, generation_of
 from gateway.service.wrapping import Wrapping
+from tests.service.commandline import Line
 from tests.service.test_subjects import done as linked
 from tests.service.world import CLEAN, FR, KIND, PERSONS, Side, World
 
@@ -305,3 +316,82 @@ async def test_keys_at_hand_are_exchanged(world: World) -> None:
     assert {generation_of(row.wrapped) for row in be.rows(KeyRow)} == {2}
     await be.store.write(lambda tx: tx.put(*old, MetaRow("wrapping", "1")))
     assert await wrapping.round() == len(old)
+
+
+async def test_a_record_erased_while_a_release_is_prepared(world: World) -> None:
+    """The release is not stored: what was read before the erasure does not come back by it."""
+    be = world.be
+    view = await proposed(be, WHO)
+    pseudonyms = be.signer.pseudonyms
+
+    async def slow(wanted: Sequence[Pseudonym]) -> list[str]:
+        await carried_out(be, view)
+        return await pseudonyms(wanted)
+
+    be.signer.pseudonyms = slow  # type: ignore[method-assign]
+    with pytest.raises(NotFound, match="erased on authority"):
+        await be.prepare(WHO)
+    be.signer.pseudonyms = pseudonyms  # type: ignore[method-assign]
+    assert not [
+        value for plain in await opened(be) for value in spellings(told_apart(world, WHO)) if value in plain
+    ]
+
+
+async def test_a_partner_that_lost_what_was_erased(world: World) -> None:
+    """It expects the number again, and gets a void in its place; what comes after it arrives."""
+    be, fr = world.be, world.fr
+    (sent,) = await be.disclose(WHO)
+    await be.send()
+    conversation = be.release(sent).conversation
+    await erased(be, WHO)
+    before = fr.rows(LaneRow, conversation=conversation)[0]
+    await fr.store.write(lambda tx: tx.delete(InboxRow, {"conversation": conversation}))
+    await fr.store.write(lambda tx: tx.put(msgspec.structs.replace(before, expected=1)))
+    await be.disclose(CLEAN[1], conversation=conversation)
+    for _ in range(4):
+        await be.send()
+        world.clock.advance(seconds=600)
+    assert [row.type for row in fr.received(conversation)] == ["void", "disclosure"]
+
+
+@pytest.mark.parametrize("at", range(4))
+@pytest.mark.parametrize("mode", ["kill-before", "kill-after"])
+async def test_a_kill_at_any_call(world_on_disk: World, mode: str, at: int) -> None:
+    """All of it happened or nothing; confirmed again it is done, and the log file is emptied by then."""
+    world, be = world_on_disk, world_on_disk.be
+    await be.disclose(WHO)
+    await be.send()
+    view = await proposed(be, WHO)
+    size = be.log_size(be.gateway.ledger.master)
+    world.faults.arm(at, mode)
+    await world.surviving(lambda: carried_out(be, view))
+    world.faults.arm(-1, "")
+    done = await carried_out(be, view)
+    assert done.state == "done"
+    assert be.log_size(be.gateway.ledger.master) == size + 1
+    assert be.rows(MetaRow, name="unsettled") == []
+
+
+async def test_on_the_command_line(line: Line) -> None:
+    """Proposed, refused to the proposer, carried out by another; a hold in between stops it."""
+    order = line.file("order", ORDER)
+    code, held = await line.run("be-approver", "hold", "add", WHO, "--authority", order)
+    assert code == 0
+    words = ("erasure", "propose", WHO, "--authority", order, "--reference", REFERENCE)
+    assert (await line.run("be-requester", *words))[0] == 2
+    for officer in ("be-approver", "be-requester"):
+        code, lifted = await line.run(officer, "hold", "lift", held["id"], "--authority", order)
+        assert code == 0
+    assert lifted["lifted_by"] == "be-requester"
+    code, view = await line.run("be-requester", *words)
+    assert (code, view["state"]) == (0, "proposed")
+    assert (await line.run("be-requester", "erasure", "confirm", view["id"], "--yes"))[0] == 2
+    code, done = await line.run("be-approver", "erasure", "confirm", view["id"], "--yes")
+    assert (code, done["state"]) == (0, "done")
+    code, said = await line.run("be-requester", "record", "show", WHO)
+    assert code == 2
+    assert REFERENCE in said["error"]["detail"]
+    code, listed = await line.run("be-requester", "erasure", "list", "--state", "done")
+    assert [one["id"] for one in listed["erasures"]] == [view["id"]]
+    bad = (*words[:-1], "no number, but Zz Name")
+    assert (await line.run("be-requester", *bad))[0] == 2

@@ -14,7 +14,7 @@ from tests.peer.peer import Peer
 from tests.peer.receiver import Receiver
 from tests.peer.seal import read_seal
 from tests.peer.sender import Sealed
-from tests.peer.spelling import canonical
+from tests.peer.spelling import b64url, canonical
 from tests.peer.store import Store
 from tests.peer.world import MODE, World, until
 
@@ -86,6 +86,30 @@ def test_the_peer_asks_and_answers(world: World, peer: Peer) -> None:
     assert world.inbox(sent[2].id).payload == sent[2].payload
     again = peer.sender.queue(peer.sender.envelope("disclosure", lane, **disclosure.asking()))
     assert outcomes(peer, [again]) == ["schema-violation"]
+
+
+def test_the_peer_corrects_and_offers(world: World, plain: Peer) -> None:
+    """A correction of what the gateway has, and the next version of the terms under our signature, written from the
+    document; terms in force already, and somebody else's revoked, are refused by their codes."""
+    lane = conversation()
+    wrong = plain.sender.queue(plain.sender.envelope("disclosure", lane, **disclosure.content()))
+    assert outcomes(plain, [wrong]) == ["accepted"]
+    said = plain.sender.queue(
+        plain.sender.envelope("correction", lane, corrects=wrong.id, action="withdrawn", reason="inaccurate")
+    )
+    assert outcomes(plain, [said]) == ["accepted"]
+    mark = world.inbox(wrong.id).item.correction
+    assert mark is not None
+    assert (mark.action, mark.reason) == ("withdrawn", "inaccurate")
+    for version, code in ((2, "accepted"), (1, "outside-agreement")):
+        raw = canonical({**plain.agreement.terms, "version": version})
+        signature = plain.identity.sign_terms(raw)
+        message = plain.sender.envelope(
+            "agreement", conversation(), action="offered", terms=b64url(raw), signature=signature
+        )
+        assert outcomes(plain, [plain.sender.queue(message)]) == [code]
+    revoked = plain.sender.envelope("agreement", conversation(), action="revoked", terms_sha256="0" * 64)
+    assert outcomes(plain, [plain.sender.queue(revoked)]) == ["outside-agreement"]
 
 
 def test_the_same_again_gives_the_same_receipt(peer: Peer) -> None:

@@ -18,9 +18,10 @@ from gateway.audit import tree
 from gateway.audit.entry import body_commitment, partner_entry
 from gateway.flow.change import canonical, digest
 from gateway.flow.coded import PreparedCoded
+from gateway.flow.correction import prepare_correction
 from gateway.flow.outbound import Draft
 from gateway.flow.recall import Sent, prepare_recall
-from gateway.model.message import Recall
+from gateway.model.message import Correction, Recall
 from gateway.model.signing import Announced, CheckpointRequest, RecallEvidence, SealBatch, SealRequest
 from gateway.wire.hpke import SUITE
 from gateway.wire.seal import read_seal
@@ -54,11 +55,12 @@ SALT = hashlib.sha256(b"salt of a recall").digest()
 WITHDRAWN, REPLACED = Recall(RECALLED, "withdrawn"), Recall(RECALLED, "replaced", INSTEAD)
 
 
-def prepared(said: Recall = WITHDRAWN, requester: str = "be-requester") -> PreparedCoded:
+def prepared(said: Recall | Correction = WITHDRAWN, requester: str = "be-requester") -> PreparedCoded:
     """What the real code freezes for a delivered message."""
     agreed, held = world().agreement, trusted(signed_agreement())
     assert agreed is not None
-    made = prepare_recall(
+    prepare: Callable[..., Any] = prepare_correction if isinstance(said, Correction) else prepare_recall
+    made = prepare(
         Sent(RECALLED, "release-1", POLICE, "disclosure", "delivered"),
         said,
         Sent(INSTEAD, "release-2", POLICE, "disclosure", "delivered") if said.replaced_by else None,
@@ -77,7 +79,7 @@ def prepared(said: Recall = WITHDRAWN, requester: str = "be-requester") -> Prepa
 
 
 def recall(
-    said: Recall = WITHDRAWN,
+    said: Recall | Correction = WITHDRAWN,
     *,
     payload: Edit | None = None,
     decision: Edit | None = None,
@@ -85,10 +87,11 @@ def recall(
     signer: str = "be-requester",
     act: Any = "request",
     entry: dict[str, Any] | None = None,
-    type: str = "recall",
+    type: str = "",
 ) -> SealBatch:
-    """A whole batch of one recall; ``entry`` alters what the log says of the message recalled."""
+    """A whole batch of one recall or correction; ``entry`` alters what the log says of the message it is about."""
     made = prepared(said, requester=signer)
+    type = type or ("correction" if isinstance(said, Correction) else "recall")
     body = payload(made.payload) if payload else made.payload
     document = recanonical(decision(made.document)) if decision else made.document
     bound = put("payload_sha256", digest(body), "decision_sha256", digest(document))(made.statement)

@@ -154,6 +154,10 @@ class Signer(Protocol):
         """HMAC-SHA-256 of each value under the index key, lower-case hex."""
         ...
 
+    async def terms(self, keys: Sequence[str]) -> list[bytes]:
+        """What stands for each key in the index that reviewers search; at most 4096 a call."""
+        ...
+
     async def pseudonyms(self, wanted: Sequence[Pseudonym]) -> list[str]: ...
 
     async def open(self, suite: str, preamble: bytes, ciphertext: bytes) -> bytes:

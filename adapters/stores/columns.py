@@ -65,8 +65,8 @@ def integer(name: str, *, key: bool = False) -> Column[int]:
     return Column(name, _INTEGER, primary_key=key, nullable=False, autoincrement=False)
 
 
-def blob(name: str) -> Column[bytes]:
-    return Column(name, LargeBinary, nullable=False)
+def blob(name: str, *, key: bool = False) -> Column[bytes]:
+    return Column(name, LargeBinary, primary_key=key, nullable=False)
 
 
 def flag(name: str) -> Column[bool]:

@@ -24,11 +24,12 @@ from adapters.stores.columns import integer as _integer
 from adapters.stores.columns import narrow as _narrow
 from adapters.stores.columns import text as _text
 from adapters.stores.columns import wide as _wide
+from adapters.stores.finds import FINDS
 from adapters.stores.said import SAID
 from gateway.model import case_rows, rows
 
 #: Version of these tables, kept in `meta`. A database of another version is migrated, never opened as it is.
-SCHEMA_VERSION: Final = "10"
+SCHEMA_VERSION: Final = "11"
 
 # --- bodies and records ----------------------------------------------------------------------------------------------
 
@@ -480,4 +481,5 @@ TABLES: Final[dict[type[rows.Row], Table]] = {
     rows.ReceiptRow: _receipts,
     rows.QuarantineRow: _quarantine,
     **BOOKS,
+    **FINDS,
 }

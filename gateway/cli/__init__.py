@@ -20,6 +20,7 @@ from gateway.cli import (
     emergency,
     erasure,
     evidence,
+    find,
     ground,
     hold,
     inbox,
@@ -58,6 +59,7 @@ for commands in (
     queue.tracing,
 ):
     app.add_typer(commands)
+witness.commands.add_typer(find.commands)
 for name, commands in {
     "record": record.commands,
     "note": note.commands,

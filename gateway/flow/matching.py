@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, Literal
 
@@ -83,8 +83,14 @@ def identity(id_: str, fields: Iterable[LabelledField]) -> Identity:
     found: defaultdict[str, list[Any]] = defaultdict(list)
     for field in fields:
         found[field.pointer.split("/")[1]].append(field.value)
+    return identity_of(id_, found)
+
+
+def identity_of(id_: str, found: Mapping[str, Sequence[Any]]) -> Identity:
+    """The identity that these members hold, each a list of values as a kind describes them; a bare text is a name."""
+    found = defaultdict(list, found)
     nations = (one if isinstance(one, str) else one.get("country", "") for one in found["nationalities"])
-    documents = ((_number(one["number"]), one.get("issuer", "")) for one in found["documents"])
+    documents = ((number_of(one["number"]), one.get("issuer", "")) for one in found["documents"])
     return Identity(
         id_,
         tuple(dict.fromkeys(each for one in found["names"] for each in _names(one))),
@@ -94,7 +100,9 @@ def identity(id_: str, fields: Iterable[LabelledField]) -> Identity:
     )
 
 
-def _names(value: dict[str, Any]) -> Iterator[Name]:
+def _names(value: dict[str, Any] | str) -> Iterator[Name]:
+    if isinstance(value, str):
+        value = {"text": value}
     parts = (value.get(part, "") for part in ("given", "patronymic", "family"))
     other = value.get("transliteration", {}).get("text", "")
     for text in (
@@ -107,7 +115,8 @@ def _names(value: dict[str, Any]) -> Iterator[Name]:
             yield found
 
 
-def _number(text: str) -> str:
+def number_of(text: str) -> str:
+    """A document number as it is compared: its letters and digits, in capitals."""
     return "".join(sign for sign in unicodedata.normalize("NFKC", text).upper() if sign.isalnum())
 
 

@@ -12,8 +12,8 @@ import unicodedata
 
 #: Words that say how a name is built, not whose it is: articles, "son of", "father of", nobiliary particles.
 _PARTICLES = frozenset((
-    "al", "el", "ul", "abu", "abou", "abi", "abw", "umm", "um", "bin", "ben", "ibn", "bint", "ould", "van", "von",
-    "der", "den", "de", "du", "da", "dos", "la", "le", "y", "und", "aka", "mr", "mrs",
+    "al", "el", "ul", "abu", "abou", "abi", "abw", "umm", "um", "bin", "ben", "ibn", "bn", "abn", "bint", "ould",
+    "van", "von", "der", "den", "de", "du", "da", "dos", "la", "le", "y", "und", "aka", "mr", "mrs",
 ))  # fmt: skip
 
 #: Letter and Latin spelling, close enough to compare by sound.
@@ -62,6 +62,29 @@ _DOUBLED = re.compile(r"(.)\1+")
 
 def words_of(text: str) -> tuple[str, ...]:
     """The words of a name in folded Latin letters, without particles unless there is nothing else."""
+    found = _split(text)
+    return tuple(word for word in found if word not in _PARTICLES) or found
+
+
+def joined_words_of(text: str) -> tuple[str, ...]:
+    """The same words, each with the particles before it: Ben Ali as benali, van den Berg as vandenberg."""
+    found: list[str] = []
+    before = ""
+    for word in _split(text):
+        if word in _PARTICLES:
+            before += word
+        else:
+            found.append(before + word)
+            before = ""
+    return (*found, before) if before else tuple(found)
+
+
+def unread(text: str) -> bool:
+    """Whether the text has letters of a script without a table here: they agree only with themselves."""
+    return any(not word.isascii() for word in _split(text))
+
+
+def _split(text: str) -> tuple[str, ...]:
     folded = text.casefold()
     if not text.isascii():
         decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
@@ -76,7 +99,7 @@ def words_of(text: str) -> tuple[str, ...]:
             found[-1] = "abd" + word
         elif word:
             found.append(_SERVANT_OF.sub("abd", word))
-    return tuple(word for word in found if word not in _PARTICLES) or tuple(found)
+    return tuple(found)
 
 
 def sound_of(word: str) -> str:
@@ -85,3 +108,8 @@ def sound_of(word: str) -> str:
     rest = plain[1:].translate(_VOWELS).removesuffix("h")  # a last h is written or not: Abdulla, Abdullah
     sound = _DOUBLED.sub(r"\1", plain[0].translate(_FIRST) + rest)
     return sound if len(sound) > 1 else word
+
+
+def initial_of(word: str) -> str:
+    """The first letter of one of `words_of`, as a name shortened to it would begin: ``y`` and ``i`` are one."""
+    return word[0].translate(_SINGLE).translate(_FIRST)

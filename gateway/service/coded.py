@@ -26,6 +26,7 @@ from gateway.ports import ReadTx, Tx
 from gateway.service import calls
 from gateway.service.contents import CodedBody, EndorsementBody
 from gateway.service.context import Gateway
+from gateway.service.sightings import inherit_subject
 from gateway.service.signatures import keep, signing
 from gateway.service.slots import enqueue, entry_bytes
 from gateway.service.vault import keys_of
@@ -105,6 +106,7 @@ class Coded:
         tx.insert(key.row, body, row)
         if about.subject:
             tx.insert(SubjectRow(about.subject, key.id))
+            inherit_subject(self._g, tx, now, "release", row.id, key.id, about.subject)
         self._g.ledger.record(
             tx, now, "release", officer.id, draft.release, prepared.document, about=about.subject
         )

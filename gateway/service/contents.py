@@ -117,3 +117,9 @@ class Decided(msgspec.Struct, frozen=True):
     decision: Decision
     considered: Considered
     document: bytes = b""
+
+
+class SearchBody(msgspec.Struct, frozen=True):
+    """What a reviewer asked, why, and on whose authority: it names a person."""
+
+    question: bytes

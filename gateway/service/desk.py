@@ -35,6 +35,7 @@ from gateway.service.drafted import Why
 from gateway.service.emergencies import Emergencies
 from gateway.service.erasures import Erasures
 from gateway.service.evidence import Evidence
+from gateway.service.finding import Finding
 from gateway.service.grounds import Grounds
 from gateway.service.holds import Holds
 from gateway.service.imports import Imports
@@ -159,6 +160,7 @@ class Desk:
             **Holds(self._g).operations(),
             **self.erasures.operations(),
             **Evidence(self._g).operations(),
+            **Finding(self._g).operations(),
         }
 
     async def status(self, officer: Officer, params: calls.Empty) -> calls.Status:

@@ -33,6 +33,7 @@ from gateway.service.held_back import require_free
 from gateway.service.holdings import one_with
 from gateway.service.imports import handle_of
 from gateway.service.received import received
+from gateway.service.sightings import forget
 from gateway.service.vault import Vault
 from gateway.wire.receipt import read_statement
 
@@ -179,6 +180,7 @@ def _destroy(tx: Tx, keys: Collection[str]) -> set[str]:
         tx.delete(BodyRow, {"key": some})
         tx.delete(SubjectRow, {"key": some})
         tx.delete(KeyRow, {"id": some})
+        forget(tx, some, "erased")
     return bodies
 
 

@@ -42,6 +42,7 @@ from gateway.service.context import Gateway
 from gateway.service.documents import opened
 from gateway.service.looks import look_again
 from gateway.service.operation import DESK, RECALLERS, Operation, limit_of, note_read, require_need_to_know
+from gateway.service.sightings import inherit
 from gateway.wire.strict import b64url
 
 if TYPE_CHECKING:
@@ -190,6 +191,7 @@ class Grounds:
                 recorded_at=now,
             )
             tx.insert(key.row, body, SubjectRow(record.subject, key.id), row)
+            inherit(gateway, tx, now, "ground", row.id, key.id, record.key)
             detail = {"step": "ground-record", "document": raw}
             gateway.ledger.record(tx, now, "change", officer.id, row.id, detail, about=record.subject)
             return row

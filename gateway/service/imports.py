@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.errors import ConfigInvalid, RecordInvalid, RequestInvalid
 from gateway.flow.change import canonical
+from gateway.flow.finding import people_in
 from gateway.model.case_rows import ErasureRow
 from gateway.model.officer import Officer
 from gateway.model.record import CanonicalRecord
@@ -22,6 +23,7 @@ from gateway.service.context import Gateway
 from gateway.service.held_back import hold_on
 from gateway.service.looks import look_again
 from gateway.service.mentions import mentions
+from gateway.service.sightings import blinded, forget, note
 
 #: Stands for "whenever" in a fingerprint.
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -95,13 +97,14 @@ class Imports:
         subjects = await gateway.signer.index([record.entity_id.encode() for record in records])
         prints = await gateway.signer.index([_fingerprint(record) for record in records])
         others = [await self._index(mentions(record)) for record in records]
+        sighted = await blinded(gateway.signer, [people_in(record) for record in records])
         await gateway.vault.reserve(len(records) + 4)
 
         def unit(tx: Tx) -> Imported:
             new = changed = unchanged = unlabelled = erased = 0
             gone = {name for row in tx.select(ErasureRow, {"state": "done"}) for name in row.handles}
-            every = zip(records, raws, subjects, prints, others, strict=True)
-            for record, raw, subject, fingerprint, about in every:
+            every = zip(records, raws, subjects, prints, others, sighted, strict=True)
+            for record, raw, subject, fingerprint, about, people in every:
                 handle = handle_of(subject)
                 before = tx.select(RecordRow, {"handle": handle, "latest": True})
                 unlabelled += any(label.label is None for label in record.labels)
@@ -142,6 +145,7 @@ class Imports:
                     imported_at=now,
                 )
                 tx.insert(key.row, body, *(SubjectRow(one, key.id) for one in (subject, *about)), row)
+                note(gateway, tx, now, "record", f"{handle}/{version}", key.id, people)
             if new or changed:
                 detail = {"kind": kind, "new": new, "changed": changed, **(because or {})}
                 gateway.ledger.record(tx, now, "import", officer.id, "", detail)
@@ -207,6 +211,7 @@ def destroy(tx: Tx, row: RecordRow) -> None:
     tx.delete(RecordRow, {"handle": row.handle, "version": row.version})
     tx.delete(BodyRow, {"id": row.body})
     tx.delete(SubjectRow, {"key": row.key})
+    forget(tx, [row.key], "purged")
     tx.delete(KeyRow, {"id": row.key})
 
 

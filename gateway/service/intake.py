@@ -7,7 +7,7 @@ the answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -24,6 +24,7 @@ from gateway.errors import (
     WrongAudience,
 )
 from gateway.flow.change import digest
+from gateway.flow.finding import people_of
 from gateway.flow.inbound import AdmittedMessage, admit, check_covered, check_seq, check_window
 from gateway.flow.offer import receive_agreement
 from gateway.model.agreement import AgreementState
@@ -39,6 +40,7 @@ from gateway.service.held import held_row, keep_head, newest_held
 from gateway.service.ledger import Crossing
 from gateway.service.questions import note_request
 from gateway.service.received import note_correction, note_recall
+from gateway.service.sightings import Sighted, blinded, note
 from gateway.service.vault import keys_of
 from gateway.wire.container import deframe, require_consistent, split, unpack
 from gateway.wire.ct_json import CtJson
@@ -242,6 +244,7 @@ class Intake:
         gateway = self._g
         receipt = gateway.ids.uuid()
         await gateway.vault.reserve(3 * len(arrived) + 2)
+        sighted = await self._people(verdicts)
 
         def unit(tx: Tx) -> None:
             items: list[ReceiptItem] = []
@@ -254,7 +257,7 @@ class Intake:
                 elif one.header.conv in stuck:
                     items.append(ReceiptItem(one.header.jti, one.digest, "not-processed"))
                 else:
-                    item = self._one(tx, partner, one, verdict, receipt, now, crossings, first)
+                    item = self._one(tx, partner, one, verdict, receipt, now, crossings, first, sighted)
                     items.append(item)
                     if item.outcome != "accepted":
                         stuck.add(one.header.conv)
@@ -290,6 +293,16 @@ class Intake:
         await gateway.store.write(unit)
         return receipt
 
+    async def _people(self, verdicts: Sequence[ReceiptItem | Checked | PartnerFault]) -> dict[str, Sighted]:
+        """Whom each message that may be kept mentions, blinded, by message id."""
+        kept = [one for one in verdicts if isinstance(one, Checked)]
+        people = [
+            [person for part in one.admitted.message.records for person in people_of(part.content)]
+            for one in kept
+        ]
+        found = await blinded(self._g.signer, people) if kept else []
+        return {one.arrived.header.jti: sighted for one, sighted in zip(kept, found, strict=True)}
+
     def _one(
         self,
         tx: Tx,
@@ -300,6 +313,7 @@ class Intake:
         now: datetime,
         crossings: list[Crossing],
         first: int,
+        sighted: Mapping[str, Sighted],
     ) -> ReceiptItem:
         """What becomes of one message; what is kept of it stands in ``crossings``, to be announced from the place
         ``first`` of the log on."""
@@ -325,12 +339,20 @@ class Intake:
             expected = fault.expected if isinstance(fault, OutOfOrder) else 0
             return ReceiptItem(header.jti, one.digest, "refused", fault.code, expected)
         entry = first + len(crossings)
-        crossings.append(self._keep(tx, partner.org, one, verdict, receipt, entry, now))
+        crossings.append(self._keep(tx, partner.org, one, verdict, receipt, entry, now, sighted))
         tx.put(msgspec.structs.replace(lane, expected=lane.expected + 1))
         return ReceiptItem(header.jti, one.digest, "accepted")
 
     def _keep(
-        self, tx: Tx, org: str, one: Arrived, checked: Checked, receipt: str, entry: int, now: datetime
+        self,
+        tx: Tx,
+        org: str,
+        one: Arrived,
+        checked: Checked,
+        receipt: str,
+        entry: int,
+        now: datetime,
+        sighted: Mapping[str, Sighted],
     ) -> Crossing:
         gateway, header = self._g, one.header
         key, salt = gateway.vault.fresh(now), gateway.ids.blind()
@@ -353,6 +375,7 @@ class Intake:
                 entry=entry,
             ),
         )
+        note(gateway, tx, now, "message", f"{org}/{header.jti}", key.id, sighted[header.jti])
         message = checked.admitted.message
         if message.recall is not None:
             note_recall(tx, org, message.recall, header.jti, now)

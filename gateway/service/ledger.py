@@ -20,6 +20,7 @@ from gateway.audit.entry import (
     master_entry,
     partner_entry,
 )
+from gateway.model.find_rows import SightingRow, sighting_id
 from gateway.model.rows import CheckpointRow, EntryBodyRow, EntryRow, LogRow, SubjectRow, TileRow
 from gateway.model.signing import MAX_FIRST_HEAD, CheckpointRequest
 from gateway.ports import Ids, ReadTx, Tx
@@ -106,7 +107,9 @@ class Ledger:
         position = self.append(tx, self.master, [entry])
         tx.insert(key.row, body, EntryBodyRow(self.master, position, body.id))
         if about:
-            tx.insert(SubjectRow(about, key.id))
+            number = sighting_id(key.id, 0)
+            sighting = SightingRow(number, "entry", "", key.id, about, now, position, False, 0, b"")
+            tx.insert(SubjectRow(about, key.id), sighting)
 
     def declare(self, tx: Tx, now: datetime, actor: str, subject: str, detail: bytes) -> tuple[int, bytes]:
         """Append an erasure, whose detail lies open: position of the entry, and the salt of its commitment."""

@@ -37,6 +37,7 @@ from gateway.service.drafted import Why
 from gateway.service.holdings import Holdings
 from gateway.service.operation import DESK, RECALLERS, Operation, limit_of, note_read, require_need_to_know
 from gateway.service.releases import Releases
+from gateway.service.sightings import inherit
 from gateway.wire.strict import b64url
 
 
@@ -115,6 +116,7 @@ class Oral:
                 recorded_at=now,
             )
             tx.insert(key.row, body, SubjectRow(row.subject, key.id), kept)
+            inherit(gateway, tx, now, "oral", kept.id, key.id, row.key)
             members = {pointer.split("/")[1] for pointer in said.fields}
             self._holdings.reserve(
                 tx, said.partner, row.subject, kept.id, said.at, members=members, origin="oral"

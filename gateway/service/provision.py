@@ -274,7 +274,7 @@ def _keys(
             public=spki(opening.public_key()),
         )
     )
-    for name in ("kek-1", "index", "pseudonym"):
+    for name in ("kek-1", "index", "pseudonym", "find"):
         write_bytes(keys / f"{name}.bin", os.urandom(32))
     return tuple(records)
 

@@ -53,6 +53,7 @@ from gateway.service.holdings import Holdings, Origin
 from gateway.service.invoked import PRIORITY, invoke, overdue, stopped
 from gateway.service.mentions import Mentions, embargoed, mentioned, mentions, versions
 from gateway.service.questions import answered, looked_up, take
+from gateway.service.sightings import inherit
 from gateway.service.signatures import endorsed, keep
 from gateway.service.slots import enqueue
 from gateway.service.texts import texts_of
@@ -194,8 +195,7 @@ class Releases:
         gateway, now = self._g, self._g.clock.now()
         agreement = gateway.directory.agreements.get(partner)
         series = agreement.terms.series if agreement else ""
-        named = Pseudonym(partner, series, record.kind, record.entity_id)
-        (ref,) = await gateway.signer.pseudonyms([named])
+        (ref,) = await gateway.signer.pseudonyms([Pseudonym(partner, series, record.kind, record.entity_id)])
         await gateway.vault.reserve()
         draft = Draft(
             release=gateway.ids.uuid(),
@@ -281,7 +281,6 @@ class Releases:
                 hints=told,
             ),
         )
-        terms = self._g.directory.agreement(partner).terms
         release = ReleaseRow(
             id=draft.release,
             state="awaiting-endorsement",
@@ -297,11 +296,12 @@ class Releases:
             requester=officer.id,
             person=officer.person,
             created=now,
-            not_after=valid_until(draft.at or now, terms),
+            not_after=valid_until(draft.at or now, self._g.directory.agreement(partner).terms),
             priority=PRIORITY if why.emergency else 0,
             case_name=why.case,
         )
         tx.insert(key.row, body, *(SubjectRow(one, key.id) for one in (record.subject, *others)), release)
+        inherit(self._g, tx, now, "release", release.id, key.id, record.key)
         document = msgspec.json.decode(prepared.document, type=DecisionDocument)
         tx.insert(*(GroundUseRow(ground.id, release.id) for ground in document.grounds))
         return release

@@ -67,6 +67,7 @@ def load_signer_keys(home: Home) -> SignerKeys:
         keks=_keks(home),
         index_key=read_bytes(folder / "index.bin"),
         pseudonym_key=read_bytes(folder / "pseudonym.bin"),
+        find_key=read_bytes(folder / "find.bin"),
         records=records,
     )
 

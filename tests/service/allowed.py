@@ -79,6 +79,7 @@ ALLOWED: dict[str, set[str]] = {
     "grounds/withdraw": {"requester", "approver"},
     "grounds/show": {"requester", "approver", "reviewer", "inbox"},
     "grounds/list": {"requester", "approver", "reviewer", "inbox"},
+    "persons/find": {"reviewer"},
     "subjects/link": {"requester", "approver"},
     "subjects/split": {"requester", "approver"},
     "subjects/confirm": {"approver"},

@@ -142,6 +142,9 @@ class InProcessSigner:
     async def index(self, values: Sequence[bytes]) -> list[str]:
         return await self._call("index", lambda: [self.authority.keys.index(value) for value in values])
 
+    async def terms(self, keys: Sequence[str]) -> list[bytes]:
+        return await self._call("terms", lambda: [self.authority.keys.term(key) for key in keys])
+
     async def pseudonyms(self, wanted: Sequence[Pseudonym]) -> list[str]:
         return await self._call("pseudonyms", lambda: [self.authority.keys.pseudonym(one) for one in wanted])
 

@@ -50,6 +50,7 @@ TABLE = (
     Row(f"{FR} open", "attempted", "attempted"),
     Row(f"{FR} open", "attempted", "attempted"),
     Row(f"{FR} data_keys", "attempted", "attempted"),
+    Row(f"{FR} terms", "attempted", "attempted"),  # of whom the messages mention
     Row(f"{FR} commit", "attempted", "attempted"),  # the receiver's: messages, entries, receipt statement
     Row(f"{FR} receipts", "attempted", "attempted"),
     Row(f"{FR} commit", "attempted", "attempted"),  # the receipt, signed
@@ -58,7 +59,7 @@ TABLE = (
 
 DELIVER, RECEIVED_AT = (
     8,
-    12,
+    13,
 )  # once one of these has worked, heard of or not, the receiver holds both messages
 
 

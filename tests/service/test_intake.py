@@ -282,7 +282,10 @@ async def test_a_receipt_statement_is_signed_after_a_crash(world: World) -> None
     names: list[str] = []
     world.faults.arm(-1, "")
     names = world.faults.calls
-    world.faults.at, world.faults.mode = 3, "kill-before"  # open, data_keys, commit, then the signature
+    world.faults.at, world.faults.mode = (
+        4,
+        "kill-before",
+    )  # open, data_keys, terms, commit, then the signature
     with pytest.raises(Killed):
         await world.fr.intake.accept(BE, batch)
     assert names[-1] == f"{FR} receipts"

@@ -310,6 +310,7 @@ def test_the_operations_are_a_closed_list() -> None:
             "rewrap",
             "left",
             "index",
+            "terms",
             "pseudonyms",
             "open",
         ),
@@ -345,9 +346,10 @@ def test_no_key_ever_leaves(signer: Signer) -> None:
     assert signer.result("unwrap", [key.wrapped for key in data], list[bytes]) == [key.key for key in data]
     assert len({key.key for key in data}) == 3
     signer.result("index", [MARK, b""], list[str])
+    signer.result("terms", ["check", ""], list[bytes])
     signer.result("pseudonyms", [Pseudonym(POLICE, "s", "k", "BDC-000001")], list[str])
     secrets = secrets_of(signer.home)
-    assert len(secrets) == 9
+    assert len(secrets) == 10
     for secret in secrets:
         spellings = (secret, secret.hex().encode(), b64url(secret).encode())
         assert not any(spelling in body for spelling in spellings for body in signer.heard)

@@ -157,6 +157,7 @@ def signer_keys() -> SignerKeys:
         keks=keks(),
         index_key=os.urandom(32),
         pseudonym_key=os.urandom(32),
+        find_key=os.urandom(32),
         records=(
             message,
             receipt,

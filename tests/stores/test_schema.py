@@ -16,7 +16,7 @@ from adapters.stores.database import connect, prepare_schema
 from adapters.stores.schema import TABLES
 from adapters.stores.sql import SqliteStore
 from adapters.stores.statements import creation, statements
-from gateway.model import case_rows, rows
+from gateway.model import case_rows, find_rows, rows
 
 ROW_TYPES: list[type[rows.Row]] = rows.Row.__subclasses__()
 
@@ -75,6 +75,8 @@ PRIMARY_KEYS: dict[type[rows.Row], str] = {
     rows.NonceRow: "nonce",
     rows.IdempotencyRow: "key officer",
     rows.MetaRow: "name",
+    find_rows.SightingRow: "id",
+    find_rows.TermRow: "term sighting",
 }
 
 
@@ -123,7 +125,7 @@ def test_sqlite_has_what_the_tables_say() -> None:
     def carries_blob(table: Table) -> bool:
         return any(isinstance(column.type, LargeBinary) for column in table.columns)
 
-    small_blobs = {"data_keys"}  # a wrapped key has 40 bytes
+    small_blobs = {"data_keys", "sighting_terms"}  # a wrapped key has 40 bytes, a term 16
     assert listed == {
         table.name: (table.name in small_blobs or not carries_blob(table), True) for table in TABLES.values()
     }

@@ -91,6 +91,9 @@ class SignerClient:
     async def index(self, values: Sequence[bytes]) -> list[str]:
         return list(await self._call("index", list(values), list[str]))
 
+    async def terms(self, keys: Sequence[str]) -> list[bytes]:
+        return list(await self._call("terms", list(keys), list[bytes]))
+
     async def pseudonyms(self, wanted: Sequence[Pseudonym]) -> list[str]:
         return list(await self._call("pseudonyms", list(wanted), list[str]))
 

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey
 
 from gateway.errors import LocalFault
+from gateway.model.find_rows import TERM_BYTES
 from gateway.model.party import KeyRecord
 from gateway.model.signing import DataKey, Pseudonym
 from gateway.service.signer.keks import KEY_BYTES, Keks
@@ -33,6 +34,7 @@ class SignerKeys:
     keks: Keks
     index_key: bytes
     pseudonym_key: bytes
+    find_key: bytes
     records: tuple[KeyRecord, ...]
 
     def record(self, use: str, alg: str = "") -> KeyRecord:
@@ -66,6 +68,13 @@ class SignerKeys:
     def index(self, value: bytes) -> str:
         """Blind index of a value: equal values meet, and without this key nobody can guess them."""
         return hmac.new(self.index_key, value, hashlib.sha256).hexdigest()
+
+    def term(self, key: str) -> bytes:
+        """What stands for one key of a name, birth date or document number in the index that reviewers search.
+
+        Under a key of its own: no other operation gives anybody a value of this index.
+        """
+        return hmac.new(self.find_key, key.encode(), hashlib.sha256).digest()[:TERM_BYTES]
 
     def pseudonym(self, wanted: Pseudonym) -> str:
         """``p-`` and 128 bits of HMAC-SHA-256 under a key of this partner, agreement series and kind."""

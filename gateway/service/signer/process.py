@@ -21,6 +21,9 @@ from gateway.service.signer.protocol import Answer, Call, encode, frame, read_fr
 #: Most data keys one call may ask for: a page of an import.
 MAX_DATA_KEYS = 4096
 
+#: Most terms one call may ask for: those of a page of an import are asked for in several.
+MAX_TERMS = 4096
+
 Operation = tuple[Any, Callable[[Any], Any]]
 
 
@@ -33,6 +36,11 @@ def operations(authority: Authority) -> dict[str, Operation]:
             raise RequestInvalid("too many data keys are asked for at once")
         return list(keys.data_keys(count))
 
+    def terms(wanted: list[str]) -> list[bytes]:
+        if len(wanted) > MAX_TERMS:
+            raise RequestInvalid("too many terms are asked for at once")
+        return [keys.term(one) for one in wanted]
+
     return {
         "keys": (None, lambda _: keys.records),
         "heads": (None, lambda _: {origin: head.size for origin, head in trust.heads.items()}),
@@ -42,6 +50,7 @@ def operations(authority: Authority) -> dict[str, Operation]:
         "rewrap": (list[bytes], lambda wrapped: [keys.rewrap(one) for one in wrapped]),
         "left": (int, lambda number: keys.keks.leave(number, system_now())),
         "index": (list[bytes], lambda values: [keys.index(value) for value in values]),
+        "terms": (list[str], terms),
         "pseudonyms": (list[Pseudonym], lambda wanted: [keys.pseudonym(one) for one in wanted]),
         "open": (tuple[str, bytes, bytes], lambda call: authority.open(*call)),
         "checkpoint": (CheckpointRequest, authority.checkpoint),

@@ -11,7 +11,7 @@ from adapters.stores.columns import METADATA, is_wide
 from adapters.stores.schema import SCHEMA_VERSION
 from adapters.stores.statements import creation
 from adapters.stores.units import Unit
-from gateway.errors import ConfigInvalid, StoreUnavailable
+from gateway.errors import ConfigInvalid, Conflict, StoreUnavailable
 from gateway.model.rows import MetaRow
 
 BUSY_TIMEOUT_MS: Final = 500  # nobody else writes: waiting longer would only hide who does
@@ -81,6 +81,33 @@ def connect(path: Path | None) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """A consistent copy of one database file in a new one, as of one instant, beside whoever writes to the source.
+
+    Durable once it returns (SQLite's backup API, then one sync). Raises `Conflict` where ``target`` exists,
+    `StoreUnavailable` for a source that cannot be read, or that does not pass its integrity check.
+    """
+    if target.exists():
+        raise Conflict("there is a file in the place of the copy")
+    opened: list[sqlite3.Connection] = []
+    try:
+        make_private(target)
+        opened.append(read := sqlite3.connect(source.absolute().as_uri() + "?mode=ro", uri=True))
+        opened.append(write := connect(target))
+        read.backup(write)
+        inspect(write)
+    except (sqlite3.Error, OSError):
+        raise StoreUnavailable("the database cannot be copied") from None
+    finally:
+        for connection in opened:
+            connection.close()
+    handle = os.open(target, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def inspect(connection: sqlite3.Connection) -> None:

@@ -36,6 +36,7 @@ from gateway.cli import (
     record,
     release,
     request,
+    restore,
     server,
     subject,
     witness,
@@ -57,6 +58,7 @@ for commands in (
     recall.commands,
     correct.commands,
     queue.tracing,
+    restore.commands,
 ):
     app.add_typer(commands)
 witness.commands.add_typer(find.commands)
@@ -86,6 +88,7 @@ for name, commands in {
     "audit": witness.commands,  # with those of `audit`
     "founding": server.founding,
     "config": server.config,
+    "epoch": restore.epochs,
     "ca": ca.commands,
 }.items():
     app.add_typer(commands, name=name)

@@ -66,6 +66,16 @@ def _organisation(place: Place) -> str:
 # --- verify ----------------------------------------------------------------------------------------------------------
 
 
+class Loss(NamedTuple):
+    """Entries that two persons declared lost when they opened an epoch; a head that knows them is no fault."""
+
+    log: str
+    epoch: int
+    first: int
+    last: int
+    declared: str
+
+
 class Outside(NamedTuple):
     """What somebody outside vouches with: signed heads that they hold, and keys of witnesses."""
 
@@ -113,6 +123,7 @@ def verify(
 
 def _verify_home(place: Place, log: str, keys: "list[VerifierKey]", outside: Outside) -> Answer:
     from gateway.audit.checkpoint import log_key_name, master_origin
+    from gateway.service.epochs import declarations, undeclared
     from gateway.service.log_source import home_log_keys, inspect_held, mismatch, signer_heads, stored_logs
     from gateway.service.openings import inspect_openings
     from gateway.service.provision import require_schema
@@ -132,9 +143,13 @@ def _verify_home(place: Place, log: str, keys: "list[VerifierKey]", outside: Out
     try:
         with _store(place) as tx:
             logs = _named(log, {one.origin: one for one in stored_logs(tx, org, known)})
+            epochs = declarations(tx)
+            losses = [Loss(one.origin, epoch.number, one.size, one.known - 1, epoch.at)
+                      for epoch in epochs for one in epoch.lost() if log in ("", one.origin)]  # fmt: skip
+            asked = outside._replace(notes=undeclared(epochs, outside.notes, keys))
             # (2), (3)
             results = [
-                _judge(one, keys, outside, partial(mismatch, tx, head=heads.get(origin), signed=signed))
+                _judge(one, keys, asked, partial(mismatch, tx, head=heads.get(origin), signed=signed))
                 for origin, one in logs.items()
             ]
             # (4)
@@ -149,7 +164,7 @@ def _verify_home(place: Place, log: str, keys: "list[VerifierKey]", outside: Out
     except (AuditBroken, StoreUnavailable):
         results = [_failed(origin, "unreadable") for origin in _named(log, dict.fromkeys(sorted(known)))]
         return _verdicts(results, [], faults)
-    return _verdicts([_opened(one, openings) for one in results], findings, faults, openings.erasures)
+    return _verdicts([_opened(one, openings) for one in results], findings, faults, openings.erasures, losses)
 
 
 def _opened(result: dict[str, Any], openings: "Openings") -> dict[str, Any]:
@@ -242,6 +257,7 @@ def _verdicts(
     findings: "Sequence[HeldFinding]" = (),
     faults: Sequence[str] = (),
     erasures: "Sequence[ErasureShown]" = (),
+    losses: Sequence[Loss] = (),
 ) -> Answer:
     wrong = [finding for finding in findings if finding.reason]
     verified = bool(logs) and all(one["verified"] for one in logs) and not wrong and not faults
@@ -264,8 +280,14 @@ def _verdicts(
         f"erased by entry {one.entry} on authority {one.reference}: {one.entries} details, {one.messages} messages"
         for one in erasures
     ]
+    text += [
+        f"{one.log}: entries {one.first} to {one.last} of an earlier history are LOST, declared with epoch {one.epoch} "
+        f"at {one.declared}"
+        for one in losses
+    ]
     text.append("verified" if verified else "NOT verified")
-    document = {"verified": verified, "logs": logs, "held": findings, "faults": faults, "erasures": erasures}
+    document = {"verified": verified, "logs": logs, "held": findings, "faults": faults, "erasures": erasures,
+                "losses": [one._asdict() for one in losses]}  # fmt: skip
     return Answer(document, text, DONE if verified else NEGATIVE)
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from gateway.errors import Conflict, RequestInvalid, RoleMissing, SignatureInvalid
 from gateway.model.agreement import SignedAgreement
+from gateway.model.epoch import Epoch
 from gateway.model.officer import Clearance, Officer
 from gateway.model.oversight import OversightKey
 from gateway.model.party import KeyRecord, Partner
@@ -30,7 +31,7 @@ from gateway.wire.strict import canonical as canonical
 T = TypeVar("T")
 
 #: Documents of which something hangs on a member, not only on their digest.
-Document = Officer | Partner | SignedAgreement | Settings | OversightKey
+Document = Officer | Partner | SignedAgreement | Settings | OversightKey | Epoch
 
 #: The acts of a change, in the order in which its endorsements stand.
 ACTS: tuple[Literal["propose", "approve"], ...] = ("propose", "approve")
@@ -328,6 +329,7 @@ def decode_document(kind: str, document: bytes) -> Document | bytes:
         "agreement-revoke": SignedAgreement,
         "settings": Settings,
         "oversight": OversightKey,
+        "epoch": Epoch,
     }
     wanted = types.get(kind)
     return document if wanted is None else read_as(document, wanted, f"{kind} document")

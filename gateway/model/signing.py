@@ -156,7 +156,15 @@ class DataKey(msgspec.Struct, frozen=True):
 
 
 ChangeKind = Literal[
-    "officer", "partner", "agreement", "agreement-revoke", "policy", "settings", "embargo-lift", "oversight"
+    "officer",
+    "partner",
+    "agreement",
+    "agreement-revoke",
+    "policy",
+    "settings",
+    "embargo-lift",
+    "oversight",
+    "epoch",
 ]
 
 

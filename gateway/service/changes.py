@@ -21,6 +21,7 @@ from gateway.flow.change import (
 )
 from gateway.flow.terms import require_sound
 from gateway.model.agreement import SignedAgreement
+from gateway.model.epoch import Epoch
 from gateway.model.officer import Officer
 from gateway.model.party import Partner
 from gateway.model.rows import ChangeRow, DirectoryRow, EmbargoRow, RecordRow
@@ -263,6 +264,8 @@ class Changes:
     def _require_fit(self, kind: str, document: bytes) -> None:
         """Refused already here, before anybody signs what can never be applied."""
         decoded = decode_document(kind, document)
+        if isinstance(decoded, Epoch):
+            raise RequestInvalid("an epoch of the logs is opened while no gateway runs: `ecluse epoch`")
         if isinstance(decoded, Officer):
             require_people(self._g.directory.officers, decoded)
         if isinstance(decoded, Partner) and not narrows(kind, self._before(kind, decoded.org), document):

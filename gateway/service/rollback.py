@@ -19,6 +19,7 @@ from gateway.model.party import Partner
 from gateway.model.rows import CheckpointRow, EntryRow, LogRow
 from gateway.ports import ReadTx
 from gateway.service.context import Gateway
+from gateway.service.epochs import declarations, declared_lost
 from gateway.service.ledger import TxTiles
 from gateway.wire.strict import b64url_decode
 
@@ -144,22 +145,27 @@ class Abroad:
         self._heard.add(partner)
 
     async def _compare(self, partner: Partner, note: bytes) -> None:
-        """(1) the note is a head of our log about this partner, under a log key of ours; (2) our log is as long; (3)
-        at that size it had that root."""
+        """(1) the note is a head of our log about this partner, under a log key of ours, and (2) not one of what two
+        persons declared lost; (3) our log is as long; (4) at that size it had that root."""
         gateway = self._g
         origin = gateway.ledger.of_partner(partner.org)
         # (1)
         try:
-            head = verify(note, await self._keys(), origin=origin).checkpoint
+            verified = verify(note, await self._keys(), origin=origin)
         except AuditBroken:
             raise SignatureInvalid("the partner's answer is no head of our log about it") from None
 
         def compare(tx: ReadTx) -> None:
+            head = verified.checkpoint
             # (2)
+            if declared_lost(declarations(tx), verified) is not None:
+                log.warning("head.declared-lost", partner=partner.org, size=head.size)
+                return
+            # (3)
             size = gateway.ledger.size(tx, origin)
             if size < head.size:
                 raise _behind("the store is behind a head that a partner holds", origin, head.size, size)
-            # (3)
+            # (4)
             if tree.root(head.size, TxTiles(tx, origin)) != head.root:
                 raise AuditBroken(
                     "a partner holds a head of another history of our log", diagnostic={"log": origin}

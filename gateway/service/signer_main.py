@@ -21,7 +21,7 @@ from gateway.service.signer.authority import Authority, system_now
 from gateway.service.signer.confine import close_exits
 from gateway.service.signer.keks import Keeping, Keks
 from gateway.service.signer.keys import SignerKeys
-from gateway.service.signer.trust import TrustFile
+from gateway.service.signer.trust import Trust, TrustFile
 from gateway.wire import mldsa
 from gateway.wire.hpke import kem_private
 
@@ -45,8 +45,11 @@ def kinds() -> dict[str, RecordKind]:
 def load_signer_keys(home: Home) -> SignerKeys:
     """Read the signer's key files; a file others may read, or one that is missing, is `ConfigInvalid`."""
     folder = home.signer / "keys"
+    trust = msgspec.json.decode((home.signer / "trust.json").read_bytes(), type=Trust)
+    epoch = len(trust.epochs) + 1
     message, receipt, jwe, head = (
-        read_private_pem(folder / f"{name}.pem") for name in ("message", "receipt", "encryption-jwe", "log")
+        read_private_pem(folder / f"{name}.pem")
+        for name in ("message", "receipt", "encryption-jwe", log_key_file(epoch))
     )
     if not (
         isinstance(message, EllipticCurvePrivateKey)
@@ -69,6 +72,7 @@ def load_signer_keys(home: Home) -> SignerKeys:
         pseudonym_key=read_bytes(folder / "pseudonym.bin"),
         find_key=read_bytes(folder / "find.bin"),
         records=records,
+        epoch=epoch,
     )
 
 
@@ -92,6 +96,11 @@ def _keks(home: Home) -> Keks:
         write=lambda raw: replace_file(home.signer / "keks.json", raw),
     )
     return Keks(_kept(home, "keks"), found, keeping)
+
+
+def log_key_file(epoch: int) -> str:
+    """The name, without its ending, of the file of an epoch's log key."""
+    return "log" if epoch == 1 else f"log-{epoch}"
 
 
 def _kept(home: Home, name: str) -> bytes:

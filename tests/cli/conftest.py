@@ -95,7 +95,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     files = tmp_path_factory.mktemp("files")
     with gateways(stage):
         empty = World(stage, None, None, None, None, None)
-        _furnish(empty, files)
+        furnish(empty, files)
         extract_file = files / "extract.jsonl"
         extract_file.write_bytes(extract(20, 1, now()) + b"{}\n")
         requester, approver = empty.officer("be-requester"), empty.officer("be-approver")
@@ -105,7 +105,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         disclosed = command(1, "disclose", "BDC-000001", *why, "--justification", "synthetic", *requester)
         release = disclosed["releases"][0]["release"]
         approved = command(0, "approve", release, "--yes", *approver)
-        trace = _delivered(release, approver)
+        trace = delivered(release, approver)
         yield World(stage, imported, preview, disclosed, approved, trace)
     structlog.reset_defaults()
 
@@ -122,7 +122,7 @@ def command(expected: int, *words: object) -> Any:
     return json.loads(out.getvalue())
 
 
-def _furnish(world: World, files: Path) -> None:
+def furnish(world: World, files: Path) -> None:
     stage = world.stage
     be, fr = ("be-requester", "be-approver"), ("fr-inbox", "fr-second")
     documents = [
@@ -142,7 +142,7 @@ def _furnish(world: World, files: Path) -> None:
         assert applied["state"] == "applied"
 
 
-def _delivered(release: str, officer: tuple[str, ...]) -> Any:
+def delivered(release: str, officer: tuple[str, ...]) -> Any:
     deadline = time.monotonic() + DELIVERED_S
     while True:
         trace = command(0, "trace", release, *officer)

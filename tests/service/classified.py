@@ -18,6 +18,11 @@ COMMANDS: dict[str, tuple[Class, str]] = {
     "demo": ("local", "makes a folder of its own with throw-away keys"),
     "bench": ("local", "measures, in a folder of its own"),
     "init": ("local", "makes a home from a document that two persons signed"),
+    "backup": ("local", "copies the database, whose bodies are encrypted, beside the gateway"),
+    "restore": ("local", "an older database, refused where something is lost unless two persons declared it"),
+    "epoch draft": ("local", "the first of two persons signs; alone it changes nothing"),
+    "epoch approve": ("local", "the second of two persons signs"),
+    "epoch open": ("local", "carries out what two persons signed, verified by the signer"),
     "preview": ("reads", "a decision; its bytes are refused everywhere"),
     "disclose": (
         "four-eyes",

@@ -13,6 +13,7 @@ from gateway.audit.checkpoint import (
     VerifierKey,
     log_key_name,
     master_origin,
+    parse,
     partner_origin,
     sign,
     verify,
@@ -70,7 +71,7 @@ from gateway.wire.container import MAX_PREAMBLE, Preamble, decrypt
 from gateway.wire.jws import ALG
 from gateway.wire.receipt import read_statement, sign_receipt
 from gateway.wire.seal import SealHeader, second_header, sign_seal
-from gateway.wire.strict import read_canonical
+from gateway.wire.strict import b64url_decode, read_canonical
 
 #: How far the gateway's clock may lie from the signer's, in seconds (T: skew of +-300 s everywhere).
 MAX_SKEW_S = 300
@@ -112,10 +113,14 @@ class Authority:
     def checkpoint(self, request: CheckpointRequest) -> bytes:
         """Sign the next head of a log.
 
+        (0) the key is that of the epoch in force: a signer that was running when another was opened signs none;
         (1) the origin is one of our logs, and the head that of a log with entries; (2) it is consistent with the last
         head signed for it (RFC 9162 §2.1.4.2), and the first of all is the root of the leaves given with it; (3) the
         new head is durable here; (4) sign it as a C2SP checkpoint.
         """
+        # (0)
+        if self.keys.epoch != len(self.trust.trust.epochs) + 1:
+            raise AuditBroken("another epoch of the logs was opened: the signer must start again")
         # (1)
         org = self.trust.trust.org
         logs = {master_origin(org), *(partner_origin(org, partner) for partner in self.trust.trust.partners)}
@@ -419,9 +424,12 @@ class Authority:
         # (3)
         if stated.checkpoint:
             note, name = stated.checkpoint.encode(), log_key_name(org)
-            ours = VerifierKey.of(name, self.keys.log.public_key())
-            head = verify(note, [ours], origin=partner_origin(org, stated.aud)).checkpoint
-            if sign(head, name, self.keys.log) != note:
+            # the head may have been stored in the epoch before this one
+            ours = {VerifierKey.of(name, self.keys.log.public_key())} | {
+                VerifierKey(name, b64url_decode(key.public)) for key in self.keys.records if key.use == "log"
+            }
+            verify(note, tuple(ours), origin=partner_origin(org, stated.aud))
+            if len(parse(note).signatures) != 1:
                 raise AuditBroken("the receipt's checkpoint holds more than our signature")
         return sign_receipt(statement, self.keys.receipt, self.keys.record("receipt").kid)
 

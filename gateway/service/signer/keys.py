@@ -36,6 +36,7 @@ class SignerKeys:
     pseudonym_key: bytes
     find_key: bytes
     records: tuple[KeyRecord, ...]
+    epoch: int = 1  # of ``log``: each epoch of the logs has a key of its own
 
     def record(self, use: str, alg: str = "") -> KeyRecord:
         """Our public record of this use, and of this algorithm where a use has keys of two.

@@ -21,17 +21,20 @@ from gateway.flow.change import (
     decode_document,
     digest,
     narrows,
+    read_as,
     read_change,
     require_next_version,
     verify_founding,
     verify_trust_change,
 )
 from gateway.model.agreement import AgreementState, SignedAgreement
+from gateway.model.epoch import Epoch
 from gateway.model.officer import Officer
 from gateway.model.party import KeyRecord, Partner
 from gateway.model.signing import CheckpointRequest, Settlement, TrustChange
 from gateway.policy.context import Settings
 from gateway.service.signer.emergency import Alone, settled, with_alone
+from gateway.service.signer.epochs import shortened
 
 #: Replaces a file so that after a crash it holds either the old bytes or the new ones.
 Replace = Callable[[str, bytes], None]
@@ -74,6 +77,7 @@ class Trust(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     policy_sha256: str
     settings_sha256: str
     applied: tuple[str, ...] = ()  # digest of every change statement that was carried out
+    epochs: tuple[str, ...] = ()  # digest of every declaration by which the logs went on under another key
 
 
 class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -165,10 +169,24 @@ class TrustFile:
             now=now,
         )
         # (3)
+        if verified.kind == "epoch":
+            self._shorten(verified.target, change.document)
         after = self._apply(verified.kind, verified.target, change.document, now=now)
         after = msgspec.structs.replace(after, applied=(*after.applied, done))
         self._replace("trust.json", msgspec.json.encode(after))
         self.trust = after
+
+    def _shorten(self, target: str, document: bytes) -> None:
+        """Forget what two persons declared lost; before the trust is written, so that a change cut short goes on."""
+        sizes = {origin: head.size for origin, head in self.heads.items()}
+        epoch = read_as(document, Epoch, "epoch document")
+        heads = dict(self.heads)
+        for one in shortened(epoch, target, org=self.trust.org, opened=len(self.trust.epochs), heads=sizes):
+            del heads[one.origin]
+            if one.size:
+                heads[one.origin] = Head(one.size, bytes.fromhex(one.root))
+        self._replace("heads.json", msgspec.json.encode(heads))
+        self.heads = heads
 
     def _document(self, kind: str, target: str) -> Officer | Partner | None:
         if kind == "officer":
@@ -190,6 +208,8 @@ class TrustFile:
             return self.trust.policy_sha256
         if kind == "settings":
             return self.trust.settings_sha256
+        if kind == "epoch":
+            return self.trust.epochs[-1] if self.trust.epochs else ""
         return ""
 
     def advance(self, request: CheckpointRequest) -> None:
@@ -231,6 +251,8 @@ class TrustFile:
         if kind == "policy":
             require_target(RELEASE, target)
             return msgspec.structs.replace(trust, policy_sha256=digest(document))
+        if isinstance(decoded, Epoch):
+            return msgspec.structs.replace(trust, epochs=(*trust.epochs, digest(document)))
         if isinstance(decoded, Settings):
             require_target(RELEASE, target)
             return msgspec.structs.replace(trust, settings_sha256=digest(document))

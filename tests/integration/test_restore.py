@@ -1,0 +1,179 @@
+"""A backup, a kill, and the way back, with two real homes: refused without two persons, whole with them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from adapters.records.synthetic import extract
+from gateway.cli import staging
+from gateway.cli.demo import gateways, start_gateway, stop_gateway, wait_ready
+from gateway.cli.staging import BASIS, BE, FR, KIND
+from gateway.service.app import now
+from tests.cli.conftest import World, command, delivered, furnish
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+FIRST, SECOND = "be-requester", "be-approver"
+LOG = f"ecluse/{BE}/partner/{FR}"
+
+
+@dataclass
+class Restored:
+    """What each step said."""
+
+    world: World
+    sent: dict[str, str]  # what it is: release
+    refused: list[int]  # codes of the attempts that must not work
+    drafted: Any
+    restored: Any
+    backup: Path
+    folder: Path
+
+
+def release(world: World, record: str) -> str:
+    why = ("--to", FR, "--purpose", "ct-prevention", "--basis", BASIS, "--justification", "synthetic")
+    made = command(0, "disclose", record, *why, *world.officer(FIRST))["releases"][0]["release"]
+    command(0, "approve", made, "--yes", *world.officer(SECOND))
+    return str(made)
+
+
+def run(*words: object) -> int:
+    """A command as a process of its own, for those that end with a code."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway.cli", *map(str, words)], capture_output=True, timeout=60, check=False
+    )
+    assert b"Traceback" not in done.stderr
+    return done.returncode
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restored]:
+    """Delivered before the backup; waiting in it and delivered after; made and delivered after it. Then a kill, an
+    older database put in place, attempts to go on with it, the lawful way, and one more message."""
+    folder = tmp_path_factory.mktemp("restore")
+    stage = staging.build(folder / "demo", now=now())
+    world = World(stage, None, None, None, None, None)
+    be, fr, place = stage.be, stage.fr, ("--home", stage.be.path)
+    backup, signed = folder / "backup", folder / "epoch.json"
+    with gateways(stage) as running:
+        furnish(world, folder)
+        records = folder / "extract.jsonl"
+        records.write_bytes(extract(20, 1, now()))
+        command(0, "record", "import", KIND, records, *world.officer(FIRST))
+        sent = {"before": release(world, "BDC-000002")}
+        delivered(sent["before"], world.officer(SECOND))
+        stop_gateway(running[fr.path.name])
+        sent["waiting"] = release(world, "BDC-000003")
+        command(0, "backup", backup, *place, "--json")
+        running[fr.path.name] = start_gateway(fr)
+        wait_ready(fr, running[fr.path.name])
+        sent["after"] = release(world, "BDC-000004")
+        for one in sent.values():
+            assert delivered(one, world.officer(SECOND))["state"] == "delivered"
+        running[be.path.name].kill()
+        stop_gateway(running[be.path.name])
+        refused = attempts(world, folder, backup)
+        keys = [
+            ("--as", name, "--officer-key", stage.folder / "officers" / f"{name}.pem")
+            for name in (FIRST, SECOND)
+        ]
+        held = held_heads(fr.path, folder / "held")
+        drafted = command(
+            0, "epoch", "draft", "--backup", backup, "--out", signed, *held, *keys[0], *place, "--json"
+        )
+        refused.append(run("restore", backup, "--declare-loss", signed, *place))  # one person
+        refused.append(run("epoch", "approve", signed, *keys[0], *place))  # the same person again
+        command(0, "epoch", "approve", signed, *keys[1], *place, "--json")
+        restored = command(0, "restore", backup, "--declare-loss", signed, *place, "--json")
+        learn(world, folder)
+        running[be.path.name] = start_gateway(be)
+        wait_ready(be, running[be.path.name])
+        trace = command(0, "trace", sent["waiting"], *world.officer(SECOND))
+        command(0, "queue", "resend", FR, trace["conversation"], *world.officer(SECOND))
+        sent["later"] = release(world, "BDC-000005")
+        yield Restored(world, sent, refused, drafted, restored, backup, folder)
+    structlog.reset_defaults()
+
+
+def attempts(world: World, folder: Path, backup: Path) -> list[int]:
+    """What an administrator might try; the home is as before afterwards."""
+    home, aside = world.stage.be.path, folder / "aside"
+    codes = [run("restore", backup, "--home", home)]
+    shutil.copytree(home, aside, ignore=shutil.ignore_patterns("*.sock"))
+    for end in ("-wal", "-shm"):
+        (home / f"store.sqlite{end}").unlink(missing_ok=True)
+    shutil.copyfile(backup / "store.sqlite", home / "store.sqlite")
+    codes.append(run("serve", "--home", home))
+    for name in ("store.sqlite", "store.sqlite-wal", "store.sqlite-shm"):
+        (home / name).unlink(missing_ok=True)
+        if (aside / name).exists():
+            shutil.copy2(aside / name, home / name)
+    return codes
+
+
+def held_heads(partner: Path, out: Path) -> list[object]:
+    command(0, "audit", "checkpoint", "--held", "--partner", BE, "--out", out, "--home", partner, "--json")
+    return [word for path in sorted(out.rglob("*")) if path.is_file() for word in ("--held", path)]
+
+
+def learn(world: World, folder: Path) -> None:
+    """The partner's two officers approve our entry with the new log key."""
+    entry, path = world.stage.entries[BE], folder / "entry.json"
+    where = (
+        "--endpoint",
+        entry.endpoint,
+        "--tls-name",
+        entry.tls_name,
+        "--recipient-kind",
+        entry.recipient_kind,
+    )
+    command(
+        0, "partner", "export", *where, "--version", 2, "--out", path, "--home", world.stage.be.path, "--json"
+    )
+    proposed = command(0, "partner", "add", path, *world.officer("fr-inbox"))
+    command(0, "change", "approve", proposed["id"], *world.officer("fr-second"))
+
+
+def test_without_two_persons_there_is_no_way_back(told: Restored) -> None:
+    """Restored undeclared, and put in place by hand: code 4. Declared by one person, or by one twice: refused."""
+    assert told.refused == [4, 4, 2, 2]
+
+
+def test_the_declaration_names_what_is_missing(told: Restored) -> None:
+    """Each log with what is kept and what was known, as far as the partner knew it."""
+    logs = {one["origin"]: one for one in told.drafted["epoch"]["logs"]}
+    assert logs[LOG]["size"] < logs[LOG]["known"]
+    assert [one["origin"] for one in told.restored["lost"]] == [f"ecluse/{BE}/master", LOG]
+
+
+def test_it_runs_to_the_end_and_nothing_is_sent_twice(told: Restored) -> None:
+    """What waited in the backup and what came later are delivered; the partner has four messages, each once."""
+    officer = told.world.officer(SECOND)
+    for name in ("before", "waiting", "later"):
+        assert delivered(told.sent[name], officer)["state"] == "delivered", name
+    inbox = command(0, "inbox", "list", *told.world.officer("fr-inbox"))["inbox"]
+    ids = [one["message_id"] for one in inbox]
+    assert len(ids) == len(set(ids)) == 4
+
+
+def test_the_loss_is_visible_and_the_rest_verifies(told: Restored) -> None:
+    """Both homes verify; ours names the loss, also where a partner shows a head of what is gone. A head beyond what was
+    declared is a fault all the same."""
+    be, fr = told.world.stage.be.path, told.world.stage.fr.path
+    for name in ("before", "waiting", "later"):
+        delivered(told.sent[name], told.world.officer(SECOND))
+    said = command(0, "audit", "verify", *held_heads(fr, told.folder / "later"), "--home", be, "--json")
+    assert said["verified"]
+    assert {(one["log"], one["epoch"]) for one in said["losses"]} == {(f"ecluse/{BE}/master", 2), (LOG, 2)}
+    assert command(0, "audit", "verify", "--home", fr, "--json")["losses"] == []
+    assert json.loads((told.backup / "manifest.json").read_bytes())["org"] == BE

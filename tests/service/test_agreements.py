@@ -20,6 +20,7 @@ from gateway.service.calls.agreements import OfferView, RevokeAgreement, SendAgr
 from gateway.wire.container import frame
 from gateway.wire.ct_json import CtJson
 from gateway.wire.strict import b64url, b64url_decode
+from tests.service.commandline import Line
 from tests.service.founding import sign_agreement, terms
 from tests.service.test_intake import items
 from tests.service.test_recall import delivered, rules
@@ -313,3 +314,42 @@ async def test_nothing_follows_a_revocation_in_its_batch(world: World) -> None:
     receipt = await world.fr.intake.accept(BE, frame([reseal(world, message), reseal(world, behind)]))
     first_item, second_item = items(world, receipt, [message, behind])
     assert (first_item.outcome, second_item.code) == ("accepted", "outside-agreement")
+
+
+# --- commands --------------------------------------------------------------------------------------------------------
+
+
+async def test_sent_and_approved_by_command(line: Line) -> None:
+    """One officer sends the file, who may not approve it; another does, and the list has it; again it is denied."""
+    world = line.world
+    file = line.file("next.json", msgspec.json.encode(signed(world, BE, version=2)))
+    words = ("agreement", "send", file, "--justification", "synthetic")
+    code, made = await line.run("be-requester", *words)
+    assert (code, made["state"], made["action"]) == (0, "awaiting-approval", "offered")
+    assert (await line.run("be-requester", "agreement", "approve", made["release"], "--yes"))[0] == 2
+    code, done = await line.run("be-approver", "agreement", "approve", made["release"], "--yes")
+    assert (code, done["state"]) == (0, "queued")
+    code, found = await line.run("be-approver", "agreement", "offers")
+    assert [one["state"] for one in found["offers"]] == ["offered"]
+    code, denied = await line.run("be-requester", *words)
+    assert (code, denied["state"], denied["reasons"][0]["rule"]) == (1, "denied", "offer.once")
+    out = line.folder / "fetched.json"
+    sha = found["offers"][0]["sha256"]
+    assert (await line.run("be-requester", "agreement", "fetch", sha, "--out", out))[0] == 0
+    assert msgspec.json.decode(out.read_bytes(), type=SignedAgreement).signatures.keys() == {BE}
+
+
+async def test_revoked_by_command(line: Line) -> None:
+    """With the word of it to the partner first, and then for the signer too."""
+    words = ("agreement", "revoke", SERIES)
+    assert (await line.run("be-requester", *words, "--tell"))[0] == 2  # no justification
+    code, told_ = await line.run("be-requester", *words, "--tell", "--justification", "synthetic")
+    assert (code, told_["action"], told_["state"]) == (0, "revoked", "queued")
+    assert line.world.be.gateway.directory.agreements[FR].revoked
+    code, again = await line.run("be-requester", *words, "--tell", "--justification", "synthetic")
+    assert (code, again["state"]) == (1, "denied")
+    await line.world.be.send()
+    assert line.world.fr.gateway.directory.agreements[BE].revoked
+    code, ended = await line.run("be-requester", *words)
+    assert (code, ended["state"]) == (0, "applied")
+    assert FR not in line.world.be.gateway.directory.agreements

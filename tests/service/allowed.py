@@ -105,5 +105,6 @@ ALLOWED: dict[str, set[str]] = {
     "policy/decided": {"requester", "approver", "reviewer", "inbox"},
     "policy/show": {"security-officer", "reviewer"},
     "policy/replay": {"security-officer", "reviewer"},
+    "evidence/pack": {"reviewer"},
     "audit/logs": {"requester", "approver", "reviewer", "inbox", "operator", "security-officer"},
 }

@@ -29,7 +29,7 @@ from adapters.stores.said import SAID
 from gateway.model import case_rows, rows
 
 #: Version of these tables, kept in `meta`. A database of another version is migrated, never opened as it is.
-SCHEMA_VERSION: Final = "11"
+SCHEMA_VERSION: Final = "12"
 
 # --- bodies and records ----------------------------------------------------------------------------------------------
 
@@ -408,7 +408,9 @@ _inbox = _narrow(
     _text("receipt"),
     _instant("received_at"),
     _integer("entry"),
+    _text("keep_until"),
 )
+Index("inbox_by_day", _inbox.c.keep_until, sqlite_where=_inbox.c.keep_until >= "0")
 Index("inbox_by_conversation", _inbox.c.sender, _inbox.c.conversation, _inbox.c.seq)
 Index("inbox_by_state", _inbox.c.state)
 

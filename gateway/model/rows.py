@@ -300,6 +300,9 @@ class InboxRow(Row, frozen=True):
     receipt: str
     received_at: Instant
     entry: int = -1  # position in our log about the sender
+    keep_until: str = (
+        ""  # last calendar day on which its sender lets us keep it; empty: it says none, or it is gone
+    )
 
 
 class RequestRow(Row, frozen=True):

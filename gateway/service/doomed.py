@@ -126,13 +126,13 @@ class Destroyed(NamedTuple):
     kept: int
 
 
-def destroy_all(tx: Tx, vault: Vault, found: Doomed) -> Destroyed:
+def destroy_all(tx: Tx, vault: Vault, found: Doomed, *, answers: bool = True) -> Destroyed:
     """Destroy keys, bodies and the index of whom they are about. Part of the caller's unit; the keys of ``receipts``
     are unlocked.
 
     (1) bodies and keys; (2) record versions, and the fingerprint of any that was deleted for cause, which would
     confirm a guess of its content; (3) receipts of which no message has content any more; (4) every answer kept for
-    idempotency: any of them may have shown the subject; (5) the keys in memory.
+    idempotency, unless ``answers`` is False: any of them may have shown the subject; (5) the keys in memory.
     """
     # (1)
     bodies = _destroy(tx, found.keys)
@@ -149,10 +149,10 @@ def destroy_all(tx: Tx, vault: Vault, found: Doomed) -> Destroyed:
     ]
     bodies |= _destroy(tx, {row.key for row in receipts})
     # (4)
-    answers = {row.key_id for row in tx.select(IdempotencyRow) if row.body}
-    _destroy(tx, answers)
+    shown = {row.key_id for row in tx.select(IdempotencyRow) if row.body} if answers else set()
+    _destroy(tx, shown)
     # (5)
-    vault.forget({*found.keys, *answers, *(row.key for row in receipts)})
+    vault.forget({*found.keys, *shown, *(row.key for row in receipts)})
     kept = len(found.receipts) - len(receipts)
     return Destroyed(frozenset(bodies), frozenset(gone | {row.id for row in receipts}), kept)
 

@@ -6,6 +6,7 @@ entry's detail lies open, so that a verifier without any key can tell what was l
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from functools import partial
 
@@ -22,7 +23,16 @@ from gateway.ports import ReadTx, Tx
 from gateway.service.calls import Ended, Named, Page
 from gateway.service.calls.erasures import DecideErasure, ErasureView, ProposeErasure
 from gateway.service.context import Gateway
-from gateway.service.doomed import PAGE, Doomed, bodies_of, destroy_all, doomed, entries_of, require_erasable
+from gateway.service.doomed import (
+    PAGE,
+    Destroyed,
+    Doomed,
+    bodies_of,
+    destroy_all,
+    doomed,
+    entries_of,
+    require_erasable,
+)
 from gateway.service.holds import KEEPERS, require_authority, require_keeper, subject_named
 from gateway.service.imports import handle_of
 from gateway.service.operation import DESK, Operation, limit_of
@@ -139,7 +149,6 @@ class Erasures:
             found = doomed(tx, order)
             require_erasable(tx, found)
             done = self._carry_out(tx, order, found, officer, now, places, seen)
-            tx.put(MetaRow(UNSETTLED, rfc3339(now)))
             return _view(tx, done)
 
         view = await gateway.store.write(unit)
@@ -184,36 +193,11 @@ class Erasures:
             for start in range(seen, gateway.ledger.size(tx, origin), PAGE)
             for place in entries_of(tx, origin, gone.bodies, start)
         ]
-        detail = canonical(
-            Erased(
-                v=1,
-                erasure=order.id,
-                reference=order.reference,
-                authority_sha256=order.authority_sha256,
-                proposer=order.proposer,
-                decider=officer.id,
-                entries=tuple(sorted({*places, *later})),
-                messages=tuple(sorted(gone.messages)),
-                bodies=tuple(sorted(gone.bodies)),
-                others=found.others,
-                kept=gone.kept,
-            )
+        subjects = tuple(sorted(found.subjects))
+        order = msgspec.structs.replace(
+            order, subjects=subjects, handles=tuple(sorted({handle_of(one) for one in subjects}))
         )
-        position, salt = gateway.ledger.declare(tx, now, officer.id, order.id, detail)
-        tx.insert(*(ErasedRow(body, order.id) for body in sorted(gone.bodies)))
-        done = msgspec.structs.replace(
-            order,
-            state=DONE,
-            subjects=tuple(sorted(found.subjects)),
-            handles=tuple(sorted({handle_of(one) for one in found.subjects})),
-            salt=salt,
-            detail=detail,
-            position=position,
-            decider=officer.id,
-            decided_at=now,
-        )
-        tx.put(done)
-        return done
+        return declare(gateway, tx, order, gone, {*places, *later}, officer.id, now, others=found.others)
 
     async def settle(self) -> None:
         """Empty the store's own log file when something was erased since. A reader beside us puts it off."""
@@ -262,6 +246,42 @@ class Erasures:
             return [_view(tx, row) for row in rows if row.id != params.after][:limit]
 
         return await self._g.store.read(read)
+
+
+def declare(
+    gateway: Gateway,
+    tx: Tx,
+    order: ErasureRow,
+    gone: Destroyed,
+    places: Collection[int],
+    decider: str,
+    now: datetime,
+    *,
+    others: int = 0,
+) -> ErasureRow:
+    """Write down what an order destroyed: its entry with the open list, and where each body went."""
+    detail = canonical(
+        Erased(
+            v=1,
+            erasure=order.id,
+            reference=order.reference,
+            authority_sha256=order.authority_sha256,
+            proposer=order.proposer,
+            decider=decider,
+            entries=tuple(sorted(places)),
+            messages=tuple(sorted(gone.messages)),
+            bodies=tuple(sorted(gone.bodies)),
+            others=others,
+            kept=gone.kept,
+        )
+    )
+    position, salt = gateway.ledger.declare(tx, now, decider, order.id, detail)
+    done = msgspec.structs.replace(
+        order, state=DONE, salt=salt, detail=detail, position=position, decider=decider, decided_at=now
+    )
+    tx.insert(*(ErasedRow(body, order.id) for body in sorted(gone.bodies)))
+    tx.put(done, MetaRow(UNSETTLED, rfc3339(now)))
+    return done
 
 
 def _message_named(tx: ReadTx, name: str) -> str:

@@ -357,6 +357,7 @@ class Intake:
         gateway, header = self._g, one.header
         key, salt = gateway.vault.fresh(now), gateway.ids.blind()
         body = gateway.vault.seal(key, InboundBody(one.payload, one.jws, one.digest, salt, one.second))
+        message = checked.admitted.message
         tx.insert(
             key.row,
             body,
@@ -373,10 +374,10 @@ class Intake:
                 receipt=receipt,
                 received_at=now,
                 entry=entry,
+                keep_until=message.handling.retention_until if message.handling is not None else "",
             ),
         )
         note(gateway, tx, now, "message", f"{org}/{header.jti}", key.id, sighted[header.jti])
-        message = checked.admitted.message
         if message.recall is not None:
             note_recall(tx, org, message.recall, header.jti, now)
         if message.correction is not None:

@@ -16,6 +16,7 @@ from gateway.service.erasures import Erasures
 from gateway.service.imports import Imports
 from gateway.service.notices import Notices
 from gateway.service.refusals import Refusals
+from gateway.service.retention import Retention
 from gateway.service.wrapping import Wrapping
 
 log = structlog.get_logger()
@@ -39,6 +40,7 @@ class Keeper:
     def __init__(self, gateway: Gateway, imports: Imports, refusals: Refusals, notices: Notices) -> None:
         self._g, self._imports, self._refusals, self._notices = gateway, imports, refusals, notices
         self._answers, self._erasures, self._wrapping = Answers(gateway), Erasures(gateway), Wrapping(gateway)
+        self._retention = Retention(gateway)
 
     async def run(self) -> None:
         """Beat, sign the heads that moved, each minute write down refusals and look for what past recipients
@@ -58,6 +60,7 @@ class Keeper:
                     await self._imports.purge("gateway")
                     await self._answers.forget()
                     await self._wrapping.round()
+                    await self._retention.round()
             except AuditBroken as broken:
                 log.error("audit.broken", code=broken.code, **broken.diagnostic)
                 self._g.fatal("audit-broken")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import unicodedata
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ from gateway.service.calls.erasures import (
 )
 from gateway.service.calls.notices import RemoveRecord
 from gateway.service.erasures import Erased
+from gateway.service.log_source import stored_logs
+from gateway.service.openings import inspect_openings
+from gateway.service.retention import LOG_KEPT, Retention
 from gateway.service.signer.keks import BACKUPS_OPEN, TURN, generation_of
 from gateway.service.wrapping import Wrapping
 from tests.service.commandline import Line
@@ -395,3 +399,43 @@ async def test_on_the_command_line(line: Line) -> None:
     assert [one["id"] for one in listed["erasures"]] == [view["id"]]
     bad = (*words[:-1], "no number, but Zz Name")
     assert (await line.run("be-requester", *bad))[0] == 2
+
+
+async def test_a_message_goes_after_the_day_its_sender_named(world: World) -> None:
+    """Not on that day; the run is an entry with its list, and the log verifies; a hold on its conversation keeps it."""
+    be, fr = world.be, world.fr
+    await be.disclose(WHO)
+    await be.send()
+    (row,) = fr.received()
+    last = datetime.fromisoformat(row.keep_until).replace(tzinfo=UTC)
+    world.clock.set(last)
+    assert await Retention(fr.gateway).round() == 0
+    hold: HoldView = await fr.call("fr-inbox", "holds/add", PlaceHold(b"a court", "", row.conversation))
+    world.clock.advance(days=1)
+    assert await Retention(fr.gateway).round() == 0
+    for officer in ("fr-inbox", "fr-second"):
+        await fr.call(officer, "holds/lift", LiftHold(hold.id, b"a court"))
+    assert await Retention(fr.gateway).round() == 1
+    assert await Retention(fr.gateway).round() == 0
+    with pytest.raises(NotFound, match="erased on authority retention"):
+        await fr.call("fr-inbox", "inbox/show", calls.Named(row.message_id))
+    assert all(verdict.status in ("verified", "unsealed") for verdict in fr.verdicts())
+
+
+async def test_the_logs_keep_their_contents_for_thirty_years(world: World) -> None:
+    """After that details and what was sent go, entries and proofs stay, and nothing counts as missing."""
+    be = world.be
+    await be.disclose(WHO)
+    await be.send()
+    await be.gateway.checkpoint_logs([be.gateway.ledger.master])
+    entries = be.log_size(be.gateway.ledger.master)
+    world.clock.advance(days=LOG_KEPT.days)
+    assert await Retention(be.gateway).round() == 0
+    world.clock.advance(seconds=1)
+    gone = await Retention(be.gateway).round()
+    assert gone == entries
+    assert await Retention(be.gateway).round() == 0
+    assert all(verdict.status == "verified" for verdict in be.verdicts())
+    found = await be.store.read(lambda tx: inspect_openings(tx, be.org, stored_logs(tx, be.org, ())))
+    assert found.wrong == {}
+    assert found.erased[be.gateway.ledger.master] == entries

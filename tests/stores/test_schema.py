@@ -144,6 +144,7 @@ PLANS: list[tuple[str, type[rows.Row], dict[str, object], tuple[str, object] | N
     ("subjects_by_key", rows.SubjectRow, {"key": "k"}, None, ""),
     ("bodies_by_key", rows.BodyRow, {"key": "k"}, None, ""),
     ("inbox_by_conversation", rows.InboxRow, {"sender": "p", "conversation": "c", "seq": 1}, None, ""),
+    ("inbox_by_day", rows.InboxRow, {}, ("keep_until", "0"), ""),
     ("inbox_by_state", rows.InboxRow, {"state": "s"}, None, ""),
     ("directory_by_current", rows.DirectoryRow, {"kind": "partner", "current": True}, None, ""),
     ("reservations_by_time", rows.ReservationRow, {"partner": "p"}, ("at", None), "at"),

@@ -7,6 +7,7 @@ no rank, and what has no rank never leaves.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -58,6 +59,11 @@ class LevelTable(msgspec.Struct, frozen=True):
     def rank(self, policy: str, level: str) -> int | None:
         """The rank, or None for a pair the table does not hold: unknown never leaves."""
         return self.ranks.get(policy, {}).get(level)
+
+    def unranked(self, labels: Sequence[SecurityLabel]) -> int:
+        """How many of the labels have a level without a rank."""
+        ranks, none = self.ranks, dict[str, int]()
+        return sum([label.level not in ranks.get(label.policy, none) for label in labels])
 
     def protected(self, policy: str, level: str, receiver: str, *, enabled: bool = False) -> int | None:
         """The rank at which a recipient of the policy ``receiver`` handles the level: its equivalent, or a higher one.

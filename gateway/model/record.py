@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import msgspec
@@ -59,30 +59,33 @@ def pointer_token(member: str) -> str:
 
 def member_of(pointer: str) -> str:
     """The member of the record that the field at this pointer stands in, as a reference token."""
-    return pointer[1:].partition("/")[0]
+    return pointer.split("/", 2)[1]
 
 
-def items_of(record: CanonicalRecord, kind: RecordKind) -> Iterator[tuple[str, str, Any]]:
-    """Member (as a token), pointer and value of every field, in the order of its content; a list yields its items."""
-    for member, value in record.content.items():
-        token = pointer_token(member)
-        if member in kind.lists and isinstance(value, list):
-            for index, item in enumerate(value):
-                yield token, f"/{token}/{index}", item
-        else:
-            yield token, f"/{token}", value
+def members_of(fields: Iterable[LabelledField]) -> frozenset[str]:
+    """The members that these fields stand in."""
+    return frozenset([field.pointer.split("/", 2)[1] for field in fields])
+
+
+#: Of a field that nobody labelled.
+_UNSAID = FieldLabel("", None, "none")
 
 
 def fields_of(record: CanonicalRecord, kind: RecordKind) -> Iterator[LabelledField]:
     """Every field of the record, in the order of its content; a list yields one field an item."""
     labels = {entry.pointer: entry for entry in record.labels}
-    for token, pointer, item in items_of(record, kind):
-        spec = kind.fields.get(pointer if len(pointer) == len(token) + 1 else f"/{token}/*")
-        found = labels.get(pointer)
-        if found is None:
-            yield LabelledField(pointer, item, spec, None, "", ())
+    for member, value in record.content.items():
+        pointer = f"/{pointer_token(member)}"
+        if member in kind.lists and isinstance(value, list):
+            spec = kind.fields.get(f"{pointer}/*")
+            for index, item in enumerate(value):
+                place = f"{pointer}/{index}"
+                said = labels.get(place, _UNSAID)
+                yield LabelledField(place, item, spec, said.label, said.originator, said.consent)
         else:
-            yield LabelledField(pointer, item, spec, found.label, found.originator, found.consent)
+            said = labels.get(pointer, _UNSAID)
+            spec = kind.fields.get(pointer)
+            yield LabelledField(pointer, value, spec, said.label, said.originator, said.consent)
 
 
 def strings_of(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:

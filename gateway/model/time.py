@@ -58,15 +58,14 @@ class PartialDate(msgspec.Struct, frozen=True, omit_defaults=True):
         """
         if self.about or not _PARTIAL[self.precision].fullmatch(self.date):
             return None
-        year, month, day = (int(part) for part in (self.date + "-00-00").split("-")[:3])
         try:
-            if self.precision == "year":
-                return date(year, 1, 1), date(year, 12, 31)
-            if self.precision == "month":
-                return date(year, month, 1), date(year, month, monthrange(year, month)[1])
-            return date(year, month, day), date(year, month, day)
+            first = date.fromisoformat(f"{self.date}-01-01"[:10])
         except ValueError:
             return None
+        if self.precision == "day":
+            return first, first
+        month = 12 if self.precision == "year" else first.month
+        return first, date(first.year, month, monthrange(first.year, month)[1])
 
 
 def full_years(born: date, today: date) -> int:

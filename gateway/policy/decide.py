@@ -9,18 +9,18 @@ is denied and the field rules that withheld it are the reasons: a release list e
 ``label.releasable``.
 """
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import msgspec
 
 from gateway.model.decision import Decision, Effect, FieldOutcome, Reason, Redact
-from gateway.model.kind import FieldSpec
-from gateway.model.record import LabelledField, fields_of, member_of
+from gateway.model.record import LabelledField, fields_of, member_of, members_of
 from gateway.policy.context import Context
-from gateway.policy.expr import NOWHERE, Const, FactUnreadable, Far, Look, Places, Reading, Unseen
+from gateway.policy.expr import NOWHERE, Const, FactUnreadable, Places, Reading, Unseen
 from gateway.policy.facts import FactSpec
-from gateway.policy.rules import CompiledRule, Policy, Rule, Rules
+from gateway.policy.facts.declare import SPEC
+from gateway.policy.rules import CompiledRule, Parted, Policy, Rule, Rules, Told
 
 #: The rule when no rule of the policy even speaks of the matter: silence denies.
 SILENCE = Rule(
@@ -51,6 +51,10 @@ class Verdict(msgspec.Struct, frozen=True):
         return tuple(_reason(rule, effect, error, at or pointer) for rule, effect, error, at in self.said)
 
 
+#: A field, and what the field rules say of it.
+Judged = tuple[LabelledField, Verdict]
+
+
 def decide(policy: Policy, ctx: Context) -> Decision:
     """Decide about ``ctx.record`` toward ``ctx.partner``. Pure: equal arguments, equal decision. Never raises.
 
@@ -65,45 +69,94 @@ def decide(policy: Policy, ctx: Context) -> Decision:
     ctx = with_fields(ctx, fields)
     reading = Reading(ctx)
     rules = policy.field_rules
-    verdicts = {field.pointer: _judge(rules, reading.places(field)) for field in fields}
-    left = tuple(field for field in fields if verdicts[field.pointer].effect != "DENY")
+    judged = [(field, _of_field(rules, reading.places(field))) for field in fields]
+    left = [field for field, verdict in judged if verdict.effect != "DENY"]
     # (2)
-    release = judge(policy.release_rules, reading.after(after_fields(ctx, left)))
+    ctx = after_fields(ctx, left)
+    release = judge(policy.release_rules, reading.after(ctx))
     # (3)
     reasons = release.reasons()
     effect = release.effect
-    if not release.overruled and (lost := _lost(fields, left, ctx.kind.required)):
+    if not release.overruled and (lost := _lost(judged, left, ctx.kind.required)):
         first: dict[str, Reason] = {}  # one reason a rule, at the first field it withheld
-        for reason in (each for field in lost for each in verdicts[field.pointer].reasons(field.pointer)):
+        for reason in (each for field, verdict in lost for each in verdict.reasons(field.pointer)):
             first.setdefault(reason.rule, reason)
         effect, reasons = "DENY", tuple(first.values())
     # (4)
     if effect == "DENY":
         stopped = reasons[0]
-        outcomes = tuple(
-            _outcome(pointer, verdict) if verdict.effect == "DENY" else _stopped(pointer, stopped)
-            for pointer, verdict in verdicts.items()
-        )
-        return Decision("DENY", reasons, outcomes, ())
-    outcomes = tuple(_outcome(pointer, verdict) for pointer, verdict in verdicts.items())
-    reviews = [
-        verdict.reasons(pointer)
-        for pointer, verdict in (("", release), *verdicts.items())
-        if verdict.effect == "REVIEW"
-    ]
+        outcomes = [
+            _outcome(field.pointer, verdict) if verdict.effect == "DENY" else _stopped(field.pointer, stopped)
+            for field, verdict in judged
+        ]
+        return Decision("DENY", reasons, tuple(outcomes), ())
+    outcomes = [_outcome(field.pointer, verdict) for field, verdict in judged]
+    reviews = [reasons] if effect == "REVIEW" else []
+    reviews += [verdict.reasons(field.pointer) for field, verdict in judged if verdict.effect == "REVIEW"]
     if reviews:
-        return Decision("REVIEW", tuple(reason for each in reviews for reason in each), outcomes, ())
+        return Decision("REVIEW", tuple(reason for each in reviews for reason in each), tuple(outcomes), ())
     withheld = tuple(Redact(outcome.pointer) for outcome in outcomes if outcome.outcome == "withheld")
-    return Decision("PERMIT", reasons, outcomes, withheld)
+    return Decision("PERMIT", reasons, tuple(outcomes), withheld)
 
 
 def judge(rules: Rules, reading: Reading) -> Verdict:
     """What the rules say over one reading."""
-    return _judge(rules, reading.looks)
+    looks = reading.looks
+    if looks[SPEC].field is None:
+        return _verdict(_told(rules, looks), looks)
+    return _of_field(rules, looks)
 
 
-def _judge(rules: Rules, looks: Places) -> Verdict:
-    """Combine rules over one reading: deny overrides review, review overrides permit, no permit denies.
+def _of_field(rules: Rules, looks: Places) -> Verdict:
+    """What the rules say of one field.
+
+    What can be told from its mark alone is kept there for all fields marked alike; what can be told from its
+    specification alone is kept with the rules, for good. Of fields of which the same is said the verdict is one.
+    """
+    release, mark, kind, field = looks
+    if mark.kept is None or mark.kept[0] is not rules:
+        mark.kept = rules, _parted(_told(rules.far, (release, mark, NOWHERE, NOWHERE)))
+    spec = field.field.spec if field.field else None
+    near = rules.near.get(spec)
+    if near is None:
+        near = rules.near[spec] = _parted(_told(rules.close, (NOWHERE, NOWHERE, kind, NOWHERE)))
+    (by_mark, ask), (by_spec, ask_too) = mark.kept[1], near
+    said = (*by_mark, *by_spec, *_told((*ask, *ask_too), looks))
+    if release.kept is None:
+        release.kept = {}
+    verdict: Verdict | None = release.kept.get(said)
+    if verdict is None:
+        verdict = release.kept[said] = _verdict(sorted(said, key=_place), looks)
+    return verdict
+
+
+def _told(rules: Iterable[CompiledRule], looks: Places) -> list[Told]:
+    """What rules say, as far as it can be told from these places; those that say nothing are left out."""
+    found: list[Told] = []
+    release, mark, kind, field = looks
+    for each in rules:
+        try:
+            answer = each.ask(release, mark, kind, field)
+        except FactUnreadable as unreadable:
+            answer = unreadable.with_traceback(None)  # it is kept, and what it was raised among is not
+        except Unseen:
+            answer = Unseen
+        if answer is not None:
+            found.append((each, answer))
+    return found
+
+
+def _parted(told: Sequence[Told]) -> Parted:
+    """What is said, and the rules that must be asked again from nearer."""
+    return [one for one in told if one[1] is not Unseen], [each for each, answer in told if answer is Unseen]
+
+
+def _place(told: Told) -> int:
+    return told[0].place
+
+
+def _verdict(told: Iterable[Told], looks: Places) -> Verdict:
+    """Combine what rules say: deny overrides review, review overrides permit, no permit denies.
 
     A rule that cannot be told denies, with the fact at fault as ``error``; a PERMIT rule that cannot be told permits
     nothing. The rules that could have permitted are the reasons when none did.
@@ -112,15 +165,7 @@ def _judge(rules: Rules, looks: Places) -> Verdict:
     reviewing: list[Said] = []
     permitting: list[Said] = []
     silent: list[Said] = []
-    release, mark, kind, field = looks
-    for each, answer in _told(rules, looks):
-        if answer is Unseen:
-            try:
-                answer = each.ask(release, mark, kind, field)
-            except FactUnreadable as unreadable:
-                answer = unreadable
-            if answer is None:
-                continue
+    for each, answer in told:
         rule = each.rule
         effect = rule.effect
         if answer is True:
@@ -131,7 +176,7 @@ def _judge(rules: Rules, looks: Places) -> Verdict:
                 into += [(rule, effect, "", at) for at in _named(each.at, looks)]
         elif answer is not False:
             (silent if effect == "PERMIT" else denying).append((rule, "DENY", answer.fact, ""))
-        elif effect == "PERMIT":
+        else:
             silent.append((rule, "DENY", "", ""))
     if denying:
         return Verdict("DENY", tuple(denying), overruled=True)
@@ -140,57 +185,6 @@ def _judge(rules: Rules, looks: Places) -> Verdict:
     if reviewing:
         return Verdict("REVIEW", tuple(reviewing))
     return Verdict("PERMIT", tuple(permitting))
-
-
-#: A rule, and its answer as far as it is known: a truth, the fact at fault, or `Unseen`.
-_Told = tuple[CompiledRule, Any]
-
-
-def _told(rules: Rules, looks: Places) -> Sequence[_Told]:
-    """The rules that may have something to say, in order, with what is known of their answers.
-
-    Of a field much is known before it is looked at: from its mark alone, kept there for all fields marked alike; and of
-    rules that say nothing of its specification, whatever the world, kept with the rules.
-    """
-    release, mark, kind, _ = looks
-    if kind.field is None:
-        return [(each, Unseen) for each in rules]
-    if kind.asked is None or kind.asked[0] is not rules:
-        if mark.asked is None or mark.asked[0] is not rules:
-            mark.asked = rules, _of_mark(rules, release, mark)
-        silent = rules.silent.get(spec := kind.field.spec)
-        if silent is None:
-            silent = rules.silent[spec] = frozenset(each for each in rules if _says_nothing(each, spec))
-        kind.asked = rules, [told for told in mark.asked[1] if told[0] not in silent]
-    told: Sequence[_Told] = kind.asked[1]
-    return told
-
-
-def _of_mark(rules: Rules, release: Look, mark: Look) -> list[_Told]:
-    """What the rules say as far as can be told from a mark. What does not apply, and a DENY or REVIEW rule whose
-    condition does not hold, says nothing and is left out."""
-    found: list[_Told] = []
-    for each in rules:
-        answer: Any = Unseen
-        try:
-            if not each.near:
-                answer = each.ask(release, mark, NOWHERE, NOWHERE)
-        except FactUnreadable as unreadable:
-            answer = unreadable
-        except Unseen:
-            pass
-        if answer is not None and (answer is not False or each.rule.effect == "PERMIT"):
-            found.append((each, answer))
-    return found
-
-
-def _says_nothing(each: CompiledRule, spec: FieldSpec | None) -> bool:
-    """Whether the rule says nothing of any field of this specification, whatever the world."""
-    try:
-        answer = each.ask(NOWHERE, NOWHERE, Far(LabelledField("", None, spec, None, "", ())), NOWHERE)
-    except (FactUnreadable, Unseen):
-        return False
-    return answer is None or (answer is False and each.rule.effect != "PERMIT")
 
 
 def _named(at: FactSpec, looks: Places) -> list[str]:
@@ -205,10 +199,8 @@ def _named(at: FactSpec, looks: Places) -> list[str]:
 
 def after_fields(ctx: Context, left: Sequence[LabelledField]) -> Context:
     """The context as the release rules see it: told what the field rules left."""
-    pointers = frozenset(field.pointer for field in left)
-    return msgspec.structs.replace(
-        ctx, permitted=len(left), members=frozenset(member_of(field.pointer) for field in left), left=pointers
-    )
+    pointers = frozenset([field.pointer for field in left])
+    return msgspec.structs.replace(ctx, permitted=len(left), members=members_of(left), left=pointers)
 
 
 def with_fields(ctx: Context, fields: tuple[LabelledField, ...]) -> Context:
@@ -217,12 +209,12 @@ def with_fields(ctx: Context, fields: tuple[LabelledField, ...]) -> Context:
 
 
 def _lost(
-    fields: tuple[LabelledField, ...], left: tuple[LabelledField, ...], required: frozenset[str]
-) -> tuple[LabelledField, ...]:
+    judged: Sequence[Judged], left: Sequence[LabelledField], required: frozenset[str]
+) -> Sequence[Judged]:
     """Fields whose loss leaves no record of this kind: of required members gone, else all when nothing is left."""
-    missing = required - {member_of(field.pointer) for field in left}
-    lost = tuple(field for field in fields if member_of(field.pointer) in missing)
-    return lost or (fields if not left else ())
+    missing = required - members_of(left)
+    lost = [one for one in judged if member_of(one[0].pointer) in missing] if missing else []
+    return lost or (judged if not left else ())
 
 
 def _reason(rule: Rule, effect: Effect, error: str, pointer: str) -> Reason:

@@ -11,15 +11,17 @@ follows. A tree that names an unknown fact or compares unlike types is refused w
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, cast
 
 import msgspec
 
 from gateway.errors import PolicyInvalid
+from gateway.model.kind import FieldSpec
 from gateway.model.record import LabelledField
 from gateway.policy.context import Context
 from gateway.policy.facts import FactSpec, Scope, Value
-from gateway.policy.facts.declare import MARK, NOTHING, SPEC, seen
+from gateway.policy.facts.declare import MARK, NOTHING, seen
 
 #: Levels of nesting; a condition that a lawyer must read has three or four.
 MAX_DEPTH = 16
@@ -44,88 +46,100 @@ class Look(dict[FactSpec, Value]):
     once.
     """
 
-    __slots__ = ("asked", "ctx", "field", "gaps", "within")
+    __slots__ = ("ctx", "field", "gaps", "kept")
 
     def __init__(self, ctx: Context, field: LabelledField | None) -> None:
         self.ctx = ctx
         self.field = field  # as a fact sees it from here
         #: Facts without a value: unknown, or at fault.
-        self.gaps: dict[FactSpec, FactUnreadable | None] | None = None
-        self.within: dict[object, Look] | None = None  # by what can be told apart from the next place
-        self.asked: Any = None  # what rules have answered; whoever asks them keeps it here
+        self.gaps: Mapping[FactSpec, FactUnreadable | None] = _NO_GAPS
+        self.kept: Any = None  # what rules have answered; whoever asks them keeps it here
 
     def __missing__(self, spec: FactSpec) -> Value:
-        value = self._find(spec)
-        if value is None:
-            raise FactUnreadable(spec.name)
-        return value
-
-    def knows(self, spec: FactSpec) -> bool:
-        """Whether the fact has a value. Only absence is answered: a failing fact raises here as well."""
-        return spec in self or self._find(spec) is not None
-
-    def _find(self, spec: FactSpec) -> Value | None:
-        """A value that is not here yet; None where it is unknown."""
-        if self.gaps is None:
-            self.gaps = {}
+        # The way of nearly every fact of a decision, so without a call to spare: `knows` goes the same.
         if spec not in self.gaps:
+            value: Any
             try:
                 value = spec.compute(self.ctx, self.field)
             except Exception:  # whatever went wrong in a fact, the answer is the same: it cannot be told
-                self.gaps[spec] = FactUnreadable(spec.name)
-            else:
-                if value is not None and type(value) is spec.type:  # not isinstance: True is no count of 1
-                    self[spec] = value
-                    return value
-                self.gaps[spec] = None if value is None else FactUnreadable(spec.name)
-        gap = self.gaps[spec]
-        if gap is not None:
-            raise gap
-        return None
+                value = _FAILED
+            if type(value) is spec.type:  # not isinstance: True is no count of 1
+                found: Value = value
+                self[spec] = found
+                return found
+            self._miss(spec, value)
+        raise FactUnreadable(spec.name)
 
-    def next(self, key: object, field: LabelledField, sees: int) -> "Look":
-        """The next place toward this field; kept for all that look alike from there."""
-        if self.within is None:
-            self.within = {}
-        found = self.within.get(key)
-        if found is None:
-            found = self.within[key] = Look(self.ctx, seen(field, sees))
-        return found
+    def knows(self, spec: FactSpec) -> bool:
+        """Whether the fact has a value. Only absence is answered: a failing fact raises here as well."""
+        if spec in self:
+            return True
+        if spec not in self.gaps:
+            value: Any
+            try:
+                value = spec.compute(self.ctx, self.field)
+            except Exception:
+                value = _FAILED
+            if type(value) is spec.type:
+                self[spec] = value
+                return True
+            self._miss(spec, value)
+        if self.gaps[spec] is not None:
+            raise FactUnreadable(spec.name)
+        return False
+
+    def _miss(self, spec: FactSpec, value: object) -> None:
+        self.gaps = {**self.gaps, spec: None if value is None else FactUnreadable(spec.name)}
 
 
-class Far(Look):
-    """A place from which nothing can be told yet, but, of a specification, what hangs on it alone."""
+_NO_GAPS: Mapping[FactSpec, FactUnreadable | None] = {}
+
+#: Stands for the value of a fact that failed, and is of no fact's type.
+_FAILED: Any = object()
+
+
+class Nowhere(Look):
+    """A place from which nothing can be told yet."""
 
     __slots__ = ()
 
-    def __init__(self, field: LabelledField | None) -> None:
-        super().__init__(cast(Context, None), field)
+    def __missing__(self, spec: FactSpec) -> Value:
+        raise Unseen
 
-    def _find(self, spec: FactSpec) -> Value | None:
-        if self.field is None or not spec.of_kind:
-            raise Unseen
-        return super()._find(spec)
+    def knows(self, spec: FactSpec) -> bool:
+        """Never told."""
+        raise Unseen
 
 
 #: The four places, in the order of what is seen from them.
 Places = tuple[Look, Look, Look, Look]
 
 #: Nothing is seen from here.
-NOWHERE = Far(None)
+NOWHERE = Nowhere(cast(Context, None), None)
+
+#: Specifications whose facts are kept: those of some hundred kinds.
+MAX_SPECIFICATIONS = 4096
+
+
+@lru_cache(MAX_SPECIFICATIONS)
+def of_kind(spec: FieldSpec | None) -> Look:
+    """The place from which a specification is seen and nothing else, so that what is found there holds in any world."""
+    return Look(cast(Context, None), LabelledField("", None, spec, None, "", ()))
 
 
 class Reading:
     """One look at the world: each fact is computed at most once, so no decision straddles two values of it."""
 
-    __slots__ = ("_ctx", "_last", "_mark", "looks")
+    __slots__ = ("_ctx", "_last", "_mark", "_marks", "looks")
 
     def __init__(self, ctx: Context, looks: Places | None = None) -> None:
         self._ctx = ctx
+        #: One place for all fields marked alike.
+        self._marks: dict[object, Look] = {}
         #: Of the field before: most are marked alike, and comparing is less than hashing.
         self._last: Look | None = None
         self._mark: object = None
-        nothing = (Look(ctx, None), Look(ctx, None), Look(ctx, None), Look(ctx, None))
-        self.looks: Places = looks or nothing  # by what a fact sees
+        self.looks = looks or _of_release(Look(ctx, None), ctx)  # by what a fact sees
 
     def of_field(self, field: LabelledField) -> "Reading":
         """The same look, at one field. Shared with other fields: what is seen of the release, and of all alike."""
@@ -133,16 +147,18 @@ class Reading:
 
     def places(self, field: LabelledField) -> Places:
         """The places from which a field is seen."""
-        ctx, release = self._ctx, self.looks[NOTHING]
         mark = (field.label, field.originator, field.consent)
-        if self._last is None or mark != self._mark:
-            self._mark = mark
-            self._last = release.next(mark, field, MARK)
-        return release, self._last, self._last.next(field.spec, field, SPEC), Look(ctx, field)
+        last = self._last
+        if last is None or mark != self._mark:
+            last = self._marks.get(mark)
+            if last is None:
+                last = self._marks[mark] = Look(self._ctx, seen(field, MARK))
+            self._mark, self._last = mark, last
+        return self.looks[NOTHING], last, of_kind(field.spec), Look(self._ctx, field)
 
     def after(self, ctx: Context) -> "Reading":
         """The same look, at the release after the field rules: only facts of what they left are computed again."""
-        return Reading(ctx, (self.looks[NOTHING], Look(ctx, None), Look(ctx, None), Look(ctx, None)))
+        return Reading(ctx, _of_release(self.looks[NOTHING], ctx))
 
     def value(self, spec: FactSpec) -> Value:
         """The fact's value; raises `FactUnreadable` for a missing or failing one."""
@@ -151,6 +167,11 @@ class Reading:
     def known(self, spec: FactSpec) -> bool:
         """Whether the fact has a value. Only absence is answered: a failing fact raises here as well."""
         return self.looks[spec.sees].knows(spec)
+
+
+def _of_release(release: Look, ctx: Context) -> Places:
+    """The places from which a release is seen: no field is near."""
+    return release, Look(ctx, None), Look(ctx, None), Look(ctx, None)
 
 
 #: A question compiled: asked of the four places, in the order of what is seen from them.
@@ -329,14 +350,16 @@ def facts_of(node: Node) -> frozenset[str]:
             return frozenset()
 
 
-def compile_rule(applies: Node, condition: Node) -> Ask:
-    """Both questions of a rule as one function: None where it does not apply, else whether its condition holds.
+def compile_rule(applies: Node, condition: Node, *, otherwise: bool) -> Ask:
+    """Both questions of a rule as one function: None where it says nothing, else whether its condition holds.
+
+    It says nothing where it does not apply and, unless ``otherwise`` makes that an answer, where it does not hold.
 
     The trees become one expression of Python over the facts, which an interpreter answers in one step; a tree of
     closures costs a call for each node.
     """
     names: dict[str, object] = {}
-    holds = _source(condition, names)
+    holds = _source(condition, names) if otherwise else f"({_source(condition, names)} or None)"
     when = _source(applies, names)
     whole = holds if applies == Const(True) else f"({holds}) if {when} else None"
     # What is evaluated was written here from a typed tree; every name in it is bound here, and there is no other.
@@ -359,7 +382,7 @@ def first_seen(node: Node) -> int:
 
 def compile_condition(node: Node) -> Callable[[Reading], Any]:
     """The tree as a function: called with a `Reading` it answers, or raises `FactUnreadable`."""
-    ask = compile_rule(Const(True), node)
+    ask = compile_rule(Const(True), node, otherwise=True)
     return lambda reading: ask(*reading.looks)
 
 

@@ -103,7 +103,7 @@ class Given(Reading):
         for look in self.looks:
             for name, value in world.items():
                 if value is None or isinstance(value, FactUnreadable):
-                    look.gaps = {**(look.gaps or {}), FACTS[name]: value}
+                    look.gaps = {**look.gaps, FACTS[name]: value}
                 else:
                     look[FACTS[name]] = value
 

@@ -6,7 +6,7 @@ older versions load beside newer ones, so an old decision can be explained and r
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -42,19 +42,31 @@ class CompiledRule(msgspec.Struct, frozen=True, eq=False):
 
     rule: Rule
     ask: Ask
-    near: bool  # the first it reads is seen of a field's specification or value: there is no asking from farther
+    first: int  # what is seen by the fact it reads first: there is no asking from farther
+    place: int  # among the rules of the policy
     at: FactSpec | None  # the fact that names the places at fault
 
 
-class Rules(tuple[CompiledRule, ...]):
-    """Rules of one scope in order, and those of them that say nothing of a field of some specification, whatever the
-    world: found out once (`gateway.policy.decide`)."""
+#: A rule, and its answer as far as it is known: a truth, the fact at fault, or `Unseen`.
+Told = tuple[CompiledRule, Any]
 
-    silent: dict[FieldSpec | None, frozenset[CompiledRule]]
+#: What is known of some rules' answers, and the rules of which nothing is known yet.
+Parted = tuple[Sequence[Told], Sequence[CompiledRule]]
+
+
+class Rules(tuple[CompiledRule, ...]):
+    """Rules of one scope in order: those that can be asked from a mark, and the others; and of these what they say of
+    each specification met, as far as it can be told in any world (`gateway.policy.decide`)."""
+
+    far: tuple[CompiledRule, ...]
+    close: tuple[CompiledRule, ...]
+    near: dict[FieldSpec | None, Parted]
 
     def __new__(cls, rules: Iterable[CompiledRule]) -> "Rules":
         made = super().__new__(cls, rules)
-        made.silent = {}
+        made.far = tuple(each for each in made if each.first <= MARK)
+        made.close = tuple(each for each in made if each.first > MARK)
+        made.near = {}
         return made
 
 
@@ -111,11 +123,12 @@ def load_policy(raw: bytes, facts: Mapping[str, FactSpec] = FACTS) -> Policy:
     compiled = [
         CompiledRule(
             rule,
-            compile_rule(rule.applies, rule.condition),
-            first_seen(rule.condition if rule.applies == Const(True) else rule.applies) > MARK,
+            compile_rule(rule.applies, rule.condition, otherwise=rule.effect == "PERMIT"),
+            first_seen(rule.condition if rule.applies == Const(True) else rule.applies),
+            place,
             facts[rule.at] if rule.at else None,
         )
-        for rule in rules
+        for place, rule in enumerate(rules)
     ]
     return Policy(
         rules=rules,

@@ -8,10 +8,10 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from gateway.model.record import LabelledField, fields_of
+from gateway.model.record import fields_of
 from gateway.policy.context import Context
 from gateway.policy.decide import decide, judge
-from gateway.policy.expr import NOWHERE, Far, Reading, Unseen, first_seen, parse_condition
+from gateway.policy.expr import NOWHERE, Reading, Unseen, first_seen, of_kind, parse_condition
 from gateway.policy.expr import FactUnreadable as Unreadable
 from gateway.policy.facts import FACTS, FactSpec
 from gateway.policy.facts.declare import FIELD, MARK, NOTHING, SPEC
@@ -22,7 +22,7 @@ CTX = world()
 FIELDS = tuple(fields_of(CTX.record, CTX.kind))
 
 
-def fake(name: str, answer: Any, sees: int, *, of_kind: bool = False) -> FactSpec:
+def fake(name: str, answer: Any, sees: int) -> FactSpec:
     """A fact of one answer, or one that fails with it."""
 
     def compute(ctx: Context, field: object) -> Any:
@@ -30,7 +30,7 @@ def fake(name: str, answer: Any, sees: int, *, of_kind: bool = False) -> FactSpe
             raise answer
         return answer
 
-    return FactSpec(name, "release" if sees == NOTHING else "field", bool, compute, sees, of_kind)
+    return FactSpec(name, "release" if sees == NOTHING else "field", bool, compute, sees)
 
 
 FAKES = {
@@ -41,35 +41,39 @@ FAKES = {
         fake("mark.yes", True, MARK),
         fake("mark.no", False, MARK),
         fake("mark.broken", ValueError(), MARK),
-        fake("kind.yes", True, SPEC, of_kind=True),
-        fake("kind.no", False, SPEC, of_kind=True),
-        fake("kind.broken", ValueError(), SPEC, of_kind=True),
-        fake("world.no", False, SPEC),
+        fake("kind.yes", True, SPEC),
+        fake("kind.no", False, SPEC),
+        fake("kind.broken", ValueError(), SPEC),
+        fake("own.no", False, FIELD),
         fake("own.yes", True, FIELD),
     )
 }
 
-#: id: effect, applies, condition; what is known from the mark, what the specification silences.
-SAID: dict[str, tuple[str, str, str, Any, bool]] = {
-    "a": ("DENY", "", "mark.yes", True, False),
-    "b": ("DENY", "", "mark.no", None, False),
-    "c": ("PERMIT", "", "mark.no", False, False),
-    "d": ("DENY", "act.no", "mark.yes", None, False),
-    "e": ("DENY", "", "mark.broken", "mark.broken", False),
-    "f": ("DENY", "kind.no", "mark.yes", Unseen, True),
-    "g": ("DENY", "kind.yes", "mark.yes", Unseen, False),
-    "h": ("DENY", "", "kind.no", Unseen, True),
-    "i": ("PERMIT", "", "kind.no", Unseen, False),
-    "j": ("REVIEW", "", "kind.no", Unseen, True),
-    "k": ("DENY", "kind.broken", "own.yes", Unseen, False),
-    "l": ("DENY", "", "world.no", Unseen, False),
-    "m": ("DENY", "mark.yes", "own.yes", Unseen, False),
-    "n": ("PERMIT", "kind.no", "own.yes", Unseen, True),
-    "o": ("PERMIT", "", "own.yes", Unseen, False),
+#: id: effect, applies, condition; what is known from the mark, of those that can be asked from there, or from the
+#: specification, of the others. None: it says nothing.
+SAID: dict[str, tuple[str, str, str, Any]] = {
+    "a": ("DENY", "", "mark.yes", True),
+    "b": ("DENY", "", "mark.no", None),
+    "c": ("PERMIT", "", "mark.no", False),
+    "d": ("DENY", "act.no", "mark.yes", None),
+    "e": ("DENY", "", "mark.broken", "mark.broken"),
+    "f": ("DENY", "kind.no", "mark.yes", None),
+    "g": ("DENY", "kind.yes", "mark.yes", Unseen),
+    "h": ("DENY", "", "kind.no", None),
+    "i": ("PERMIT", "", "kind.no", False),
+    "j": ("REVIEW", "", "kind.no", None),
+    "k": ("DENY", "kind.broken", "own.yes", "kind.broken"),
+    "l": ("DENY", "", "own.no", Unseen),
+    "m": ("DENY", "mark.yes", "own.yes", Unseen),
+    "n": ("PERMIT", "kind.no", "own.yes", None),
+    "o": ("PERMIT", "", "own.yes", Unseen),
 }
 
+#: Those that can be asked from a mark: what they read first is seen from there.
+FAR = set("abcdem")
 
-def policy_of(rules: dict[str, tuple[str, str, str, Any, bool]]) -> Policy:
+
+def policy_of(rules: dict[str, tuple[str, str, str, Any]]) -> Policy:
     """Field rules over the fakes."""
     entries = [
         {
@@ -83,7 +87,7 @@ def policy_of(rules: dict[str, tuple[str, str, str, Any, bool]]) -> Policy:
             "condition": ["fact", condition],
             **({"applies": ["fact", applies]} if applies else {}),
         }
-        for name, (effect, applies, condition, _, _) in rules.items()
+        for name, (effect, applies, condition, _) in rules.items()
     ]
     return load_policy(json.dumps({"version": "1", "note": "", "rules": entries}).encode(), FAKES)
 
@@ -107,17 +111,17 @@ def plain(answer: Any) -> Any:
     return answer.fact if isinstance(answer, Unreadable) else answer
 
 
-def test_a_mark_tells_what_it_can_and_no_more() -> None:
-    """What holds, what fails, and a permit that does not hold are known from the mark; what hangs on more is not; and
-    what does not apply, or denies nothing, is left out."""
+def test_mark_and_specification_tell_what_they_can_and_no_more() -> None:
+    """What holds, what fails, and a permit that does not hold are known from afar; what hangs on more is not; and what
+    does not apply, or denies nothing, is left out."""
     rules, reading = policy_of(SAID).field_rules, Reading(CTX)
     looks = reading.places(FIELDS[0])
     judge(rules, reading.of_field(FIELDS[0]))
-    told = {each.rule.id: plain(answer) for each, answer in looks[MARK].asked[1]}
-    assert told == {name: said[3] for name, said in SAID.items() if said[3] is not None}
-    silent = {each.rule.id for each in rules.silent[FIELDS[0].spec]}
-    assert silent == {name for name, said in SAID.items() if said[4]} - {"b", "d"}
-    assert [each.rule.id for each, _ in looks[SPEC].asked[1]] == [name for name in told if name not in silent]
+    for (told, ask), those in ((looks[MARK].kept[1], FAR), (rules.near[FIELDS[0].spec], set(SAID) - FAR)):
+        known = {each.rule.id: plain(answer) for each, answer in told}
+        assert known | {each.rule.id: Unseen for each in ask} == {
+            name: said[3] for name, said in SAID.items() if name in those and said[3] is not None
+        }
 
 
 def test_what_is_told_from_afar_is_told_so_of_the_field() -> None:
@@ -148,15 +152,14 @@ def test_a_rule_is_asked_no_oftener_than_it_can_answer_otherwise() -> None:
             judge(rules, reading.of_field(field))
     marks = len({(field.label, field.originator, field.consent) for field in fields})
     specs = len({field.spec for field in fields})
-    of_mark = dict.fromkeys("abcde", specs + marks)
-    silent = dict.fromkeys("fhjn", specs)
-    near = dict.fromkeys("gikl", specs + 2 * len(fields))
-    assert asked == {**of_mark, **silent, **near, **dict.fromkeys("o", near["g"]), "m": near["g"] + marks}
+    of_spec = dict.fromkeys("fghijklno", specs)
+    of_field = dict.fromkeys("glmo", 2 * len(fields))
+    assert asked == Counter(dict.fromkeys(FAR, marks)) + Counter(of_spec) + Counter(of_field)
 
 
 def test_fields_that_look_alike_share_what_is_seen_of_them() -> None:
-    """One place for one mark and one for one specification under it, whatever was looked at between; what is seen of a
-    field itself is shared with none; what is kept there is kept."""
+    """One place for one mark and one for one specification, whatever was looked at between; what is seen of a field
+    itself is shared with none; what is kept there is kept, and what is said alike is one verdict."""
     ctx = world({"labels./sex.label.no_foreign": True})
     reading, rules = Reading(ctx), policy_of(SAID).field_rules
     first, other, second = (
@@ -172,10 +175,10 @@ def test_fields_that_look_alike_share_what_is_seen_of_them() -> None:
         [True, False, True, True],
         [True, False, False, False],
     ]
-    judge(rules, Reading(ctx, places[0]))
-    kept = places[0][SPEC].asked
-    judge(rules, Reading(ctx, places[2]))
-    assert places[0][SPEC].asked is kept
+    verdict = judge(rules, Reading(ctx, places[0]))
+    kept = places[0][MARK].kept
+    assert judge(rules, Reading(ctx, places[2])) is verdict
+    assert places[0][MARK].kept is kept
 
 
 def test_a_run_of_fields_marked_alike_is_looked_up_once() -> None:
@@ -217,16 +220,13 @@ def test_a_fact_is_computed_once_whatever_it_answers(answer: Any) -> None:
 
 
 def test_nothing_is_told_from_nowhere() -> None:
-    """From afar only what hangs on the specification alone, where there is one; all else is not seen, which is neither
-    absence nor failure."""
-    far = Far(LabelledField("", None, FIELDS[0].spec, None, "", ()))
-    assert far[FACTS["field.pattern"]] == cast(Any, FIELDS[0].spec).pattern
-    for name in ("field.level", "field.consent", "our.org"):
-        with pytest.raises(Unseen):
-            far.knows(FACTS[name])
-    for name in ("field.pattern", "our.org"):
+    """What is not seen is neither absence nor failure. Of a specification is seen what it says, in any world."""
+    for name in ("field.pattern", "field.level", "our.org"):
         with pytest.raises(Unseen):
             NOWHERE.knows(FACTS[name])
+    assert of_kind(FIELDS[0].spec)[FACTS["field.pattern"]] == cast(Any, FIELDS[0].spec).pattern
+    assert of_kind(FIELDS[0].spec) is of_kind(FIELDS[0].spec)
+    assert not of_kind(None).knows(FACTS["field.class"])
 
 
 @pytest.mark.parametrize(
@@ -248,9 +248,11 @@ def test_what_a_tree_reads_first(raw: Any, sees: int) -> None:
 
 
 def test_a_rule_is_near_by_what_is_read_first() -> None:
-    """By where it applies; where it applies always, by its condition."""
-    near = {each.rule.id: each.near for each in policy_of(SAID).field_rules}
-    assert {name for name, value in near.items() if value} == set("fghijklno")
+    """By where it applies; where it applies always, by its condition. In between their order is the policy's."""
+    rules = policy_of(SAID).field_rules
+    far, close = ([each.rule.id for each in some] for some in (rules.far, rules.close))
+    assert (far, close) == (sorted(FAR), sorted(set(SAID) - FAR))
+    assert [each.place for each in rules] == [*range(len(SAID))]
 
 
 def test_a_decision_reads_the_fields_once() -> None:

@@ -18,7 +18,7 @@ from gateway.model.agreement import AgreementState
 from gateway.model.kind import RecordKind, load_kind
 from gateway.model.officer import Officer
 from gateway.model.party import Partner
-from gateway.model.record import CanonicalRecord, FieldLabel, items_of
+from gateway.model.record import CanonicalRecord, FieldLabel, fields_of
 from gateway.model.request import Lift, Request
 from gateway.policy.context import Context, Held, Settings
 from gateway.policy.levels import default_levels
@@ -214,8 +214,8 @@ def _record(draw: Random, odd: Any, kind: RecordKind) -> CanonicalRecord:
         ),
     ]
     labels = [
-        {"pointer": pointer, "source": "item", **draw.choices(marks, (27, 1, 1, 1))[0]}
-        for _, pointer, _ in items_of(bare, kind)
+        {"pointer": field.pointer, "source": "item", **draw.choices(marks, (27, 1, 1, 1))[0]}
+        for field in fields_of(bare, kind)
     ]
     return msgspec.structs.replace(bare, labels=msgspec.convert(labels, tuple[FieldLabel, ...]))
 

@@ -19,8 +19,8 @@ Value = bool | int | str | frozenset[str]
 ZONE_SKEW = timedelta(days=1)
 
 
-#: What a fact sees, each more than the one before: no field; the mark of one (label, originator, consent); that and
-#: what the kind says of it; the field itself. What it answers holds for every field that looks alike from there.
+#: What a fact sees: no field; the mark of one (label, originator, consent); what the kind says of it, and nothing else
+#: in the world; the field itself. What it answers holds for every field that looks alike from there.
 NOTHING, MARK, SPEC, FIELD = range(4)
 
 
@@ -29,10 +29,9 @@ class FactSpec(msgspec.Struct, frozen=True, eq=False):
 
     name: str
     scope: Scope
-    type: type
-    compute: Callable[[Context, LabelledField | None], Value | None]
+    type: type[Any]
+    compute: Callable[[Context, Any], Value | None]  # given the field, or None where there is none
     sees: int = FIELD  # a release fact that is no `NOTHING` changes with what the field rules left
-    of_kind: bool = False  # of a field it reads the specification alone, and nothing of the world
 
 
 DECLARED: dict[str, FactSpec] = {}
@@ -59,31 +58,24 @@ def fact(name: str, of: type[V], *, after: bool = False) -> Callable[[ReleaseFac
     return declare
 
 
-def field_fact(
-    name: str, of: type[V], *, sees: int = FIELD, in_world: bool = False
-) -> Callable[[FieldFact[V]], FieldFact[V]]:
-    """Declare a field fact. Read where there is no field, it fails, and so denies.
+def field_fact(name: str, of: type[V], *, sees: int = FIELD) -> Callable[[FieldFact[V]], FieldFact[V]]:
+    """Declare a field fact. No release rule reads one: where there is no field, nothing says that it fails.
 
-    It is given no more of a field than it ``sees`` (`seen`). One that sees the specification reads nothing else, unless
-    it says that it hangs on mark or context too (``in_world``).
+    It is given no more of a field than it ``sees``: of a specification, no context either.
     """
 
     def declare(function: FieldFact[V]) -> FieldFact[V]:
-        def compute(ctx: Context, field: LabelledField | None) -> Value | None:
-            if field is None:
-                raise LookupError(name)
-            return function(ctx, field)
-
-        _register(FactSpec(name, "field", of, compute, sees, sees == SPEC and not in_world))
+        _register(FactSpec(name, "field", of, function, sees))
         return function
 
     return declare
 
 
 def seen(field: LabelledField, sees: int) -> LabelledField:
-    """The field as a fact sees it that sees its mark, or its mark and its specification."""
-    spec = field.spec if sees == SPEC else None
-    return LabelledField("", None, spec, field.label, field.originator, field.consent)
+    """The field as a fact sees it that sees its mark, or its specification."""
+    if sees == SPEC:
+        return LabelledField("", None, field.spec, None, "", ())
+    return LabelledField("", None, None, field.label, field.originator, field.consent)
 
 
 # --- shared readings -------------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ def others_of(ctx: Context, field: LabelledField) -> set[str] | None:
     return {field.originator, *field.label.originators} - {ctx.our_org}
 
 
-@field_fact("field.consent", frozenset, sees=SPEC, in_world=True)
+@field_fact("field.consent", frozenset)
 def field_consent(ctx: Context, field: LabelledField) -> frozenset[str]:
     """Organisations toward which the originator's consent is recorded: it came with the item, or was recorded here
     for such items and this purpose and holds today. Where several supplied an item, each must have consented."""

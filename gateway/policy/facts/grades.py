@@ -33,10 +33,14 @@ def settings_ungraded_kinds(ctx: Context) -> frozenset[str]:
 @field_fact("field.off_scale", bool)
 def field_off_scale(ctx: Context, field: LabelledField) -> bool:
     """Whether a grade in the field, at any depth, is not one of the 4x4 scale."""
-    name = member_of(field.pointer)
-    return (name in SCALE or isinstance(field.value, _CONTAINERS)) and not _on_scale(name, field.value)
+    graded = field.pointer.startswith(_GRADED)
+    return (graded or isinstance(field.value, _CONTAINERS)) and not _on_scale(
+        member_of(field.pointer) if graded else "", field.value
+    )
 
 
+#: How the pointer of a grade begins; of another member perhaps as well.
+_GRADED = tuple(f"/{name}" for name in SCALE)
 _CONTAINERS = (dict, list)
 
 

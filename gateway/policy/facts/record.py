@@ -3,7 +3,7 @@
 from collections import Counter
 from datetime import date
 
-from gateway.model.record import member_of
+from gateway.model.record import members_of
 from gateway.model.time import PartialDate, full_years
 from gateway.policy.context import Context
 from gateway.policy.facts.declare import day, fact, fields_read, months_begun, subject_fields
@@ -58,31 +58,29 @@ def record_listing(ctx: Context) -> str | None:
 @fact("record.unlabelled_items", int)
 def record_unlabelled_items(ctx: Context) -> int:
     """Fields without exactly one label: two labels of one field are a doubt, and doubt is no label."""
-    labels = Counter([entry.pointer for entry in ctx.subject.labels if entry.label is not None])
-    return sum(labels[field.pointer] != 1 for field in subject_fields(ctx))
+    labelled = [entry.pointer for entry in ctx.subject.labels if entry.label is not None]
+    once = {*labelled}
+    if len(once) < len(labelled):
+        once = {pointer for pointer, count in Counter(labelled).items() if count == 1}
+    return len({field.pointer for field in subject_fields(ctx)} - once)
 
 
 @fact("record.unknown_levels", int)
 def record_unknown_levels(ctx: Context) -> int:
     """Labels whose (policy, level) has no rank in the table."""
-    levels = Counter(
-        [(one.label.policy, one.label.level) for one in ctx.subject.labels if one.label is not None]
-    )
-    return sum(count for level, count in levels.items() if ctx.levels.rank(*level) is None)
+    return ctx.levels.unranked([entry.label for entry in ctx.subject.labels if entry.label is not None])
 
 
 @fact("record.embargoed", bool)
 def record_embargoed(ctx: Context) -> bool:
     """An embargo on the subject, or on any item of the record."""
-    return ctx.embargoed or any(
-        entry.label is not None and entry.label.embargo for entry in ctx.subject.labels
-    )
+    return ctx.embargoed or True in [entry.label.embargo for entry in ctx.subject.labels if entry.label]
 
 
 @fact("record.members", frozenset)
 def record_members(ctx: Context) -> frozenset[str]:
     """Members that hold a field at all; an empty list holds none."""
-    return frozenset(member_of(field.pointer) for field in fields_read(ctx))
+    return members_of(fields_read(ctx))
 
 
 @fact("kind.required", frozenset)

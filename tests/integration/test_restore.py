@@ -38,6 +38,7 @@ class Restored:
     restored: Any
     backup: Path
     folder: Path
+    running: dict[str, subprocess.Popen[bytes]]
 
 
 def release(world: World, record: str) -> str:
@@ -95,13 +96,13 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restored]:
         refused.append(run("epoch", "approve", signed, *keys[0], *place))  # the same person again
         command(0, "epoch", "approve", signed, *keys[1], *place, "--json")
         restored = command(0, "restore", backup, "--declare-loss", signed, *place, "--json")
-        learn(world, folder)
+        learn(world, folder, 2)
         running[be.path.name] = start_gateway(be)
         wait_ready(be, running[be.path.name])
         trace = command(0, "trace", sent["waiting"], *world.officer(SECOND))
         command(0, "queue", "resend", FR, trace["conversation"], *world.officer(SECOND))
         sent["later"] = release(world, "BDC-000005")
-        yield Restored(world, sent, refused, drafted, restored, backup, folder)
+        yield Restored(world, sent, refused, drafted, restored, backup, folder, running)
     structlog.reset_defaults()
 
 
@@ -126,7 +127,7 @@ def held_heads(partner: Path, out: Path) -> list[object]:
     return [word for path in sorted(out.rglob("*")) if path.is_file() for word in ("--held", path)]
 
 
-def learn(world: World, folder: Path) -> None:
+def learn(world: World, folder: Path, version: int) -> None:
     """The partner's two officers approve our entry with the new log key."""
     entry, path = world.stage.entries[BE], folder / "entry.json"
     where = (
@@ -138,7 +139,17 @@ def learn(world: World, folder: Path) -> None:
         entry.recipient_kind,
     )
     command(
-        0, "partner", "export", *where, "--version", 2, "--out", path, "--home", world.stage.be.path, "--json"
+        0,
+        "partner",
+        "export",
+        *where,
+        "--version",
+        version,
+        "--out",
+        path,
+        "--home",
+        world.stage.be.path,
+        "--json",
     )
     proposed = command(0, "partner", "add", path, *world.officer("fr-inbox"))
     command(0, "change", "approve", proposed["id"], *world.officer("fr-second"))
@@ -177,3 +188,29 @@ def test_the_loss_is_visible_and_the_rest_verifies(told: Restored) -> None:
     assert {(one["log"], one["epoch"]) for one in said["losses"]} == {(f"ecluse/{BE}/master", 2), (LOG, 2)}
     assert command(0, "audit", "verify", "--home", fr, "--json")["losses"] == []
     assert json.loads((told.backup / "manifest.json").read_bytes())["org"] == BE
+
+
+def test_the_log_key_changes_and_nothing_is_lost(told: Restored) -> None:
+    """A third epoch over the home as it is, by two persons: partners follow by our entry, and heads of all three keys
+    verify together."""
+    world, stage, name = told.world, told.world.stage, told.world.stage.be.path.name
+    signed, place = told.folder / "rotation.json", ("--home", stage.be.path, "--json")
+    keys = [
+        ("--as", one, "--officer-key", stage.folder / "officers" / f"{one}.pem") for one in (FIRST, SECOND)
+    ]
+    delivered(told.sent["later"], world.officer(SECOND))
+    stop_gateway(told.running[name])
+    drafted = command(0, "epoch", "draft", "--out", signed, *keys[0], *place)
+    assert (drafted["epoch"]["number"], drafted["epoch"]["reason"]) == (3, "rotation")
+    assert command(2, "epoch", "open", signed, *place)["error"]["code"] == "role-missing"  # by one person
+    command(0, "epoch", "approve", signed, *keys[1], *place)
+    assert command(0, "epoch", "open", signed, *place) == {"epoch": 3, "lost": []}
+    assert command(0, "epoch", "open", signed, *place) == {"epoch": 3, "lost": []}
+    learn(world, told.folder, 3)
+    told.running[name] = start_gateway(stage.be)
+    wait_ready(stage.be, told.running[name])
+    last = release(world, "BDC-000006")
+    assert delivered(last, world.officer(SECOND))["state"] == "delivered"
+    said = command(0, "audit", "verify", *held_heads(stage.fr.path, told.folder / "rotated"), *place)
+    assert said["verified"]
+    assert {one["epoch"] for one in said["losses"]} == {2}

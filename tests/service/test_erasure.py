@@ -319,7 +319,11 @@ async def test_keys_at_hand_are_exchanged(world: World) -> None:
     await be.call("be-approver", "holds/add", PlaceHold(b"a synthetic court", WHO))
     assert {generation_of(row.wrapped) for row in be.rows(KeyRow)} == {2}
     await be.store.write(lambda tx: tx.put(*old, MetaRow("wrapping", "1")))
-    assert await wrapping.round() == len(old)
+    by_pages = Wrapping(be.gateway, pages=1)
+    assert await by_pages.round() == len(old)
+    assert be.rows(MetaRow, name="wrapping") == [MetaRow("wrapping", "1")]  # there may be another page
+    assert await by_pages.round() == 0
+    assert be.rows(MetaRow, name="wrapping") == [MetaRow("wrapping", "2")]
 
 
 async def test_a_record_erased_while_a_release_is_prepared(world: World) -> None:

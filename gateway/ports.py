@@ -16,6 +16,7 @@ from gateway.model.record import CanonicalRecord
 from gateway.model.rows import Row
 from gateway.model.signing import (
     CheckpointRequest,
+    CosignRequest,
     DataKey,
     Pseudonym,
     SealBatch,
@@ -168,6 +169,12 @@ class Signer(Protocol):
         """A signed note of this head. Fsynced at the signer first; refuses what is not consistent with its last."""
         ...
 
+    async def cosign(self, request: CosignRequest) -> list[str]:
+        """The note lines with which we cosign a partner's head of its log about us; the head is fsynced at the signer
+        first. Raises `NotFound` for another log, `AuditBroken` for one that did not grow from the last head cosigned,
+        `Conflict` when the proof starts elsewhere; the diagnostic then says at which size it must."""
+        ...
+
     async def seal(self, batch: SealBatch) -> SealBatchResult: ...
 
     async def receipts(self, statements: Sequence[bytes]) -> list[str]:
@@ -220,6 +227,12 @@ class PartnerTransport(Protocol):
 
         Raises `PartnerUnreachable` (retry), or a `PartnerFault` carrying the partner's code when the POST as a whole
         was refused."""
+        ...
+
+    async def add_checkpoint(self, ask: bytes, *, to: Partner) -> tuple[int, bytes]:
+        """Ask a partner to cosign our head (C2SP tlog-witness, `add-checkpoint`); status and body of its answer.
+
+        Raises `PartnerUnreachable`."""
         ...
 
     async def fetch_receipt(self, message_id: str, *, to: Partner) -> bytes | None:

@@ -89,6 +89,9 @@ class ExchangeTransport:
             return body
         raise _refused(status, body)
 
+    async def add_checkpoint(self, ask: bytes, *, to: Partner) -> tuple[int, bytes]:
+        return await self._request("POST", "/exchange/v1/add-checkpoint", to, data=ask)
+
     async def fetch_receipt(self, message_id: str, *, to: Partner) -> bytes | None:
         return await self._fetch(f"/exchange/v1/messages/{message_id}/receipt", to)
 

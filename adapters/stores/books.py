@@ -127,6 +127,16 @@ _idempotency = _narrow(
 )
 Index("idempotency_by_time", _idempotency.c.at)
 
+_cosignatures = _wide(
+    "cosignatures",
+    _text("origin", key=True),
+    _integer("size", key=True),
+    _text("witness", key=True),
+    _text("key_id", key=True),
+    _blob("line"),
+    _instant("at"),
+)
+
 _meta = _narrow(
     "meta",
     _text("name", key=True),
@@ -141,6 +151,7 @@ BOOKS: Final[dict[type[rows.Row], Table]] = {
     rows.TileRow: _tiles,
     rows.CheckpointRow: _checkpoints,
     rows.HeldRow: _held,
+    rows.CosignatureRow: _cosignatures,
     case_rows.HoldRow: _holds,
     case_rows.ErasureRow: _erasures,
     case_rows.ErasedRow: _erased,

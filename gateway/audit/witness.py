@@ -11,6 +11,7 @@ other. Whether a head may be cosigned is decided by the caller, who holds the la
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +27,9 @@ from gateway.audit.checkpoint import (
     Checkpoint,
     NoteSignature,
     UnverifiedCheckpoint,
+    decode64,
     is_key_name,
+    log_key_name,
     split_verifier_key,
 )
 from gateway.errors import AuditBroken, ConfigInvalid
@@ -43,6 +46,10 @@ TIME_BYTES: Final = 8
 MAX_NAME_BYTES: Final = 255
 #: Seconds since 1970 of the last second that a `datetime` can tell.
 MAX_TIME: Final = int(datetime.max.replace(tzinfo=UTC).timestamp())
+
+#: Hashes of a consistency proof that an ask may hold (tlog-witness, "add-checkpoint").
+MAX_PROOF_HASHES: Final = 63
+_ASK = re.compile(rb"old (0|[1-9][0-9]{0,18})\n((?:[A-Za-z0-9+/]{43}=\n)*)\n(.+)", re.DOTALL)
 
 #: The first twelve bytes of what ML-DSA-44 signs ("ML-DSA-44 signed message").
 _LABEL: Final = b"subtree/v1\n\0"
@@ -139,6 +146,36 @@ def cosignatures(note: UnverifiedCheckpoint, witnesses: Sequence[WitnessKey]) ->
             raise _broken("a known witness's cosignature fails", "cosignature") from None
         found.append(Cosignature(witness, note.checkpoint.size, datetime.fromtimestamp(time, UTC)))
     return tuple(found)
+
+
+def witness_name(organisation: str) -> str:
+    """The name under which an organisation's gateway cosigns its partners' heads."""
+    return f"{log_key_name(organisation)}/witness"
+
+
+# --- asking for a cosignature (C2SP tlog-witness, "add-checkpoint")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A head to be cosigned, with the proof from ``old``, the size of the one cosigned last. Nothing is verified."""
+
+    old: int
+    hashes: tuple[bytes, ...]
+    note: bytes
+
+    def encode(self) -> bytes:
+        lines = [f"old {self.old}", *(base64.b64encode(one).decode() for one in self.hashes), "", ""]
+        return "\n".join(lines).encode() + self.note
+
+    @classmethod
+    def parse(cls, raw: bytes) -> "Ask":
+        """Read an ask; AuditBroken unless it is in the one form that :meth:`encode` would write."""
+        match = _ASK.fullmatch(raw)
+        hashes = [decode64(line.decode()) for line in match[2].split()] if match else []
+        if not match or len(hashes) > MAX_PROOF_HASHES or None in hashes:
+            raise _broken("an ask for a cosignature is malformed", "ask-form")
+        return cls(int(match[1]), tuple(one for one in hashes if one), match[3])
 
 
 def _message(witness: WitnessKey, checkpoint: Checkpoint, time: int) -> bytes:

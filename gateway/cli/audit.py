@@ -124,7 +124,14 @@ def verify(
 def _verify_home(place: Place, log: str, keys: "list[VerifierKey]", outside: Outside) -> Answer:
     from gateway.audit.checkpoint import log_key_name, master_origin
     from gateway.service.epochs import declarations, undeclared
-    from gateway.service.log_source import home_log_keys, inspect_held, mismatch, signer_heads, stored_logs
+    from gateway.service.log_source import (
+        home_log_keys,
+        inspect_held,
+        mismatch,
+        partner_witnesses,
+        signer_heads,
+        stored_logs,
+    )
     from gateway.service.openings import inspect_openings
     from gateway.service.provision import require_schema
 
@@ -142,6 +149,7 @@ def _verify_home(place: Place, log: str, keys: "list[VerifierKey]", outside: Out
     known = {master_origin(org), *heads, *claimed}
     try:
         with _store(place) as tx:
+            outside = outside._replace(witnesses=[*outside.witnesses, *partner_witnesses(tx)])
             logs = _named(log, {one.origin: one for one in stored_logs(tx, org, known)})
             epochs = declarations(tx)
             losses = [Loss(one.origin, epoch.number, one.size, one.known - 1, epoch.at)
@@ -376,10 +384,10 @@ def checkpoint(
     held: Annotated[bool, typer.Option("--held", help="The partners' heads that we hold instead.")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Write notes to this folder.")] = None,
 ) -> Answer:
-    """Show our newest signed head of a log, or the heads of partners' logs that we hold as their witness."""
+    """Show our newest signed head of a log with its cosignatures, and the newest one cosigned where that is another; or
+    the heads of partners' logs that we hold as their witness."""
     from gateway.audit.checkpoint import master_origin, partner_origin
-    from gateway.model.rows import CheckpointRow
-    from gateway.service.log_source import held_heads
+    from gateway.service.log_source import held_heads, newest_heads
 
     org = _organisation(place)
     with _store(place) as tx:
@@ -388,8 +396,7 @@ def checkpoint(
                     if partner in ("", row.origin.split("/")[1])]  # fmt: skip
         else:
             origin = partner_origin(org, partner) if partner else master_origin(org)
-            newest = tx.select(CheckpointRow, {"origin": origin}, order="size", descending=True, limit=1)
-            rows = [(row.origin, row.size, row.note) for row in newest]
+            rows = [(row.origin, row.size, row.note) for row in newest_heads(tx, origin)]
     if not rows:
         raise NotFound("there is no signed head yet")
     files = {}

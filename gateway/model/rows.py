@@ -391,6 +391,17 @@ class HeldRow(Row, frozen=True):
     at: Instant
 
 
+class CosignatureRow(Row, frozen=True):
+    """A witness's cosignature of a signed head of one of our logs, as its note line; proven before it was stored."""
+
+    origin: str
+    size: int
+    witness: str  # the name it signs under
+    key_id: str  # of its key, in hex
+    line: bytes
+    at: Instant  # when we got it; the line says when it was made
+
+
 # --- housekeeping ----------------------------------------------------------------------------------------------------
 
 

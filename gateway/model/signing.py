@@ -29,6 +29,14 @@ class ReleaseEvidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     )
 
 
+class CosignRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A partner's signed head of its log about us, with the proof that it grew from the one we cosigned last."""
+
+    note: bytes
+    old_size: int  # of the head cosigned last; 0: none was
+    consistency: tuple[bytes, ...] = ()
+
+
 class Settlement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What has been done about an emergency that was sealed with one signature: endorsements over its statement."""
 

@@ -81,6 +81,7 @@ from gateway.service.tls_listener import TlsListener, start_tls_server
 from gateway.service.tls_probe import self_probe
 from gateway.service.tls_watch import TlsWatch
 from gateway.service.vault import Vault
+from gateway.service.witnesses import Witnesses
 from gateway.wire.strict import b64url_decode
 
 log = structlog.get_logger()
@@ -158,7 +159,8 @@ class Application:
         (0) every pinned adapter is measured, then imported; (1) the store opens and keeps a probe write; (2) the signer
         answers; (3) no log was rolled back or edited, and their heads are signed; (4) this run is in the log; (5) the
         control socket opens; (6) when listening: no partner that answers holds a newer head of ours, our own TLS
-        listener is probed in memory, then partners, operations, dispatcher, keeper and the watch on TLS files start.
+        listener is probed in memory, then partners, operations, dispatcher, keeper, the watch on TLS files and the
+        rounds of asking for cosignatures start.
         """
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         config = self._loaded.config
@@ -227,7 +229,7 @@ class Application:
             context = await self._open_listeners()
             keeper = Keeper(self.gateway, imports, self._refusals, desk.notices)
             chores = (dispatcher.run(), keeper.run(), self._tls.run(context, self._tls_changed))
-            for chore in (*chores, self._revocations.run()):
+            for chore in (*chores, self._revocations.run(), Witnesses(self.gateway).run()):
                 task = asyncio.create_task(chore)
                 task.add_done_callback(self._task_ended)
                 self._tasks.append(task)

@@ -104,6 +104,13 @@ class Revocation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError("a responder is an http or https URL")
 
 
+class Witnessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Cosignatures of our heads by partners that have keys for it. A partner that stops blocks itself, and no other."""
+
+    every_s: Count = 60  # between two rounds, whether or not messages flow
+    unwitnessed_s: Count = 604_800  # a week; a head uncosigned for longer holds its partner's lanes
+
+
 AdapterGroup = Literal["ecluse.record_adapters", "ecluse.formats", "ecluse.partner_transports"]
 
 
@@ -151,6 +158,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     answers: AnswerSlots = AnswerSlots()
     inbound: Inbound = Inbound()
     revocation: Revocation = Revocation()
+    witnessing: Witnessing = Witnessing()
     adapters: tuple[PinnedAdapter, ...] = ()
 
     def __post_init__(self) -> None:

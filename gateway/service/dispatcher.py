@@ -47,6 +47,7 @@ from gateway.service.rollback import Abroad
 from gateway.service.sealing import Sealing
 from gateway.service.slots import Slot, Slots, due_lanes, finish, hold, move, outbox_row
 from gateway.service.vault import keys_of
+from gateway.service.witnesses import unwitnessed
 from gateway.wire.container import Preamble, encrypt, frame, pack
 from gateway.wire.receipt import ReceiptItem, VerifiedReceipt, verify_receipt
 from gateway.wire.seal import read_seal
@@ -92,8 +93,14 @@ class Dispatcher:
 
     async def _partners(self) -> list[str]:
         now = self._g.clock.now()
-        lanes = await self._g.store.read(lambda tx: due_lanes(tx, now))
-        return sorted({lane.partner for lane in lanes if self._stopped(lane.partner) is None})
+        due = await self._g.store.read(
+            lambda tx: {
+                partner
+                for partner in {lane.partner for lane in due_lanes(tx, now)}
+                if not unwitnessed(self._g, tx, partner, now)
+            }
+        )
+        return sorted(partner for partner in due if self._stopped(partner) is None)
 
     def _stopped(self, partner: str) -> str | None:
         entry = self._g.directory.partners.get(partner)

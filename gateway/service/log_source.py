@@ -15,13 +15,24 @@ from gateway.audit.checkpoint import VerifierKey, log_key_name, master_origin, p
 from gateway.audit.entry import parse_partner_entry
 from gateway.audit.tree import InclusionProof, TileReader, inclusion_proof, leaf_hash, root, verify_inclusion
 from gateway.audit.verify import LogSource, LogVerdict
+from gateway.audit.witness import WitnessKey
 from gateway.errors import AuditBroken, ConfigInvalid, Conflict, GatewayError, NotFound
 from gateway.model.party import KeyRecord, Partner
-from gateway.model.rows import CheckpointRow, DirectoryRow, EntryRow, HeldRow, LogRow, Row, TileRow
+from gateway.model.rows import (
+    CheckpointRow,
+    CosignatureRow,
+    DirectoryRow,
+    EntryRow,
+    HeldRow,
+    LogRow,
+    Row,
+    TileRow,
+)
 from gateway.ports import ReadTx
 from gateway.service.held import log_key
 from gateway.service.home import Home
 from gateway.service.signer.trust import Head
+from gateway.service.witnesses import witness_keys
 from gateway.wire.strict import b64url_decode
 
 R = TypeVar("R", bound=Row)
@@ -51,8 +62,26 @@ class StoredLog:
         return ((row.position, row.entry) for row in _rows(self._tx, EntryRow, self._origin, "position"))
 
     def checkpoints(self) -> Iterator[bytes]:
-        """Every signed note by the size it is stored under."""
-        return (row.note for row in _rows(self._tx, CheckpointRow, self._origin, "size"))
+        """Every signed note by the size it is stored under, with the cosignatures we got for it."""
+        return (cosigned_note(self._tx, row) for row in _rows(self._tx, CheckpointRow, self._origin, "size"))
+
+
+def cosigned_note(tx: ReadTx, row: CheckpointRow) -> bytes:
+    """A signed head with the cosignatures stored for it. Raises `AuditBroken` when they cannot be read."""
+    try:
+        lines = tx.select(CosignatureRow, {"origin": row.origin, "size": row.size})
+        return row.note + b"".join(one.line for one in lines)
+    except Exception:
+        raise _unreadable() from None
+
+
+def newest_heads(tx: ReadTx, origin: str) -> list[CheckpointRow]:
+    """The newest signed head of a log, and the newest cosigned one where that is another, with their cosignatures."""
+    newest = tx.select(CheckpointRow, {"origin": origin}, order="size", descending=True, limit=1)
+    cosigned = tx.select(CosignatureRow, {"origin": origin}, order="size", descending=True, limit=1)
+    if cosigned and newest and cosigned[0].size != newest[0].size:
+        newest += tx.select(CheckpointRow, {"origin": origin, "size": cosigned[0].size})
+    return [msgspec.structs.replace(row, note=cosigned_note(tx, row)) for row in newest]
 
 
 class _StoredTiles:
@@ -241,11 +270,19 @@ def inspect_held(tx: ReadTx, org: str, shown: list[bytes]) -> list[HeldFinding]:
     return findings
 
 
+def partner_witnesses(tx: ReadTx) -> list[WitnessKey]:
+    """The keys with which our partners cosign. Raises `AuditBroken` when the directory cannot be read."""
+    return [key for partner in _partners(tx) for key in witness_keys(partner)]
+
+
 def _log_keys_of_partners(tx: ReadTx) -> dict[str, list[VerifierKey]]:
+    return {partner.org: log_key(partner) for partner in _partners(tx)}
+
+
+def _partners(tx: ReadTx) -> list[Partner]:
     try:
         rows = tx.select(DirectoryRow, {"kind": "partner", "current": True})
-        partners = [msgspec.json.decode(row.document, type=Partner) for row in rows]
-        return {partner.org: log_key(partner) for partner in partners}
+        return [msgspec.json.decode(row.document, type=Partner) for row in rows]
     except Exception:
         raise _unreadable() from None
 

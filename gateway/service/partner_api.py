@@ -1,4 +1,5 @@
-"""What partners reach over mutual TLS: a POST for batches, a GET for receipts and the asker's own head, nothing else.
+"""What partners reach over mutual TLS: a POST for batches and one for a cosignature, a GET for receipts and the asker's
+own head, nothing else.
 
 Who they are was proven by the handshake and checked again after it; every request is asked for the evidence of its
 own connection. A body announces its length, which is held against every limit and quota before its first byte is read:
@@ -20,6 +21,7 @@ from gateway.service.problems import partner_problem
 from gateway.service.quota import Quotas
 from gateway.service.refusals import Refusals
 from gateway.service.tls import TlsEvidence
+from gateway.service.witnesses import MAX_ASK, Witnesses
 
 log = structlog.get_logger()
 
@@ -38,6 +40,7 @@ class PartnerApi:
 
     def __init__(self, gateway: Gateway, intake: Intake, refusals: Refusals) -> None:
         self._g, self._intake, self._refusals = gateway, intake, refusals
+        self._witnesses = Witnesses(gateway)
         self._quotas = Quotas(gateway.config.inbound)
         self.evidence: Evidence = _nobody
 
@@ -46,6 +49,7 @@ class PartnerApi:
         app = web.Application(client_max_size=1024, middlewares=[self._answer])
         routes = app.router
         routes.add_post("/exchange/v1/messages", self._post, expect_handler=self._expectation)
+        routes.add_post("/exchange/v1/add-checkpoint", self._cosign, expect_handler=self._expectation)
         receipt = "/exchange/v1/messages/{id}/receipt"
         routes.add_get(receipt, self._receipt, expect_handler=self._expectation, allow_head=False)
         routes.add_get("/exchange/v1/head", self._head, expect_handler=self._expectation, allow_head=False)
@@ -113,6 +117,21 @@ class PartnerApi:
                 counted=lambda count: self._quotas.messages(org, count),
             )
         return web.Response(body=receipt.encode(), content_type=RECEIPT_TYPE)
+
+    async def _cosign(self, request: web.Request) -> web.Response:
+        """C2SP tlog-witness, `add-checkpoint`; the size of a 409 has its own media type there."""
+        org = self.evidence(request.transport).organisation
+        self._g.directory.partner(org)
+        length = _announced(request)
+        if length > MAX_ASK:
+            raise PartnerFault("the body is too large", code="too-large")
+        self._quotas.question(org)
+        with self._quotas.body(org, length):
+            status, body = await self._witnesses.answer(org, await self._body(request, length))
+        if status != 200:
+            self._count(request, f"witness-{status}")
+        media = "text/x.tlog.size" if status == 409 and body else "text/plain"
+        return web.Response(status=status, body=body, content_type=media if body else None)
 
     async def _receipt(self, request: web.Request) -> web.Response:
         receipt = await self._intake.receipt(self._asker(request), request.match_info["id"])

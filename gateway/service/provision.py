@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, MLDSA65PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import (
     Certificate,
@@ -177,6 +177,7 @@ def create_home(
         # (4)
         replace_file(grown.signer / "trust.json", msgspec.json.encode(found(founding, now=now)))
         replace_file(grown.signer / "heads.json", b"{}")
+        replace_file(grown.signer / "witnessed.json", b"{}")
         replace_file(grown.signer / "alone.json", b"{}")
         replace_file(grown.signer / "keks.json", listed((Generation(1, now),)))
         # (5)
@@ -253,6 +254,7 @@ def _keys(
     records.append(
         KeyRecord(kid=f"{org}/log/{b64url(raw)[:16]}", use="log", alg="Ed25519", public=b64url(raw))
     )
+    records += _witness_keys(keys, org)
     seed = os.urandom(KEM_SEED_BYTES)
     write_bytes(keys / "encryption.bin", seed)
     public = kem_public_bytes(seed)
@@ -277,6 +279,21 @@ def _keys(
     for name in ("kek-1", "index", "pseudonym", "find"):
         write_bytes(keys / f"{name}.bin", os.urandom(32))
     return tuple(records)
+
+
+def _witness_keys(folder: Path, org: str) -> list[KeyRecord]:
+    """The two keys that cosign partners' heads; neither is a log key."""
+    classic, seed = ed25519.Ed25519PrivateKey.generate(), os.urandom(mldsa.SEED_BYTES)
+    write_private(folder / "witness.pem", classic)
+    write_bytes(folder / "witness-mldsa.bin", seed)
+    public = (
+        ("Ed25519", classic.public_key().public_bytes_raw()),
+        ("ML-DSA-44", MLDSA44PrivateKey.from_seed_bytes(seed).public_key().public_bytes_raw()),
+    )
+    return [
+        KeyRecord(kid=f"{org}/witness/{digest(raw)[:16]}", use="witness", alg=alg, public=b64url(raw))
+        for alg, raw in public
+    ]
 
 
 def _certified(

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 import schemas
 from adapters.keys.file import overwrite, read_bytes, read_private_pem, replace_file, write_bytes
@@ -47,9 +48,9 @@ def load_signer_keys(home: Home) -> SignerKeys:
     folder = home.signer / "keys"
     trust = msgspec.json.decode((home.signer / "trust.json").read_bytes(), type=Trust)
     epoch = len(trust.epochs) + 1
-    message, receipt, jwe, head = (
+    message, receipt, jwe, head, witness = (
         read_private_pem(folder / f"{name}.pem")
-        for name in ("message", "receipt", "encryption-jwe", log_key_file(epoch))
+        for name in ("message", "receipt", "encryption-jwe", log_key_file(epoch), "witness")
     )
     if not (
         isinstance(message, EllipticCurvePrivateKey)
@@ -57,8 +58,8 @@ def load_signer_keys(home: Home) -> SignerKeys:
         and isinstance(jwe, EllipticCurvePrivateKey)
     ):
         raise ConfigInvalid("the keys for messages, receipts and JWE must be P-256")
-    if not isinstance(head, Ed25519PrivateKey):
-        raise ConfigInvalid("the log key must be Ed25519")
+    if not isinstance(head, Ed25519PrivateKey) or not isinstance(witness, Ed25519PrivateKey):
+        raise ConfigInvalid("the log key, and the one for cosignatures, must be Ed25519")
     records = msgspec.json.decode((home.signer / "public.json").read_bytes(), type=tuple[KeyRecord, ...])
     return SignerKeys(
         message=message,
@@ -67,6 +68,10 @@ def load_signer_keys(home: Home) -> SignerKeys:
         encryption=kem_private(read_bytes(folder / "encryption.bin")),
         encryption_jwe=jwe,
         log=head,
+        witness=witness,
+        witness_mldsa=MLDSA44PrivateKey.from_seed_bytes(
+            read_bytes(folder / "witness-mldsa.bin", size=mldsa.SEED_BYTES)
+        ),
         keks=_keks(home),
         index_key=read_bytes(folder / "index.bin"),
         pseudonym_key=read_bytes(folder / "pseudonym.bin"),
@@ -118,8 +123,8 @@ def _kept(home: Home, name: str) -> bytes:
 def run_signer(home: Home) -> None:
     """The signer process: load keys and trust, serve the socket until the parent's pipe closes.
 
-    Raises `AuditBroken` without its files of heads and of single signatures: `init` wrote them, and a signer that
-    forgot what it signed would sign a second history, or a further emergency.
+    Raises `AuditBroken` without its files of heads, of single signatures and of heads it cosigned: `init` wrote them,
+    and a signer that forgot what it signed would sign, or vouch for, a second history, or sign a further emergency.
 
     A signer whose gateway was killed ends with its current operation; its successor waits for that, so that two never
     write the same heads.
@@ -131,7 +136,11 @@ def run_signer(home: Home) -> None:
         replace_file(home.signer / name, data)
 
     trust = TrustFile(
-        (home.signer / "trust.json").read_bytes(), _kept(home, "heads"), replace, _kept(home, "alone")
+        (home.signer / "trust.json").read_bytes(),
+        _kept(home, "heads"),
+        replace,
+        _kept(home, "alone"),
+        _kept(home, "witnessed"),
     )
     authority = Authority(
         load_signer_keys(home), trust, kinds=kinds(), levels=default_levels(), now=system_now

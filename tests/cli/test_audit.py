@@ -282,7 +282,9 @@ def test_a_head_a_partner_holds_is_evidence(world: World, home: Path, ecluse: Ru
     held = [word for file in files for word in ("--held", file)]
     newest = max(head["size"] for head in said.document["checkpoints"])
     good = ecluse("audit", "verify", "--home", world.stage.be.path, *held, "--json")
-    assert (good.code, by_log(good.document)[TO_FR]["witnessed_size"]) == (0, newest)
+    assert good.code == 0
+    # a round of cosignatures may have come since
+    assert by_log(good.document)[TO_FR]["witnessed_size"] >= newest
     changed(home, *WHOLE_LOG)
     forget(home, TO_FR)
     unseen = ecluse("audit", "verify", "--home", home, "--json")

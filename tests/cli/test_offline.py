@@ -216,7 +216,7 @@ def test_a_home_is_founded_by_two(ecluse: Run, tmp_path: Path) -> None:
     assert exported.code == 0
     partner = msgspec.json.decode(entry.read_bytes(), type=Partner)
     assert {key.use for key in partner.keys} == {
-        "message", "receipt", "tls-server", "tls-client", "log", "encryption", "agreement",
+        "message", "receipt", "tls-server", "tls-client", "log", "encryption", "witness", "agreement",
     }  # fmt: skip
 
 

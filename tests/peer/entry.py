@@ -50,6 +50,8 @@ USES = {
     ("encryption", HPKE),
     ("encryption", JWE),
     ("log", "Ed25519"),
+    ("witness", "Ed25519"),
+    ("witness", "ML-DSA-44"),
     ("agreement", "ES256"),
 }
 

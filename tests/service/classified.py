@@ -282,6 +282,7 @@ OPERATIONS: dict[str, tuple[Class, str]] = {
 #: Listeners: route and class. What a partner posts changes what came in, never what may leave.
 ROUTES: dict[str, tuple[Class, str]] = {
     "control POST /api/v1/{operation}": ("widens", "every operation above, by officers alone"),
+    "partner POST /exchange/v1/add-checkpoint": ("local", "a signature on a partner's head of its log about us"),
     "partner POST /exchange/v1/messages": ("local", "brings messages in; a receipt is all that goes back"),
     "partner GET /exchange/v1/messages/{id}/receipt": ("reads", "the stored receipt of the asker's own message"),
     "partner GET /exchange/v1/head": ("reads", "the newest head of the asker's own log that it sent"),

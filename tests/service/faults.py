@@ -14,6 +14,7 @@ from gateway.errors import SignerUnavailable, Unavailable
 from gateway.model.party import KeyRecord
 from gateway.model.signing import (
     CheckpointRequest,
+    CosignRequest,
     DataKey,
     Pseudonym,
     SealBatch,
@@ -24,6 +25,7 @@ from gateway.model.signing import (
 from gateway.ports import ReadTx, Tx
 from gateway.service.signer.authority import Authority
 from gateway.service.signer.keks import Generation, Keeping, Keks, listed
+from gateway.service.signer.witness import cosign_head
 
 T = TypeVar("T")
 
@@ -153,6 +155,13 @@ class InProcessSigner:
 
     async def checkpoint(self, request: CheckpointRequest) -> bytes:
         return await self._call("checkpoint", lambda: self.authority.checkpoint(request))
+
+    async def cosign(self, request: CosignRequest) -> list[str]:
+        authority = self.authority
+        return await self._call(
+            "cosign",
+            lambda: cosign_head(authority.keys, authority.trust, request, now=self._clock.now()),
+        )
 
     async def seal(self, batch: SealBatch) -> SealBatchResult:
         return await self._call("seal", lambda: self.authority.seal(batch))

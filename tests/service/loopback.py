@@ -11,6 +11,7 @@ from gateway.errors import GatewayError, PartnerFault, PartnerUnreachable
 from gateway.model.party import Assurance, Partner
 from gateway.service.intake import Intake
 from gateway.service.problems import PARTNER_STATUS
+from gateway.service.witnesses import Witnesses
 from tests.service.faults import Killed
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Loopback:
         self.posts: list[Post] = []
         self.fetched: list[str] = []
         self.heads: list[str] = []  # what the next questions for our head meet: pass, away, nothing, garbage
+        self.asked: list[bytes] = []
 
     async def deliver(self, batch: bytes, *, to: Partner) -> bytes:
         return await self._world.faults.around(
@@ -68,6 +70,13 @@ class Loopback:
         if step != "pass":
             return None if step == "nothing" else b"no head"
         return await self._world.sides[to.org].intake.head(self._org)
+
+    async def add_checkpoint(self, ask: bytes, *, to: Partner) -> tuple[int, bytes]:
+        async def answer() -> tuple[int, bytes]:
+            self.asked.append(ask)
+            return await Witnesses(self._world.sides[to.org].gateway).answer(self._org, ask)
+
+        return await self._world.faults.around(self._org, "add_checkpoint", answer, _unreachable)
 
     async def close(self) -> None:
         """Nothing is open."""

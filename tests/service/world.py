@@ -31,6 +31,7 @@ from gateway.ports import ReadTx
 from gateway.service import calls
 from gateway.service.app import LINE_READERS
 from gateway.service.changes import Changes
+from gateway.service.config import Witnessing
 from gateway.service.context import Gateway
 from gateway.service.desk import Desk
 from gateway.service.directory import load_directory
@@ -120,17 +121,25 @@ class Side:
 
     def __init__(self, world: World, org: str, home: FoundedHome, store: SqliteStore) -> None:
         self.world, self.org, self.home, self.store = world, org, home, store
-        self.files = {"trust.json": home.trust, "heads.json": home.heads, "alone.json": b""}
+        self.files = {
+            "trust.json": home.trust,
+            "heads.json": home.heads,
+            "alone.json": b"",
+            "witnessed.json": b"",
+        }
         self.keks = KeptKeks(home.kek, NOW)
         self.ids = SeededIds(f"{world.seed}/{org}")
-        self.config = home.config
+        # no rounds of asking run here: a bound on what is unwitnessed is for the tests that set one
+        self.config = msgspec.structs.replace(home.config, witnessing=Witnessing(unwitnessed_s=10**10))
         self.wire = Loopback(world, org)
         self.ended: list[str] = []  # reasons for which this process would have ended with code 4
 
     async def boot(self) -> None:
         """Start the process: nothing is kept but the store and the signer's files. Refuses a store rolled back."""
-        trust, heads, alone = (self.files[f"{name}.json"] for name in ("trust", "heads", "alone"))
-        kept = TrustFile(trust, heads, self.files.__setitem__, alone)
+        trust, heads, alone, witnessed = (
+            self.files[f"{name}.json"] for name in ("trust", "heads", "alone", "witnessed")
+        )
+        kept = TrustFile(trust, heads, self.files.__setitem__, alone, witnessed)
         keys = replace(self.home.keys, keks=self.keks.load())
         authority = Authority(keys, kept, kinds=KINDS, levels=LEVELS, now=self.world.clock.now)
         self.signer = InProcessSigner(self.org, authority, self.world.clock, self.world.faults)

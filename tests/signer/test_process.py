@@ -314,7 +314,7 @@ def test_the_operations_are_a_closed_list() -> None:
             "pseudonyms",
             "open",
         ),
-        *("checkpoint", "seal", "receipts", "change", "unsettled", "settle"),
+        *("checkpoint", "cosign", "seal", "receipts", "change", "unsettled", "settle"),
     }
 
 
@@ -349,7 +349,7 @@ def test_no_key_ever_leaves(signer: Signer) -> None:
     signer.result("terms", ["check", ""], list[bytes])
     signer.result("pseudonyms", [Pseudonym(POLICE, "s", "k", "BDC-000001")], list[str])
     secrets = secrets_of(signer.home)
-    assert len(secrets) == 10
+    assert len(secrets) == 12
     for secret in secrets:
         spellings = (secret, secret.hex().encode(), b64url(secret).encode())
         assert not any(spelling in body for spelling in spellings for body in signer.heard)

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from gateway.audit import tree
 from gateway.audit.checkpoint import VerifierKey, log_key_name
@@ -90,6 +91,7 @@ KEYS = {
     )
 }
 LOG_KEY = Ed25519PrivateKey.generate()
+WITNESS_KEY, WITNESS_MLDSA = Ed25519PrivateKey.generate(), MLDSA44PrivateKey.generate()
 LOG_VKEY = VerifierKey.of(log_key_name(OURS), LOG_KEY.public_key())
 SECRET = Clearance("BEL", "SECRET", NOW + timedelta(days=365))
 HIGHEST = msgspec.structs.replace(SECRET, level="TRES SECRET")
@@ -154,6 +156,8 @@ def signer_keys() -> SignerKeys:
         encryption=kem_private(seed),
         encryption_jwe=JWE_KEY,
         log=LOG_KEY,
+        witness=WITNESS_KEY,
+        witness_mldsa=WITNESS_MLDSA,
         keks=keks(),
         index_key=os.urandom(32),
         pseudonym_key=os.urandom(32),
@@ -221,8 +225,10 @@ class Disk:
         self.writes.append(name)
 
     def open(self) -> TrustFile:
-        kept = (self.files.get(name, b"") for name in ("heads.json", "alone.json"))
-        return TrustFile(self.files["trust.json"], next(kept), self.replace, next(kept))
+        heads, alone, witnessed = (
+            self.files.get(name, b"") for name in ("heads.json", "alone.json", "witnessed.json")
+        )
+        return TrustFile(self.files["trust.json"], heads, self.replace, alone, witnessed)
 
 
 def trust(**changes: Any) -> Trust:

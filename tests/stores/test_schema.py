@@ -72,6 +72,7 @@ PRIMARY_KEYS: dict[type[rows.Row], str] = {
     rows.TileRow: "origin level position",
     rows.CheckpointRow: "origin size",
     rows.HeldRow: "origin size",
+    rows.CosignatureRow: "origin size witness key_id",
     rows.NonceRow: "nonce",
     rows.IdempotencyRow: "key officer",
     rows.MetaRow: "name",

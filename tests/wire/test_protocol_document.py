@@ -16,6 +16,7 @@ from adapters.partners import exchange
 from certs import profiles
 from gateway.audit import checkpoint
 from gateway.audit.entry import PartnerEntry
+from gateway.audit.witness import ALGORITHMS
 from gateway.flow.inbound import CONTENT_TYPE, MAX_SKEW_S, MAX_VALIDITY_S
 from gateway.flow.outbound import DEFAULT_VALIDITY_DAYS
 from gateway.model.agreement import AgreementTerms, ProtocolFields, SignatureProfile, Suite
@@ -35,6 +36,7 @@ from gateway.service import partner_api
 from gateway.service.config import Delivery, Inbound
 from gateway.service.problems import PARTNER_STATUS
 from gateway.service.tls import GROUPS, HYBRID_GROUP, MAX_CHAIN, SIGNATURE_ALGORITHMS, SUITES
+from gateway.service.witnesses import MAX_ASK
 from gateway.wire import agreement, container, hpke, jwe, jws, mldsa, receipt, seal, strict
 from tests.vectors.make_protocol import FOLDER
 from tests.vectors.protocol_bytes import HPKE_ID, hpke_info
@@ -127,7 +129,8 @@ def test_preamble_members() -> None:
 def test_key_uses() -> None:
     """Uses, algorithms and types of keys: every use but the witness's, which this protocol does not exchange."""
     listed = [(quoted(row[0])[0], quoted(row[1])[0]) for row in rows("key-uses")]
-    assert {use for use, _ in listed} == set(get_args(KeyUse)) - {"witness"}
+    assert {use for use, _ in listed} == set(get_args(KeyUse))
+    assert {alg for use, alg in listed if use == "witness"} == set(ALGORITHMS.values())
     assert {alg for use, alg in listed if use == "encryption"} == set(get_args(Suite))
     assert [alg for use, alg in listed if use == "message"] == [jws.ALG, mldsa.ALG]
     assert {alg for use, alg in listed if use in ("receipt", "agreement")} == {jws.ALG}
@@ -336,6 +339,7 @@ def test_limits() -> None:
         "certificate chain": MAX_CHAIN,
         "life of a leaf certificate": profiles.MAX_LEAF_VALIDITY.days,
         "signature lines of a note": checkpoint.MAX_SIGNATURES,
+        "ask for a cosignature": MAX_ASK,
     }
     assert {row[0]: limit(row[0]) for row in rows("limits")} == code
     assert timedelta(seconds=MAX_SKEW_S) == receipt.CLOCK_SKEW

@@ -13,6 +13,7 @@ from gateway.errors import SignerUnavailable
 from gateway.model.party import KeyRecord
 from gateway.model.signing import (
     CheckpointRequest,
+    CosignRequest,
     DataKey,
     Pseudonym,
     SealBatch,
@@ -102,6 +103,9 @@ class SignerClient:
 
     async def checkpoint(self, request: CheckpointRequest) -> bytes:
         return bytes(await self._call("checkpoint", request, bytes))
+
+    async def cosign(self, request: CosignRequest) -> list[str]:
+        return list(await self._call("cosign", request, list[str]))
 
     async def seal(self, batch: SealBatch) -> SealBatchResult:
         result: SealBatchResult = await self._call("seal", batch, SealBatchResult)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, MLDSA65PrivateKey
 from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey
 
 from gateway.errors import LocalFault
@@ -31,6 +31,8 @@ class SignerKeys:
     encryption: MLKEM768X25519PrivateKey
     encryption_jwe: EllipticCurvePrivateKey
     log: Ed25519PrivateKey
+    witness: Ed25519PrivateKey
+    witness_mldsa: MLDSA44PrivateKey
     keks: Keks
     index_key: bytes
     pseudonym_key: bytes

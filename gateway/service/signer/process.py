@@ -14,9 +14,17 @@ from typing import Any
 import msgspec
 
 from gateway.errors import GatewayError, LocalFault, RequestInvalid, SignerUnavailable, StoreUnavailable
-from gateway.model.signing import CheckpointRequest, Pseudonym, SealBatch, Settlement, TrustChange
+from gateway.model.signing import (
+    CheckpointRequest,
+    CosignRequest,
+    Pseudonym,
+    SealBatch,
+    Settlement,
+    TrustChange,
+)
 from gateway.service.signer.authority import Authority, system_now
 from gateway.service.signer.protocol import Answer, Call, encode, frame, read_frame, to_fault
+from gateway.service.signer.witness import cosign_head
 
 #: Most data keys one call may ask for: a page of an import.
 MAX_DATA_KEYS = 4096
@@ -54,6 +62,10 @@ def operations(authority: Authority) -> dict[str, Operation]:
         "pseudonyms": (list[Pseudonym], lambda wanted: [keys.pseudonym(one) for one in wanted]),
         "open": (tuple[str, bytes, bytes], lambda call: authority.open(*call)),
         "checkpoint": (CheckpointRequest, authority.checkpoint),
+        "cosign": (
+            CosignRequest,
+            lambda request: cosign_head(keys, trust, request, now=system_now()),
+        ),
         "seal": (SealBatch, authority.seal),
         "receipts": (list[bytes], lambda statements: [authority.receipt(one) for one in statements]),
         "unsettled": (None, lambda _: tuple(trust.alone)),

@@ -87,6 +87,14 @@ class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     root: bytes
 
 
+class Cosigned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The last head of a partner's log that was cosigned, and the id of the log key that had signed it, in hex."""
+
+    size: int
+    root: bytes
+    key: str
+
+
 class _Verified(NamedTuple):
     """Agreements whose signatures were verified with this trust, at this time, by the digest of their terms."""
 
@@ -113,12 +121,15 @@ def found(signed: SignedFounding, *, now: datetime) -> Trust:
 
 
 class TrustFile:
-    """Trust, heads and single signatures on disk. One process owns it."""
+    """Trust, heads, single signatures and heads of partners that were cosigned, on disk. One process owns it."""
 
-    def __init__(self, trust: bytes, heads: bytes, replace: Replace, alone: bytes = b"") -> None:
+    def __init__(
+        self, trust: bytes, heads: bytes, replace: Replace, alone: bytes = b"", witnessed: bytes = b""
+    ) -> None:
         try:
             self.trust = msgspec.json.decode(trust, type=Trust)
             self.heads = msgspec.json.decode(heads, type=dict[str, Head]) if heads else {}
+            self.witnessed = msgspec.json.decode(witnessed, type=dict[str, Cosigned]) if witnessed else {}
             self.alone = msgspec.json.decode(alone, type=dict[str, Alone]) if alone else {}
         except (msgspec.MsgspecError, UnicodeDecodeError):
             raise ConfigInvalid("the signer's trust file is damaged") from None
@@ -222,6 +233,13 @@ class TrustFile:
         heads = {**self.heads, request.origin: Head(request.size, request.root)}
         self._replace("heads.json", msgspec.json.encode(heads))
         self.heads = heads
+
+    def witness(self, origin: str, head: Cosigned) -> None:
+        """Make a partner's head the last of its log, before it is cosigned. Its growth was verified by the caller."""
+        if self.witnessed.get(origin) != head:
+            witnessed = {**self.witnessed, origin: head}
+            self._replace("witnessed.json", msgspec.json.encode(witnessed))
+            self.witnessed = witnessed
 
     def keep_alone(self, message_id: str, alone: Alone, *, now: datetime) -> None:
         """Make it durable that a message is sealed with one signature, before it is. Raises `Conflict` when locked."""

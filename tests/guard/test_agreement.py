@@ -141,3 +141,11 @@ def test_no_byte_can_change(said: dict[str, Any], position: int, mask: int) -> N
     raw[position % len(raw)] ^= mask
     with pytest.raises(GuardRefused):
         guard_agreement(bytes(raw), decision=decided(said))
+
+
+def test_every_sign_of_base64url_may_stand_in_terms() -> None:
+    """Terms whose encoding needs the two signs that plain base64 spells otherwise pass, as they stand."""
+    text = written(terms(legal_basis="?>?>?>?>??>>??>>"))
+    assert {"-", "_"} <= set(text)
+    said = OFFER | {"terms": text}
+    assert guard_agreement(encode(ENVELOPE | said), decision=decided(said)).leaves == len(ENVELOPE) + 3

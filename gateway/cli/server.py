@@ -113,9 +113,12 @@ def bench(
         str, typer.Option("--against", help="Decide beside a peer instead: cedarpy (extra `bench`).")
     ] = "",
     cases: Annotated[int, typer.Option("--cases", help="With --against: decided by both.")] = 10_000,
+    find: Annotated[
+        int, typer.Option("--find", help="Search among so many entries of the index of persons instead.")
+    ] = 0,
     json_out: Json = False,
 ) -> None:
-    """Measure two gateways beside the disk and the floor of one message, or our decisions beside a peer's."""
+    """Measure two gateways beside the disk and the floor of one message, our decisions beside a peer's, or a search."""
 
     def run() -> Answer:
         if against:
@@ -126,6 +129,10 @@ def bench(
         from gateway.service.app import configure_logging
 
         configure_logging()
+        if find:
+            from gateway.cli.bench.find import find_bench
+
+            return find_bench(find)
         return measure(messages, rounds)
 
     answer(json_out, run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -15,7 +15,7 @@ from gateway.flow.matching import LIKELY, Point
 from gateway.flow.typed import require_text
 from gateway.model.find_rows import TERM_BYTES, SightingRow, TermRow
 from gateway.model.officer import Officer
-from gateway.model.rows import InboxRow, OutboxRow, QuarantineRow, ReleaseRow, SubjectRow
+from gateway.model.rows import InboxRow, OutboxRow, QuarantineRow, ReleaseRow, SubjectLinkRow, SubjectRow
 from gateway.ports import ReadTx, Tx
 from gateway.service.calls.finding import Candidate, FindPersons, Found, Gap, Hit
 from gateway.service.contents import SearchBody
@@ -34,8 +34,12 @@ from gateway.service.sightings import (
     terms_of,
 )
 
+T = TypeVar("T")
+
 #: Sightings looked at for one key: what more persons share than this does not tell them apart.
 MAX_SIGHTINGS = 2000
+#: The same for a key that says little (less than `STRONG_POINTS`): one word, an initial. Beyond, it is passed over.
+MAX_WEAK, STRONG_POINTS = 300, 30
 #: Places shown of one candidate, newest first; the rest is counted.
 MAX_HITS = 500
 #: Rows asked for at once.
@@ -58,7 +62,7 @@ class Grouped(msgspec.Struct, frozen=True):
     score: int
     reasons: tuple[Point, ...]
     subjects: tuple[str, ...]
-    seen: tuple[Agreed, ...]  # newest first
+    seen: tuple[Agreed, ...]
 
 
 class Looked(msgspec.Struct, frozen=True):
@@ -98,9 +102,14 @@ class Finding:
         # (3)
         check, *terms = await terms_of(gateway.signer, [CHECK, *(one.key for one in keys)])
         asked = dict(zip(terms, keys, strict=True))
+
         # (4)
-        looked = await gateway.store.read(lambda tx: look_up(tx, asked, asked_birth=bool(params.birth)))
-        page, after = _page(looked.groups, params.after, limit)
+        def looking(tx: ReadTx) -> tuple[Looked, list[Grouped], str]:
+            looked = look_up(tx, asked, asked_birth=bool(params.birth))
+            page, after = _page(looked.groups, params.after, limit)
+            return looked, [_widened(tx, one) for one in page], after
+
+        looked, page, after = await gateway.store.read(looking)
         # (5)
         search = await self._keep(officer, params, Sighted((_blinded(asked),), check), page)
 
@@ -196,59 +205,74 @@ class Finding:
         if not_covered(question):
             yield Gap("script")
         if wide:
-            yield Gap("too-wide", MAX_SIGHTINGS, tuple(wide))
+            yield Gap("too-wide", kinds=tuple(wide))
 
 
 # --- the index -------------------------------------------------------------------------------------------------------
 
 
 def look_up(tx: ReadTx, asked: Mapping[bytes, Sought], *, asked_birth: bool) -> Looked:
-    """Who agrees with these terms, best first; a reviewer's own questions are left out."""
+    """Who agrees with these terms, best first; a reviewer's own questions are left out.
+
+    A key that says little and that many meet is passed over; of one that says much `MAX_SIGHTINGS` are looked at.
+    """
     ids: set[int] = set()
     wide = set()
     for term, key in asked.items():
         if not key.looked_up:
             continue
-        met = tx.select(TermRow, {"term": term}, order="sighting", limit=MAX_SIGHTINGS + 1)
-        if len(met) > MAX_SIGHTINGS:
+        most = MAX_SIGHTINGS if key.point.points >= STRONG_POINTS else MAX_WEAK
+        met = tx.select(TermRow, {"term": term}, order="sighting", limit=most + 1)
+        if len(met) > most:
             wide.add(key.key.partition("\n")[0])
-        ids.update(row.sighting for row in met[:MAX_SIGHTINGS])
-    every = sorted(ids)
-    agreed = {
-        row.id: Agreed(row, tuple(asked[term].point for term in split(row) if term in asked))
-        for start in range(0, len(every), CHUNK)
-        for row in tx.select(SightingRow, {"id": tuple(every[start : start + CHUNK])})
+            met = met[:most] if most == MAX_SIGHTINGS else []
+        ids.update(row.sighting for row in met)
+    agreed = [
+        Agreed(row, tuple(asked[term].point for term in split(row) if term in asked))
+        for some in _chunks(sorted(ids))
+        for row in tx.select(SightingRow, {"id": some})
         if row.what != SEARCH
-    }
+    ]
     return Looked(_grouped(tx, agreed, asked_birth=asked_birth), tuple(sorted(wide)))
 
 
-def _grouped(tx: ReadTx, agreed: Mapping[int, Agreed], *, asked_birth: bool) -> tuple[Grouped, ...]:
-    persons: dict[str, tuple[str, ...]] = {}
-    groups: defaultdict[str, dict[int, Agreed]] = defaultdict(dict)
-    subjects: dict[str, str] = {}
-    for one in agreed.values():
+def _grouped(tx: ReadTx, agreed: Sequence[Agreed], *, asked_birth: bool) -> tuple[Grouped, ...]:
+    """One group a person: subjects that are counted as one, or without a subject the same terms."""
+    subjects = sorted({one.row.subject for one in agreed} - {""})
+    counted = {
+        link.subject: link.counted_as
+        for some in _chunks(subjects)
+        for link in tx.select(SubjectLinkRow, {"subject": some})
+    }
+    groups: defaultdict[tuple[str, bytes], list[Agreed]] = defaultdict(list)
+    for one in agreed:
         subject = one.row.subject
-        if subject and subject not in subjects:
-            everybody = one_with(tx, subject)
-            person = handle_of(everybody[0])
-            subjects |= dict.fromkeys(everybody, person)
-            persons[person] = everybody
-        person = subjects[subject] if subject else f"x-{hashlib.sha256(one.row.terms).hexdigest()[:16]}"
-        groups[person][one.row.id] = one
-    for person, everybody in persons.items():
-        for row in tx.select(SightingRow, {"subject": everybody}):
-            if row.what != SEARCH:
-                groups[person].setdefault(row.id, Agreed(row))
+        groups[counted.get(subject, subject), b"" if subject else one.row.terms].append(one)
     made = []
-    for person, seen in groups.items():
+    for (subject, terms), seen in groups.items():
         score, reasons = max(
-            (judge(one.points, asked_birth=asked_birth, born=one.row.born) for one in seen.values()),
+            (judge(one.points, asked_birth=asked_birth, born=one.row.born) for one in seen),
             key=lambda judged: judged[0],
         )
-        newest = sorted(seen.values(), key=lambda one: (one.row.at, one.row.id), reverse=True)
-        made.append(Grouped(person, score, reasons, persons.get(person, ()), tuple(newest)))
+        person = handle_of(subject) if subject else f"x-{hashlib.sha256(terms).hexdigest()[:16]}"
+        made.append(Grouped(person, score, reasons, (subject,) if subject else (), tuple(seen)))
     return tuple(sorted(made, key=lambda one: (-one.score, one.person)))
+
+
+def _widened(tx: ReadTx, group: Grouped) -> Grouped:
+    """The same person with all that is known of its subject, and of those it is linked with; newest first."""
+    seen = {one.row.id: one for one in group.seen}
+    subjects = one_with(tx, group.subjects[0]) if group.subjects else ()
+    for row in tx.select(SightingRow, {"subject": subjects}) if subjects else ():
+        if row.what != SEARCH:
+            seen.setdefault(row.id, Agreed(row))
+    newest = sorted(seen.values(), key=lambda one: (one.row.at, one.row.id), reverse=True)
+    return msgspec.structs.replace(group, subjects=subjects, seen=tuple(newest))
+
+
+def _chunks(values: Sequence[T]) -> Iterator[tuple[T, ...]]:
+    for start in range(0, len(values), CHUNK):
+        yield tuple(values[start : start + CHUNK])
 
 
 def _blinded(asked: Mapping[bytes, Sought]) -> Blinded:

@@ -42,7 +42,22 @@ def test_a_tiny_run_measures_and_proves(ecluse: Run) -> None:
     assert all(ratio > 0 for ratio in document["ratios"].values())
 
 
-@pytest.mark.parametrize("options", [("--against", "nobody"), ("--messages", 0), ("--rounds", 21)])
+@pytest.mark.integration
+def test_a_search_among_few_finds_everybody(ecluse: Run) -> None:
+    """20,000 entries: everybody asked for is found, warm and cold, and the figures are of the whole search and of it
+    the look-up."""
+    said = ecluse("bench", "--find", 20_000, "--json")
+    assert said.code == 0, said.out
+    document = said.document
+    assert document["entries"] == 20_000
+    assert document["found"] == document["asked"] > 100
+    for name in ("warm", "warm_look_up", "cold", "cold_look_up"):
+        assert 0 < document[name]["p50_ms"] <= document[name]["p95_ms"] <= document[name]["most_ms"]
+
+
+@pytest.mark.parametrize(
+    "options", [("--against", "nobody"), ("--messages", 0), ("--rounds", 21), ("--find", 999)]
+)
 def test_what_cannot_be_measured_is_refused(ecluse: Run, options: tuple[object, ...]) -> None:
     """An unknown peer, or a run without bounds, is wrong usage: exit code 2, nothing is started."""
     said = ecluse("bench", "--json", *options)

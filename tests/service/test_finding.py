@@ -10,14 +10,17 @@ import pytest
 
 from gateway.audit.entry import parse_master_entry, parse_partner_entry
 from gateway.errors import RequestInvalid
+from gateway.flow.finding import people_of
 from gateway.model.find_rows import SightingRow, TermRow
 from gateway.model.record import CanonicalRecord
 from gateway.model.rows import EntryRow, InboxRow, KeyRow, RecordRow
+from gateway.ports import Tx
 from gateway.service import calls
 from gateway.service.calls.finding import Candidate, FindPersons, Found, Hit
 from gateway.service.contents import RecordBody
+from gateway.service.finding import MAX_WEAK
 from gateway.service.imports import handle_of
-from gateway.service.sightings import forget
+from gateway.service.sightings import Sighted, blinded, forget, note
 from gateway.service.vault import keys_of
 from tests.service.test_erasure import erased
 from tests.service.test_subjects import done
@@ -223,3 +226,46 @@ async def test_the_key_of_the_index_is_seen_to_have_changed(world: World) -> Non
     found = await find(be, names=(full(content),))
     assert found.candidates == ()
     assert "other-key" in {gap.code for gap in found.gaps}
+
+
+async def crowd(side: Side, word: str, count: int) -> None:
+    """So many persons who share one word of their names."""
+    now = side.world.clock.now()
+    persons = [
+        people_of({"names": [{"text": f"{word} {chr(97 + n // 26)}o{chr(97 + n % 26)}"}]})
+        for n in range(count)
+    ]
+    for start in range(0, count, 100):
+        some = await blinded(side.signer, persons[start : start + 100])
+
+        def unit(tx: Tx, start: int = start, some: list[Sighted] = some) -> None:
+            for number, sighted in enumerate(some, start):
+                note(side.gateway, tx, now, "message", f"{FR}/{number}", f"key-{number}", sighted)
+
+        await side.store.write(unit)
+
+
+async def test_a_word_that_too_many_share_is_passed_over_and_said(world: World) -> None:
+    """Alone it finds nobody, and says why; beside another word that one finds, as ever."""
+    await crowd(world.be, "Zzworda", MAX_WEAK + 1)
+    alone = await find(world.be, names=("Zzworda",))
+    assert alone.candidates == ()
+    assert [gap.kinds for gap in alone.gaps if gap.code == "too-wide"] == [("word",)]
+    both = await find(world.be, names=("Zzworda aob",))
+    assert both.candidates[0].reasons[0].code == "name.same"
+
+
+async def test_many_candidates_are_paged_by_score_and_name(world: World) -> None:
+    """A keyset cursor: no candidate twice, none left out; a cursor that no page said is refused."""
+    await crowd(world.be, "Zzworda", 120)
+    seen: list[str] = []
+    after = ""
+    while True:
+        page = await find(world.be, names=("Zzworda",), limit=50, after=after)
+        seen += [one.person for one in page.candidates]
+        after = page.after
+        if not after:
+            break
+    assert len(seen) == len(set(seen)) == page.total == 120
+    with pytest.raises(RequestInvalid, match="after"):
+        await find(world.be, names=("Zzworda",), after="nonsense")

@@ -30,7 +30,7 @@ from gateway.errors import AuditBroken, ConfigInvalid, Conflict, RequestInvalid,
 from gateway.flow.change import canonical, digest, read_change, read_exact, verify_trust_change
 from gateway.model.epoch import LOGS, Epoch, KeptLog, SignedEpoch
 from gateway.model.party import KeyRecord
-from gateway.model.rows import DirectoryRow, LaneRow, LogRow
+from gateway.model.rows import DirectoryRow, KeyRow, LaneRow, LogRow
 from gateway.model.signing import Change, TrustChange
 from gateway.model.time import Instant, rfc3339
 from gateway.ports import ReadTx, Tx
@@ -41,11 +41,15 @@ from gateway.service.home import Home
 from gateway.service.ledger import Ledger
 from gateway.service.log_source import StoredLog, home_log_keys, signer_heads
 from gateway.service.signer.client import SignerClient
+from gateway.service.signer.keks import generation_of
 from gateway.service.signer.trust import Trust
 from gateway.service.signer_child import SignerProcess
 from gateway.service.signer_main import log_key_file
 from gateway.service.vault import Vault
 from gateway.wire.strict import b64url
+
+#: Data keys of a backup whose wrapping key is looked at: a turn moves all of them, so a few tell.
+KEYS_SAMPLED = 1024
 
 _MANIFEST, _DATABASE, _CONFIG = "manifest.json", "store.sqlite", "gateway.toml"
 
@@ -125,9 +129,9 @@ def restore(
     """Put a backup in the place of the home's database; returns the logs that lost entries.
 
     (1) the backup is whole and ours; (2) it is behind no head that the signer signed, or a declaration says so, which
-    names these very logs and which two persons signed, and it has the policy in force; (3) the copy is made beside the
-    old database, which is kept under another name, and takes its place. A declared epoch is then to be opened
-    (`open_epoch`). Raises `AuditBroken` for a loss that is not declared. Repeatable: cut short, the same call goes on.
+    names these very logs and which two persons signed; it has the policy in force, and its bodies open; (3) the copy is
+    made beside the old database, which is kept under another name, and takes its place. A declared epoch is then to be
+    opened (`open_epoch`). Raises `AuditBroken` for a loss that is not declared. Repeatable: the same call goes on.
     """
     # (1)
     _checked(folder, org)
@@ -148,6 +152,7 @@ def restore(
     }:
         raise Conflict("the declaration is about another backup")
     _require_policy(folder, _trust(home))
+    _require_keys(folder, home)
     # (3)
     beside = home.path / f"{_DATABASE}.restored"
     beside.unlink(missing_ok=True)
@@ -356,6 +361,14 @@ def _require_policy(folder: Path, trust: Trust) -> None:
                 raise Conflict(
                     f"the backup is from before the last change of the {kind}: no decision under it would be sealed"
                 )
+
+
+def _require_keys(folder: Path, home: Home) -> None:
+    """The data keys of a backup are under wrapping keys that the signer still has; a sample of them is looked at."""
+    left = {int(path.stem.removeprefix("kek-")) for path in (home.signer / "keys").glob("kek-*.bin")}
+    with open_logs(_Copy(folder)) as tx:
+        if any(generation_of(row.wrapped) not in left for row in tx.select(KeyRow, limit=KEYS_SAMPLED)):
+            raise Conflict("the backup is from before a wrapping key was destroyed: its bodies open no more")
 
 
 def _no_fatal(reason: str) -> None:

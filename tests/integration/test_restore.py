@@ -160,6 +160,17 @@ def test_without_two_persons_there_is_no_way_back(told: Restored) -> None:
     assert told.refused == [4, 4, 2, 2]
 
 
+def test_a_backup_that_opens_no_more_is_refused(told: Restored) -> None:
+    """The wrapping keys of its time are destroyed: it is not put in place."""
+    home = told.folder / "turned"
+    shutil.copytree(told.world.stage.be.path, home, ignore=shutil.ignore_patterns("*.sock"))
+    for path in (home / "signer" / "keys").glob("kek-*.bin"):
+        path.rename(path.with_name("kek-999.bin"))
+    signed = told.folder / "epoch.json"
+    said = command(2, "restore", told.backup, "--declare-loss", signed, "--home", home, "--json")
+    assert "wrapping key" in said["error"]["detail"]
+
+
 def test_the_declaration_names_what_is_missing(told: Restored) -> None:
     """Each log with what is kept and what was known, as far as the partner knew it."""
     logs = {one["origin"]: one for one in told.drafted["epoch"]["logs"]}

@@ -14,11 +14,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-from tests.mutation.hunt import Outcome, hunt, measured, warm_up
+from tests.mutation.hunt import measured, try_all, warm_up
+from tests.mutation.journal import Journal, Outcome
 from tests.mutation.mutants import Mutant, mutants
-from tests.mutation.suite import ROOT
+from tests.mutation.suite import CACHE, ROOT
 
 #: Rooms, and the tests that must kill their mutants: their own, nobody else's.
 ROOMS = {"gateway/policy": "tests/policy", "gateway/guard": "tests/guard"}
@@ -92,12 +94,7 @@ def main(arguments: Sequence[str]) -> int:
     began = time.monotonic()
     warm_up()
     outcomes: list[Outcome] = []
-
-    def told(outcome: Outcome) -> None:
-        outcomes.append(outcome)
-        if outcome.fate == "survived":
-            print(outcome.mutant.name, file=sys.stderr, flush=True)
-
+    asked = 0
     for room, folder in ROOMS.items():
         files = sorted(str(path.relative_to(ROOT)) for path in (ROOT / room).rglob("*.py"))
         trees = {file: ast.parse((ROOT / file).read_bytes()) for file in files}
@@ -112,16 +109,23 @@ def main(arguments: Sequence[str]) -> int:
             wanted = random.Random(options.seed).sample(wanted, min(options.sample, len(wanted)))  # noqa: S311
         if not wanted:
             continue
-        suite = measured(options.tests or [folder], [room])
+        asked += len(wanted)
+        suite = measured(options.tests or _tests(ROOT / folder), [room], options.jobs)
         if suite.red:
             print(
                 json.dumps({"breaches": [f"fails without a mutant: {test}" for test in suite.red]}, indent=1)
             )
             return 1
-        hunt(trees, wanted, suite, options.jobs, told)
-    found = {**report(outcomes), "seconds": round(time.monotonic() - began, 1)}
+        journal = Journal(CACHE / f"{folder.replace('/', '-')}.jsonl", suite)
+        known = [] if options.report else try_all(trees, wanted, suite, options.jobs, journal)
+        outcomes += known or journal.read_again(wanted)
+    found = {"asked": asked, **report(outcomes), "seconds": round(time.monotonic() - began, 1)}
     print(json.dumps(found, indent=1, ensure_ascii=False))
     return 1 if found["breaches"] or not outcomes else 0
+
+
+def _tests(folder: Path) -> list[str]:
+    return sorted(str(path) for path in folder.rglob("test_*.py"))
 
 
 def _lines(file: str, tree: ast.Module, chosen: Sequence[str]) -> Iterator[range]:
@@ -144,6 +148,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--sample", type=int, default=0, help="so many mutants of each room; 0: all")
     parser.add_argument("--seed", default="0", help="of the sample")
     parser.add_argument("--jobs", type=int, default=2, help="mutants tried at a time")
+    parser.add_argument("--report", action="store_true", help="only what is known, try nothing")
     parser.add_argument("--tests", action="append", help="these files of tests instead of the room's own")
     return parser.parse_args(arguments)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ast
 import copy
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -87,11 +88,13 @@ class Mutant(NamedTuple):
     holder: Any  # the node, or the list of nodes, that holds the place
     slot: Any  # name of the field or index
     new: Any
+    twin: int = 0  # how many of the same line read the same
 
     @property
     def name(self) -> str:
         """As it is reported."""
-        return f"{self.file}:{self.line}:{self.operator}: {self.before} -> {self.after}"
+        which = f" ({self.twin + 1})" if self.twin else ""
+        return f"{self.file}:{self.line}:{self.operator}: {self.before} -> {self.after}{which}"
 
     def plant(self, tree: ast.Module) -> ast.Module:
         """The tree it was found in, changed for good."""
@@ -104,13 +107,16 @@ class Mutant(NamedTuple):
 
 def mutants(tree: ast.Module, file: str) -> Iterator[Mutant]:
     """Every mutant of a module, in the order of its lines; the tree itself is left as it is."""
+    seen: Counter[str] = Counter()
     for holder, slot, node, in_raise in _places(tree, False):
         line = (
             getattr(node, "lineno", None) or node.pattern.lineno
         )  # a case of a match has no line of its own
         for operator, new in _changes(node, in_raise):
             shown = _shown(node), "nothing" if isinstance(new, ast.Pass) else _shown(new)
-            yield Mutant(file, line, _last(node), operator, *shown, holder, slot, new)
+            mutant = Mutant(file, line, _last(node), operator, *shown, holder, slot, new)
+            yield mutant._replace(twin=seen[mutant.name])
+            seen[mutant.name] += 1
 
 
 def _last(node: Any) -> int:

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.mutation.mutants import mutants
+from tests.mutation.hunt import changed
+from tests.mutation.journal import Journal, Outcome
+from tests.mutation.mutants import Mutant, mutants
 from tests.mutation.suite import ROOT, Suite
 
 #: Runs every line of `refusal.py` and looks at nothing that comes back but the type.
@@ -114,17 +116,85 @@ def test_what_no_test_could_see_is_left_alone(source: str) -> None:
     assert list(mutants(ast.parse(source), "x.py")) == []
 
 
-def test_the_tests_that_reach_a_line_are_tried_first_and_all_are_tried() -> None:
-    """Quick files first; a test that was not seen to reach the line has the last word before a mutant survives."""
+def test_the_tests_that_reach_a_line_are_tried_first() -> None:
+    """Quick tests first, sooner those that killed before; many examples last; where a change is made at import, all
+    the other tests between them."""
     suite = Suite(
-        seconds={"slow.py::a": 2.0, "slow.py::b": 0.1, "quick.py::c": 0.5, "quick.py::d": 0.5},
-        reach={"x.py": {4: ["slow.py::a", "quick.py::c"], 5: ["slow.py::b"]}},
+        seconds={"a": 2.0, "b": 0.1, "c": 0.5, "d": 0.4},
+        reach={"x.py": {4: ["a", "c"], 5: ["b"]}},
+        drawn={"a": 5},
     )
-    assert suite.plan("x.py", range(4, 5)) == [
-        ["quick.py::c"],
-        ["slow.py::a"],
-        ["slow.py::b"],
-        ["quick.py::d"],
+    few, many = [("c", True), ("a", True)], [("a", False)]
+    assert suite.plan("x.py", range(4, 5), {}, at_import=False) == few + many
+    assert suite.plan("x.py", range(4, 5), {"a": 9}, at_import=False)[0] == ("a", True)
+    assert suite.plan("x.py", range(4, 5), {}, at_import=True) == [
+        *few,
+        ("b", True),
+        ("d", True),
+        *many,
     ]
-    assert suite.plan("x.py", range(5, 6))[0] == ["slow.py::b"]
-    assert sum(map(len, suite.plan("y.py", range(1, 2)))) == 4
+    assert suite.plan("x.py", range(5, 6), {}, at_import=False)[0] == ("b", True)
+
+
+def test_only_functions_that_differ_get_new_code() -> None:
+    """The one with the change in its own lines, and those around it; what only stands beside it stays."""
+    source = "def beside(): return 1\ndef around():\n    def inside(): return 2\n    return inside\n"
+    tree = ast.parse(source)
+    (mutant,) = (each for each in mutants(tree, "x.py") if each.after == "3")
+    before = compile(tree, "x.py", "exec")
+    after = compile(mutant.plant(tree), "x.py", "exec")
+    assert [(old.co_name, own) for old, _, own in changed(before, after)] == [
+        ("<module>", False),
+        ("around", False),
+        ("inside", True),
+    ]
+
+
+def test_a_table_changes_in_the_module_itself() -> None:
+    """A constant outside functions has run when the first test starts: its mutant goes the long way."""
+    tree = ast.parse("TABLE = (1,)\ndef f(): return TABLE")
+    mutant = next(each for each in mutants(tree, "x.py") if each.after == "2")
+    before = compile(tree, "x.py", "exec")
+    (changes,) = changed(before, compile(mutant.plant(tree), "x.py", "exec"))
+    assert (changes[0].co_name, changes[2]) == ("<module>", True)
+
+
+def a_mutant(source: str = "return 4") -> Mutant:
+    """The first mutant of a line."""
+    return next(mutants(ast.parse(source), "x.py"))
+
+
+def test_a_fate_is_known_while_what_it_stands_on_is_as_it_was(tmp_path: Path) -> None:
+    """A survivor is tried again when any test changes, a killed one only when the file that
+    killed it does."""
+    killing, other = tmp_path / "test_a.py", tmp_path / "test_b.py"
+    for file in (killing, other):
+        file.write_text("")
+    killed, survived = (
+        Outcome(a_mutant(), "killed", f"{killing}::f"),
+        Outcome(a_mutant("return 5"), "survived"),
+    )
+
+    def known() -> list[bool]:
+        journal = Journal(tmp_path / "journal", Suite(seen=[str(killing), str(other), "gateway/errors.py"]))
+        return [journal.of(outcome.mutant) is not None for outcome in (killed, survived)]
+
+    first = Journal(tmp_path / "journal", Suite(seen=[str(killing), str(other), "gateway/errors.py"]))
+    first.write(killed)
+    first.write(survived)
+    assert known() == [True, True]
+    other.write_text("more")
+    assert known() == [True, False]
+    killing.write_text("more")
+    assert known() == [False, False]
+
+
+def test_another_product_knows_no_fate(tmp_path: Path) -> None:
+    """What was found in other code is tried again, by the tests that killed there first."""
+    mutant = a_mutant()
+    Journal(tmp_path / "journal", Suite(seen=["gateway/errors.py"])).write(
+        Outcome(mutant, "killed", "test_a.py::f")
+    )
+    journal = Journal(tmp_path / "journal", Suite(seen=["gateway/ids.py"]))
+    assert journal.of(mutant) is None
+    assert journal.kills["x.py"]["test_a.py::f"] == 1

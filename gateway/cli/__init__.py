@@ -40,6 +40,7 @@ from gateway.cli import (
     server,
     subject,
     witness,
+    year,
 )
 from gateway.cli.shared import USAGE, complain
 
@@ -85,7 +86,7 @@ for name, commands in {
     "partner": partner.commands,
     "agreement": agreement.commands,
     "policy": policy.commands,
-    "audit": witness.commands,  # with those of `audit`
+    "audit": year.commands,  # with those of `audit` and `witness`
     "founding": server.founding,
     "config": server.config,
     "epoch": restore.epochs,

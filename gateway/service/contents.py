@@ -117,6 +117,7 @@ class Decided(msgspec.Struct, frozen=True):
     decision: Decision
     considered: Considered
     document: bytes = b""
+    kind: str = ""  # of the record; empty in entries of before it was kept
 
 
 class SearchBody(msgspec.Struct, frozen=True):

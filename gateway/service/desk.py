@@ -61,6 +61,7 @@ from gateway.service.replays import Replays
 from gateway.service.requests import Requests
 from gateway.service.subjects import Subjects
 from gateway.service.texts import reasons_of
+from gateway.service.years import Years
 
 
 class Desk:
@@ -160,6 +161,7 @@ class Desk:
             **Holds(self._g).operations(),
             **self.erasures.operations(),
             **Evidence(self._g).operations(),
+            **Years(self._g).operations(),
             **Finding(self._g).operations(),
         }
 

@@ -138,7 +138,7 @@ class Oral:
         policy = gateway.directory.policy
         ctx = self._releases.context(tx, record, row.subject, said.partner, why, (speaker,), now)
         decision = outcome(policy, ctx)
-        kept = Decided(said.partner, decision, considered(ctx, policy, row.version))
+        kept = Decided(said.partner, decision, considered(ctx, policy, row.version), kind=record.kind)
         gateway.ledger.record(tx, now, "decision", officer.id, row.handle, kept, about=row.subject)
         return judged(said.fields, decision)
 

@@ -222,7 +222,7 @@ class Releases:
             if keep and why.request is not None and answered(tx, tx.get(RequestRow, partner, why.request.id)):
                 prepared = Refused(Decision("DENY", (house("reply.once"),), (), ()))
             kept = considered(ctx, gateway.directory.policy, row.version)
-            decided = Decided(partner, prepared.decision, kept)
+            decided = Decided(partner, prepared.decision, kept, kind=record.kind)
             told = hints(ctx, prepared.decision, withheld)
             texts = texts_of(ctx, prepared.decision, told if keep else None)
             idle = idle_lifts(ctx, gateway.directory.policy, prepared.decision)
@@ -417,7 +417,7 @@ class Releases:
             self.void(tx, row, taken, actor.id, now)
             return taken
         # (3)
-        detail: dict[str, object] = {"act": act}
+        detail: dict[str, object] = {"act": act, "lifts": len(body.lifts)}
         if body.emergency is not None:
             policy, ctx = self._g.directory.policy, self._context_of(tx, row, body, officers, now)
             kept = invoke(tx, row.id, ctx, policy, body.decision)

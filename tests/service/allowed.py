@@ -107,4 +107,7 @@ ALLOWED: dict[str, set[str]] = {
     "policy/replay": {"security-officer", "reviewer"},
     "evidence/pack": {"reviewer"},
     "audit/logs": {"requester", "approver", "reviewer", "inbox", "operator", "security-officer"},
+    "audit/tally": {"reviewer"},
+    "audit/books": {"reviewer"},
+    "evidence/pack": {"reviewer"},
 }

@@ -1,0 +1,37 @@
+"""`ecluse audit year` through the command line, beside a running gateway."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.conftest import Run, World
+
+pytestmark = pytest.mark.integration
+
+
+def test_a_year_of_a_home(world: World, ecluse: Run) -> None:
+    """0: every log verifies, log and rows agree; what the story sent is there; the year is one of the calendar."""
+    reviewer = world.officer("be-reviewer")
+    said = ecluse("audit", "year", *reviewer)
+    assert said.code == 0, said.document
+    report = said.document
+    assert (report["holds"], report["disagreements"]) == (True, [])
+    assert all(one["gaps"] == [] for one in report["logs"])
+    crossed = {(one["direction"], one["type"]): one["count"] for one in report["counts"]["crossed"]}
+    assert crossed["out", "disclosure"] >= 1
+    assert ecluse("audit", "year", report["year"] - 1, *reviewer).document["counts"]["entries"] == []
+    assert ecluse("audit", "year", "1999", *reviewer).code == 2
+
+
+def test_for_people(world: World, ecluse: Run) -> None:
+    """Tables, and the verdict last."""
+    said = ecluse("audit", "year", *world.officer("be-reviewer")[:-1])
+    assert said.out.splitlines()[-1] == "holds"
+    assert "entries and heads of the year" in said.out
+    assert "in force in the year" in said.out
+
+
+def test_nobody_else_asks(world: World, ecluse: Run) -> None:
+    """An officer without the role is refused."""
+    said = ecluse("audit", "year", *world.officer("be-requester"))
+    assert (said.code, said.document["error"]["code"]) == (2, "role-missing")

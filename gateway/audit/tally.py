@@ -52,6 +52,7 @@ TOPICS: dict[str, Key] = {
     "policies": ("sha256",),  # decisions made under each
     "levels": ("version",),
     "configurations": ("sha256",),
+    "epochs": ("reason",),  # of the logs: a rotation of the key, or a loss declared by two persons
     "crossed": ("partner", "direction", "type"),
     "receipts": ("partner", "direction"),
 }
@@ -260,6 +261,8 @@ def _said(entry: MasterEntry, said: _Said) -> Iterator[tuple[Key, int]]:
             yield ("quarantine", entry.actor, said.code), 1
         case "refused":
             yield ("refused", said.reason), said.count
+        case "epoch":
+            yield ("epochs", said.reason), 1
         case "config":
             yield ("configurations", said.config_sha256), 1
         case _:

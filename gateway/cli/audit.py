@@ -48,7 +48,7 @@ Out = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 
 
 @contextmanager
-def _store(place: Place) -> "Iterator[ReadTx]":
+def stored(place: Place) -> "Iterator[ReadTx]":
     from gateway.service.app import open_logs
 
     place.home.require()
@@ -56,7 +56,7 @@ def _store(place: Place) -> "Iterator[ReadTx]":
         yield tx
 
 
-def _organisation(place: Place) -> str:
+def organisation(place: Place) -> str:
     from gateway.service.config import load_config
 
     place.home.require()
@@ -118,10 +118,10 @@ def verify(
     keys = [VerifierKey.parse(text) for text in key or ()]
     if export is not None:
         return _verify_export(place, export, log, keys, outside)
-    return _verify_home(place, log, keys, outside)
+    return verify_home(place, log, keys, outside)
 
 
-def _verify_home(place: Place, log: str, keys: "list[VerifierKey]", outside: Outside) -> Answer:
+def verify_home(place: Place, log: str, keys: "list[VerifierKey]", outside: Outside) -> Answer:
     from gateway.audit.checkpoint import log_key_name, master_origin
     from gateway.service.epochs import declarations, undeclared
     from gateway.service.log_source import (
@@ -135,7 +135,7 @@ def _verify_home(place: Place, log: str, keys: "list[VerifierKey]", outside: Out
     from gateway.service.openings import inspect_openings
     from gateway.service.provision import require_schema
 
-    org = _organisation(place)
+    org = organisation(place)
     keys = keys or home_log_keys(place.home, org)
     faults = []
     # Before the store is read: a running gateway's signer is never behind it.
@@ -148,7 +148,7 @@ def _verify_home(place: Place, log: str, keys: "list[VerifierKey]", outside: Out
     claimed = [origin for origin in map(_origin, outside.notes) if origin.startswith(f"{log_key_name(org)}/")]
     known = {master_origin(org), *heads, *claimed}
     try:
-        with _store(place) as tx:
+        with stored(place) as tx:
             outside = outside._replace(witnesses=[*outside.witnesses, *partner_witnesses(tx)])
             logs = _named(log, {one.origin: one for one in stored_logs(tx, org, known)})
             epochs = declarations(tx)
@@ -342,7 +342,7 @@ def _verify_export(
     from gateway.service.log_source import home_log_keys
 
     if not keys:
-        keys = home_log_keys(place.home, _organisation(place))
+        keys = home_log_keys(place.home, organisation(place))
     results: dict[str, dict[str, Any]] = {}
     for path in exported(folder):
         try:
@@ -389,8 +389,8 @@ def checkpoint(
     from gateway.audit.checkpoint import master_origin, partner_origin
     from gateway.service.log_source import held_heads, newest_heads
 
-    org = _organisation(place)
-    with _store(place) as tx:
+    org = organisation(place)
+    with stored(place) as tx:
         if held:
             rows = [(row.origin, row.size, row.note) for row in held_heads(tx, org)
                     if partner in ("", row.origin.split("/")[1])]  # fmt: skip
@@ -424,7 +424,7 @@ def prove(place: Place, message: Annotated[str, typer.Argument(metavar="MESSAGE"
     from gateway.service.log_source import home_log_keys, prove_message
 
     with _logs(place, "") as (tx, logs):
-        proofs = prove_message(tx, logs, home_log_keys(place.home, _organisation(place)), message)
+        proofs = prove_message(tx, logs, home_log_keys(place.home, organisation(place)), message)
     text: list[str] = []
     for proof in proofs:
         text += [f"{proof.origin} entry {proof.index} of {proof.size}", proof.entry.decode(),
@@ -459,7 +459,7 @@ def export(place: Place, out: Out, log: Log = "") -> Answer:
     if not written:
         raise NotFound("there is no log with a signed head")
     write(out / VERIFIER, resources.files("gateway.reviewer").joinpath(VERIFIER).read_bytes())
-    keys = [key.encode() for key in home_log_keys(place.home, _organisation(place))]
+    keys = [key.encode() for key in home_log_keys(place.home, organisation(place))]
     text = [f"{origin}: {what['files']} files" for origin, what in written.items()]
     text.append(f"python3 {out / VERIFIER} {out} " + " ".join(f"--key {key}" for key in keys))
     return Answer({"logs": written, "verifier": str(out / VERIFIER), "keys": keys}, text)
@@ -469,8 +469,8 @@ def export(place: Place, out: Out, log: Log = "") -> Answer:
 def _logs(place: Place, log: str) -> "Iterator[tuple[ReadTx, list[StoredLog]]]":
     from gateway.service.log_source import stored_logs
 
-    org = _organisation(place)
-    with _store(place) as tx:
+    org = organisation(place)
+    with stored(place) as tx:
         yield tx, [one for one in stored_logs(tx, org, ()) if log in ("", one.origin)]
 
 

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli.audit import Outside
-from gateway.cli.audit import _store as stored
-from gateway.cli.audit import _verify_home as verify_home
+from gateway.cli.audit import Outside, stored, verify_home
 from gateway.cli.shared import DONE, NEGATIVE, Acting, Answer, Place, acting, table
 from gateway.cli.witness import commands
 from gateway.errors import AuditBroken

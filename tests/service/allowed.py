@@ -109,5 +109,4 @@ ALLOWED: dict[str, set[str]] = {
     "audit/logs": {"requester", "approver", "reviewer", "inbox", "operator", "security-officer"},
     "audit/tally": {"reviewer"},
     "audit/books": {"reviewer"},
-    "evidence/pack": {"reviewer"},
 }

@@ -36,8 +36,8 @@ async def refuse_rollback(gateway: Gateway) -> None:
     """Refuse to run on a store that was rolled back or edited. Raises `AuditBroken` naming the log.
 
     (1) the signer knows every log of which a head is stored; (2) no log is behind the head it signed last; (3) the
-    newest entries of each log are there, and hash to their leaves; (4) each log grew from the signer's last head: the
-    signer signs the present one only with that proof, from its own memory.
+    newest entries of each log are there, and hash to their leaves; (4) each log of which a head was signed grew from the
+    last one: the signer signs the present one only with that proof, from its own memory.
     Not read: entries before the newest `START_CHECKED`, and tiles that the proof of (4) passes by. `audit verify` reads
     all.
     """
@@ -60,7 +60,7 @@ async def refuse_rollback(gateway: Gateway) -> None:
     for origin in sorted(sizes):
         await gateway.store.read(partial(_require_tail, origin, sizes[origin]))
     # (4)
-    await gateway.checkpoint_logs(sorted(sizes))
+    await gateway.checkpoint_logs(sorted(signed))
 
 
 def _require_tail(origin: str, size: int, tx: ReadTx) -> None:

@@ -20,7 +20,7 @@ import msgspec
 from gateway.model.rows import InboxRow
 from gateway.model.signing import Pseudonym
 from tests.leak.persons import values
-from tests.leak.plan import SILENT, TOLD, Planner, Round, Unequal, setting
+from tests.leak.plan import MOODS, RESTARTED, SILENT, TOLD, Planner, Round, Unequal, setting
 from tests.leak.play import Player
 from tests.leak.spellings import Watched, fold, spelled
 from tests.leak.worlds import FR, NO_END, Leakage, Sighting, logged, start
@@ -123,10 +123,12 @@ class Episode:
                 for leakage in pair:
                     await ways.enter_async_context(self._connected(leakage))
                 planner = Planner(rng, pair[0], self._first)
+                steady = tuple(mood for mood in MOODS if mood not in RESTARTED)
+                moods = self._moods or (steady if circumstances.signed_master else ())
                 players = [Player(leakage, side) for side, leakage in enumerate(pair)]
                 for number in range(self._rounds):
                     try:
-                        turn = await planner.round(f"{self.seed}/{number}", self._size, self._moods)
+                        turn = await planner.round(f"{self.seed}/{number}", self._size, moods)
                     except Unequal as unequal:
                         self._find(f"{self.seed}/{number}", "decision", str(unequal), ())
                         break

@@ -63,6 +63,10 @@ HOOKED = frozenset({"between", "down-then", "answered-then"})
 #: Moods that strike the n-th call: both worlds must make the same calls, so nothing is silent in them.
 COUNTED = frozenset({"kill", "away"})
 
+#: Moods in which a gateway starts again. A start has heads signed, the master's too, which says nothing and is another
+#: in each world: where entries commit to it, as they do to every later one, the worlds could not be held together.
+RESTARTED = frozenset({"kill", "between"})
+
 #: Calls that a fault strikes while messages leave, ours and the partner's; a commit knows no absence but death.
 STRUCK: dict[str, tuple[str, ...]] = {
     "kill": (f"{BE} commit", f"{BE} seal", f"{BE} deliver", f"{FR} commit", f"{FR} receipts", f"{FR} open"),

@@ -114,7 +114,7 @@ class Note:
         self.signatures: list[tuple[str, bytes, bytes]] = []
         for line in tail[:-1].split("\n"):
             match = re.fullmatch("\u2014 ([^ +]+) ([A-Za-z0-9+/]+={0,2})", line)
-            if not match:
+            if not match or len(b64(match[2])) < 5:  # a key's id, and something
                 raise ValueError("not a signature line")
             self.signatures.append((match[1], b64(match[2])[:4], b64(match[2])[4:]))
 

@@ -36,8 +36,8 @@ async def refuse_rollback(gateway: Gateway) -> None:
     """Refuse to run on a store that was rolled back or edited. Raises `AuditBroken` naming the log.
 
     (1) the signer knows every log of which a head is stored; (2) no log is behind the head it signed last; (3) the
-    newest entries of each log are there, and hash to their leaves; (4) each log of which a head was signed grew from the
-    last one: the signer signs the present one only with that proof, from its own memory.
+    newest entries of each log are there, and hash to their leaves; (4) each log of which a head was signed grew from
+    the last one: the signer signs the present one only with that proof, from its own memory.
     Not read: entries before the newest `START_CHECKED`, and tiles that the proof of (4) passes by. `audit verify` reads
     all.
     """

@@ -242,3 +242,13 @@ def test_it_runs_by_itself(tmp_path: Path) -> None:
     (folder / "tile" / "0" / "000").write_bytes(bytes(8192))
     spoilt = run(str(folder), *key)
     assert (spoilt.returncode, "first at index 0" in spoilt.stdout) == (1, True)
+
+
+def test_a_signature_line_holds_a_key_id_and_something() -> None:
+    """Fewer bytes are no signature line (C2SP signed-note), whoever they are said to be of: the note is refused, as the
+    gateway's verifier refuses it."""
+    body, _, tail = LOG.notes[0].decode().partition("\n\n")
+    name = tail.split(" ")[1]
+    for short in ("41GR", "41GRdw=="):
+        with pytest.raises(ValueError, match="signature line"):
+            verify.Note(f"{body}\n\n\u2014 {name} {short}\n{tail}".encode())

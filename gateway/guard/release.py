@@ -78,8 +78,8 @@ def read_release(
     digests = [hashlib.sha256(raw).hexdigest() for raw in records]  # (2)
     if not digests or digests != [named.record_sha256 for named in document.records]:
         raise refuse("record-digest", "the records are not the ones the decision names", subject="record")
-    refs = [pseudonyms.get(digest, "") for digest in digests]
-    if not all(map(_PSEUDONYM.fullmatch, refs)) or len(set(refs)) != len(refs):
+    refs = [pseudonyms[digest] for digest in digests if digest in pseudonyms]
+    if not all(map(_PSEUDONYM.fullmatch, refs)) or len(set(refs)) != len(digests):
         raise refuse("pseudonym", "each record needs a pseudonym of its own", subject="record")
     lifted = frozenset(lift.pointer for lift in document.lifts)
     parts = []
@@ -141,7 +141,7 @@ def read_agreement(decision: bytes) -> AgreementDocument:
     except ValueError:
         raise refuse("form", "the terms are not base64url", subject="decision") from None
     terms = _exactly(raw, AgreementTerms, "decision")
-    spelt = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    spelt = base64.urlsafe_b64encode(raw).decode().replace("=", "")
     if set(terms.parties) != {envelope.sender, envelope.recipient} or spelt != said.terms:
         raise refuse("decision", "the terms are not of these two organisations", subject="decision")
     return document
@@ -225,7 +225,7 @@ def _split(
     for pointer, value in values.items():
         member, _, index = pointer[1:].partition("/")
         if pointer not in released:
-            withheld += leaves(value, (member, int(index)) if index else (member,))
+            withheld += leaves([value] if index else value, (member,))
             continue
         spec = kind.spec(pointer)  # (3)
         if spec is None or spec.export_class == "X":

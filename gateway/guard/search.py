@@ -8,6 +8,7 @@ month in words, paraphrase. That is why a person reads every free text before it
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from types import EllipsisType
 from typing import NamedTuple
 
 from gateway.guard.allow import AllowList
@@ -38,8 +39,7 @@ class Form(NamedTuple):
     @property
     def numbers(self) -> str:
         """Words between blanks, numbers without leading zeros."""
-        numbers = (word.lstrip("0") or "0" for word in self.words.split())
-        return f" {' '.join(numbers)} "
+        return " " + "".join(f"{word.lstrip('0') or '0'} " for word in self.words.split())
 
 
 def fold(text: str) -> Form:
@@ -137,6 +137,6 @@ def _written(year: str, month: str, day: str | None) -> Iterator[str]:
         yield f" {written_year} {month} {day} "
 
 
-def _place(path: Path) -> tuple[str, ...]:
+def _place(path: Path) -> tuple[str | EllipsisType, ...]:
     """Where a leaf stands in its kind: every index is the same place."""
-    return tuple("*" if isinstance(step, int) else step for step in path)
+    return tuple(... if isinstance(step, int) else step for step in path)

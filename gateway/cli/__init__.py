@@ -37,10 +37,10 @@ from gateway.cli import (
     release,
     request,
     restore,
+    sample,
     server,
     subject,
     witness,
-    year,
 )
 from gateway.cli.shared import USAGE, complain
 
@@ -86,7 +86,7 @@ for name, commands in {
     "partner": partner.commands,
     "agreement": agreement.commands,
     "policy": policy.commands,
-    "audit": year.commands,  # with those of `audit` and `witness`
+    "audit": sample.commands,  # with those of `audit`, `witness` and `year`
     "founding": server.founding,
     "config": server.config,
     "epoch": restore.epochs,

@@ -161,6 +161,7 @@ COMMANDS: dict[str, tuple[Class, str]] = {
     "audit find": ("reads", "where a person is mentioned, no content, logged with its reason"),
     "audit prove": ("local", "proofs"),
     "audit export": ("local", "a log"),
+    "audit sample": ("local", "entries and proofs, no content"),
     "audit year": ("reads", "counts alone, logged"),
     "audit witness": ("local", "a signature on heads"),
     "audit witness-key": ("local", "a key pair that no home knows"),

@@ -156,7 +156,7 @@ async def key_add(
     return await _change(on, officer, lambda one: msgspec.structs.replace(one, keys=(*one.keys, public)))
 
 
-@acting(keys, "revoke")
+@acting(keys, "revoke", dashed=True)
 async def key_revoke(
     on: Acting,
     officer: OfficerId,

@@ -133,10 +133,11 @@ def local(app: typer.Typer, name: str, *, hidden: bool = False) -> Callable[[Bod
     return register
 
 
-def acting(app: typer.Typer, name: str) -> Callable[[Body], Body]:
+def acting(app: typer.Typer, name: str, *, dashed: bool = False) -> Callable[[Body], Body]:
     """Register ``async body(acting, ...) -> Answer``: a command of an officer.
 
-    Adds ``--home --json --as --officer-key --idempotency-key``; without officer and key nothing is sent.
+    Adds ``--home --json --as --officer-key --idempotency-key``; without officer and key nothing is sent. ``dashed``: an
+    argument of it may begin with a dash, as one thumbprint in 64 does, and is no option for that.
     """
     options = {
         "acting_as": (ActingAs, ""),
@@ -161,7 +162,7 @@ def acting(app: typer.Typer, name: str) -> Callable[[Body], Body]:
                 ),
             )
 
-        _expose(app, name, body, command, options, hidden=False)
+        _expose(app, name, body, command, options, hidden=False, dashed=dashed)
         return body
 
     return register
@@ -210,6 +211,7 @@ def _expose(
     options: dict[str, tuple[Any, Any]],
     *,
     hidden: bool,
+    dashed: bool = False,
 ) -> None:
     """Give ``command`` the parameters of ``body`` but its first, and the common options, for typer to read."""
     own = list(inspect.signature(body).parameters.values())[1:]
@@ -222,7 +224,7 @@ def _expose(
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     command.__doc__ = inspect.getdoc(body)
     command.__name__ = body.__name__
-    app.command(name, hidden=hidden)(command)
+    app.command(name, hidden=hidden, context_settings={"ignore_unknown_options": dashed})(command)
 
 
 # --- answering -------------------------------------------------------------------------------------------------------

@@ -234,7 +234,9 @@ async def test_a_lost_key(line: Line) -> None:
     """Revoked by one, at once; the officer signs nothing more, and signs again with a key that two persons gave."""
     name = "be-only-requester"
     (key,) = line.world.be.gateway.directory.officers[name].keys
-    assert (await line.run(FIRST, "officer", "key", "revoke", name, "no such key"))[0] == 2
+    for unknown in ("no such key", "-k7", "--so"):
+        code, said = await line.run(FIRST, "officer", "key", "revoke", name, unknown)
+        assert (code, said["error"]["code"]) == (2, "not-found"), unknown
     assert (await line.run(name, "record", "list"))[0] == 0
     assert (await line.run(FIRST, "officer", "key", "revoke", name, key.kid))[1]["state"] == "applied"
     assert (await line.run(name, "record", "list"))[0] == 2

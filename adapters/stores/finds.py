@@ -29,7 +29,7 @@ _sightings = _wide(
     _blob("terms"),
 )
 Index("sightings_by_key", _sightings.c.key)
-Index("sightings_by_subject", _sightings.c.subject, sqlite_where=_sightings.c.subject != "")
+Index("sightings_by_subject", _sightings.c.subject)
 
 # Nothing but a key of 24 bytes: the row is its own index, and millions of them stay small.
 _terms = _narrow(

@@ -143,6 +143,8 @@ PLANS: list[tuple[str, type[rows.Row], dict[str, object], tuple[str, object] | N
     ("lanes_waiting_by_priority", rows.LaneRow, {"held": False}, ("queued", 1), "priority"),
     ("lanes_waiting_by_due", rows.LaneRow, {"held": False}, ("queued", 1), "due"),
     ("subjects_by_key", rows.SubjectRow, {"key": "k"}, None, ""),
+    ("sightings_by_key", find_rows.SightingRow, {"key": "k"}, None, ""),
+    ("sightings_by_subject", find_rows.SightingRow, {"subject": ("s", "t")}, None, ""),
     ("bodies_by_key", rows.BodyRow, {"key": "k"}, None, ""),
     ("inbox_by_conversation", rows.InboxRow, {"sender": "p", "conversation": "c", "seq": 1}, None, ""),
     ("inbox_by_day", rows.InboxRow, {}, ("keep_until", "0"), ""),

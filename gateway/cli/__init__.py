@@ -37,8 +37,8 @@ from gateway.cli import (
     release,
     request,
     restore,
-    sample,
     server,
+    stats,
     subject,
     witness,
 )
@@ -86,7 +86,7 @@ for name, commands in {
     "partner": partner.commands,
     "agreement": agreement.commands,
     "policy": policy.commands,
-    "audit": sample.commands,  # with those of `audit`, `witness` and `year`
+    "audit": stats.commands,  # with those of `audit`, `witness`, `year` and `sample`
     "founding": server.founding,
     "config": server.config,
     "epoch": restore.epochs,

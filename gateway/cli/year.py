@@ -52,7 +52,7 @@ async def year(on: Acting, year: Year = None) -> Answer:
     from gateway.audit.tally import added
     from gateway.service.calls.years import Books, OfYear, TallyPage, TallyYear
 
-    chosen = year or _this_year(on.place)
+    chosen = year or this_year(on.place)
     # (1)
     verified = verify_home(on.place, "", [], Outside([], []))
     # (2)
@@ -91,7 +91,7 @@ async def year(on: Acting, year: Year = None) -> Answer:
     return Answer(document, text, DONE if holds else NEGATIVE)
 
 
-def _this_year(place: Place) -> int:
+def this_year(place: Place) -> int:
     from zoneinfo import ZoneInfo
 
     from gateway.service.app import now

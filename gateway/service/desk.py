@@ -59,6 +59,7 @@ from gateway.service.recalls import Recalls
 from gateway.service.releases import Releases
 from gateway.service.replays import Replays
 from gateway.service.requests import Requests
+from gateway.service.statistics import Statistics
 from gateway.service.subjects import Subjects
 from gateway.service.texts import reasons_of
 from gateway.service.years import Years
@@ -162,6 +163,7 @@ class Desk:
             **self.erasures.operations(),
             **Evidence(self._g).operations(),
             **Years(self._g).operations(),
+            **Statistics(self._g).operations(),
             **Finding(self._g).operations(),
         }
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from itertools import zip_longest
 from zoneinfo import ZoneInfo
 
@@ -40,6 +40,7 @@ from gateway.service.calls.years import (
     Books,
     Clock,
     Duty,
+    Fate,
     OfficerChange,
     OfYear,
     RecallOutcome,
@@ -48,7 +49,7 @@ from gateway.service.calls.years import (
     Version,
 )
 from gateway.service.context import Gateway
-from gateway.service.ledger import Detail
+from gateway.service.ledger import Detail, Ledger
 from gateway.service.operation import Operation, note_read
 from gateway.service.vault import keys_of
 
@@ -75,7 +76,7 @@ class Years:
             "audit/books": Operation(OfYear, ("reviewer",), self.books),
         }
 
-    def _bounds(self, year: int) -> tuple[datetime, datetime]:
+    def bounds(self, year: int) -> tuple[datetime, datetime]:
         return bounds(year, ZoneInfo(self._g.config.zone))
 
     # --- the log ------------------------------------------------------------------------------------------------
@@ -87,7 +88,7 @@ class Years:
         anything is shown (LED art. 25); (3) each is counted; one whose detail is gone is counted as that.
         """
         gateway = self._g
-        since, until = self._bounds(params.year)
+        since, until = self.bounds(params.year)
         # (1)
         rows, following = await gateway.store.read(lambda tx: self._page(tx, params.after))
         entries = [(row.position, parse_master_entry(row.entry)) for row in rows]
@@ -142,7 +143,7 @@ class Years:
 
     async def books(self, officer: Officer, params: OfYear) -> Books:
         """What no entry says in the clear and no detail has: clocks, duties undone, versions. No content is opened."""
-        since, until = self._bounds(params.year)
+        since, until = self.bounds(params.year)
         as_of = min(until, self._g.clock.now())
 
         def read(tx: ReadTx) -> Books:
@@ -166,13 +167,8 @@ class Years:
         for row in tx.select(RequestRow):
             if not since <= row.received_at < until:
                 continue
-            by = due(row.received_at, msgspec.convert(row.urgency, Urgency), zone)
-            at = self._answered_at(tx, row)
-            counted = found.setdefault((row.sender, row.urgency), Counter())
-            if at is None or at > as_of:
-                counted["overdue" if by <= as_of else "open"] += 1
-            else:
-                counted["in_time" if at <= by else "late"] += 1
+            at = answered_at(tx, self._g.ledger, row)
+            found.setdefault((row.sender, row.urgency), Counter())[fate(row, at, as_of, zone)] += 1
         for (partner, urgency), count in sorted(found.items()):
             yield Clock(
                 partner,
@@ -184,20 +180,27 @@ class Years:
                 count["overdue"],
             )
 
-    def _answered_at(self, tx: ReadTx, row: RequestRow) -> datetime | None:
-        """When the log says that the answer left: the time of its entry; None while it has none."""
-        release = tx.get(ReleaseRow, row.answer) if row.answer else None
-        if release is None:
-            return None
-        sent = tx.select(OutboxRow, {"message_id": release.message_id}, limit=1)
-        if not sent or sent[0].entry < 0 or sent[0].state == "withdrawn":
-            return None
-        entry = tx.get(EntryRow, self._g.ledger.of_partner(row.sender), sent[0].entry)
-        if entry is None:
-            raise AuditBroken(
-                "the entry of an answer that left is missing", diagnostic={"rule": "unreadable"}
-            )
-        return parse_partner_entry(entry.entry).at
+
+def answered_at(tx: ReadTx, ledger: Ledger, row: RequestRow) -> datetime | None:
+    """When the log says that the answer left: the time of its entry; None while it has none."""
+    release = tx.get(ReleaseRow, row.answer) if row.answer else None
+    if release is None:
+        return None
+    sent = tx.select(OutboxRow, {"message_id": release.message_id}, limit=1)
+    if not sent or sent[0].entry < 0 or sent[0].state == "withdrawn":
+        return None
+    entry = tx.get(EntryRow, ledger.of_partner(row.sender), sent[0].entry)
+    if entry is None:
+        raise AuditBroken("the entry of an answer that left is missing", diagnostic={"rule": "unreadable"})
+    return parse_partner_entry(entry.entry).at
+
+
+def fate(row: RequestRow, at: datetime | None, as_of: datetime, zone: tzinfo) -> Fate:
+    """What became of a request's clock by then; ``at`` is when its answer left."""
+    by = due(row.received_at, msgspec.convert(row.urgency, Urgency), zone)
+    if at is None or at > as_of:
+        return "overdue" if by <= as_of else "open"
+    return "in_time" if at <= by else "late"
 
 
 def _recalls(tx: ReadTx, since: datetime, until: datetime) -> tuple[RecallOutcome, ...]:

@@ -35,3 +35,16 @@ def test_nobody_else_asks(world: World, ecluse: Run) -> None:
     """An officer without the role is refused."""
     said = ecluse("audit", "year", *world.officer("be-requester"))
     assert (said.code, said.document["error"]["code"]) == (2, "role-missing")
+
+
+def test_statistics(world: World, ecluse: Run) -> None:
+    """0, by state; what was provided unasked is there; what the gateway does not record is named."""
+    reviewer = world.officer("be-reviewer")
+    said = ecluse("audit", "stats", *reviewer)
+    assert said.code == 0, said.document
+    assert said.document["disagreements"] == []
+    (provided,) = said.document["own_initiative"]
+    assert (provided["state"], provided["regime"], provided["count"] >= 1) == ("FRA", "BE-OCAM", True)
+    assert said.document["not_counted"] == ["judicial-authorisation"]
+    assert "requests received" in ecluse("audit", "stats", *reviewer[:-1]).out
+    assert ecluse("audit", "stats", *world.officer("be-requester")).code == 2

@@ -109,4 +109,5 @@ ALLOWED: dict[str, set[str]] = {
     "audit/logs": {"requester", "approver", "reviewer", "inbox", "operator", "security-officer"},
     "audit/tally": {"reviewer"},
     "audit/books": {"reviewer"},
+    "audit/stats": {"reviewer"},
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -58,6 +58,10 @@ class OfficerChange(msgspec.Struct, frozen=True):
     persons: int  # who signed it: two to widen, one to narrow; none of the founding document here
 
 
+#: What became of a request's clock: answered within it or after it, running, or past with no answer.
+Fate = Literal["in_time", "late", "open", "overdue"]
+
+
 class Clock(msgspec.Struct, frozen=True):
     """Requests received in the year of one partner and class, by what became of their clock.
 
@@ -110,3 +114,32 @@ class Books(msgspec.Struct, frozen=True):
     versions: tuple[Version, ...]
     officers: tuple[OfficerChange, ...]
     rows: dict[str, int]  # what must be as many as the log says
+
+
+class Handled(msgspec.Struct, frozen=True):
+    """Requests received in the year that are alike in all of this."""
+
+    partner: str
+    urgency: str
+    fate: Fate
+    answer: str  # type of what left; empty while nothing has
+    ground: str  # why no information was given, as decided here; empty of an answer, and where it was erased
+    count: int
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """A partner, as statistics name it: its state, and the regime of the agreement with it, in force or last."""
+
+    partner: str
+    nation: str
+    regime: str
+
+
+class Statistics(msgspec.Struct, frozen=True):
+    """Requests of a year by what became of them: counts alone."""
+
+    since: Instant
+    until: Instant
+    as_of: Instant
+    partners: tuple[Exchange, ...]
+    handled: tuple[Handled, ...]

@@ -12,7 +12,7 @@ from gateway.model.request import Emergency, Lift
 from gateway.policy.context import Context
 from gateway.policy.facts.text import holding, withheld_values
 from gateway.policy.numbers import register_numbers
-from gateway.policy.texts import Value
+from gateway.policy.texts import Rights, Value
 
 
 def hints(ctx: Context, decision: Decision, others: Sequence[Value] = ()) -> tuple[Hint, ...]:
@@ -41,5 +41,5 @@ def _hints(
         released = frozenset(decision.released)
         left = [field for field in fields_of(ctx.record, ctx.kind) if field.pointer in released]
         own = withheld_values(ctx, left)
-        yield from (Hint(pointer, "free-text.withheld") for pointer in holding(texts, own))
-        yield from (Hint(pointer, "free-text.mentioned") for pointer in holding(texts, list(others)))
+        yield from (Hint(pointer, "free-text.withheld") for pointer in holding(texts, own, Rights(left)))
+        yield from (Hint(pointer, "free-text.mentioned") for pointer in holding(texts, others, Rights(())))

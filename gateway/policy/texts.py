@@ -205,12 +205,17 @@ class Rights:
     that is, at the same place (two aliases of one spelling, one of them withheld)."""
 
     def __init__(self, released: Sequence[LabelledField]) -> None:
-        self._held: set[tuple[tuple[str, ...], str]] = set()
-        for field in released:
+        self._released = released
+
+    @cached_property
+    def _held(self) -> set[tuple[tuple[str, ...], str]]:  # asked for where a value was found, which is seldom
+        held: set[tuple[tuple[str, ...], str]] = set()
+        for field in self._released:
             texts = field.spec.texts if field.spec else frozenset()
             for value in values_of([field]):
                 own = not texts.isdisjoint(value.place)
-                self._held.add((value.place if own else (), _Folded(value.text).words))
+                held.add((value.place if own else (), _Folded(value.text).words))
+        return held
 
     def cover(self, value: Value) -> bool:
         """Whether the value stands there by right."""

@@ -87,7 +87,5 @@ class Mentions:
         """The context with the free texts of its record that say one of these, unless the record holds it as data: then
         its own decision settles whether it leaves."""
         fields = list(fields_of(ctx.record, ctx.kind))
-        rights = Rights(fields)
-        sought = [value for value in values if not rights.cover(value)]
-        saying = holding([text for field in fields for text in free_texts(field)], sought) if sought else ()
+        saying = holding([text for field in fields for text in free_texts(field)], values, Rights(fields))
         return msgspec.structs.replace(ctx, mentioned=frozenset(saying))

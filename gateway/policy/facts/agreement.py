@@ -1,7 +1,6 @@
 """Facts of the agreement in force, and of the partner under it."""
 
-import msgspec
-
+from gateway.model.agreement import ProtocolFields
 from gateway.model.party import Assurance
 from gateway.policy.context import Context
 from gateway.policy.facts.declare import fact, rank_of, terms_of
@@ -87,8 +86,9 @@ def agreement_protocol(ctx: Context) -> frozenset[str] | None:
     """Names of the protocol fields that state something: an entry, and a letter or digit in every entry."""
     if (terms := terms_of(ctx)) is None:
         return None
-    fields = msgspec.structs.asdict(terms.protocol)
-    return frozenset(name for name, field in fields.items() if _stated(field))
+    return frozenset(
+        [name for name in ProtocolFields.__struct_fields__ if _stated(getattr(terms.protocol, name))]
+    )
 
 
 @fact("agreement.ceiling", int)

@@ -3,7 +3,7 @@
 Known once the field rules have said what leaves; None where no text holds such a thing.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -34,7 +34,7 @@ def text_withheld(ctx: Context) -> frozenset[str] | None:
     """Texts that leave with a value that another field of the record keeps back."""
     left = _left(ctx)
     texts = _texts(left)
-    return _some(holding(texts, withheld_values(ctx, left))) if texts else None
+    return _some(holding(texts, withheld_values(ctx, left), Rights(left))) if texts else None
 
 
 @fact("text.mentioned", frozenset, after=True)
@@ -49,22 +49,20 @@ def text_mentioned(ctx: Context) -> frozenset[str] | None:
 
 
 def withheld_values(ctx: Context, left: list[LabelledField]) -> list[Value]:
-    """Values of the whole record that ``left`` does not hold, but those that stand in it by right."""
+    """Values of the fields of the whole record that ``left`` does not hold."""
     pointers = {field.pointer for field in left} if ctx.subject is ctx.record else ()
     stays = [field for field in subject_fields(ctx) if field.pointer not in pointers]
     members = {member_of(field.pointer) for field in stays}
     leaving = {_mark(field) for field in left if member_of(field.pointer) in members}
     kept = (field for field in stays if not leaving or _mark(field) not in leaving)
-    values = dict.fromkeys(values_of(kept))
-    rights = Rights(left) if values else None
-    return [value for value in values if rights is None or not rights.cover(value)]
+    return list(dict.fromkeys(values_of(kept)))
 
 
-def holding(texts: list[tuple[str, str]], values: list[Value]) -> Iterator[str]:
-    """Pointers of the texts that hold one of these values."""
+def holding(texts: list[tuple[str, str]], values: Sequence[Value], rights: Rights) -> Iterator[str]:
+    """Pointers of the texts that hold one of these values, but such as stand there by right."""
     for pointer, text in texts:
         readings = Readings(text)
-        if any(readings.hold(value.text) for value in values):
+        if any(readings.hold(value.text) and not rights.cover(value) for value in values):
             yield pointer
 
 

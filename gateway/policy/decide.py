@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 
 from gateway.model.decision import Decision, Effect, FieldOutcome, Reason, Redact
+from gateway.model.kind import FieldSpec
 from gateway.model.record import LabelledField, fields_of, member_of, members_of
 from gateway.policy.context import Context
 from gateway.policy.expr import NOWHERE, Const, FactUnreadable, Places, Reading, Unseen
@@ -69,7 +70,7 @@ def decide(policy: Policy, ctx: Context) -> Decision:
     ctx = with_fields(ctx, fields)
     reading = Reading(ctx)
     rules = policy.field_rules
-    judged = [(field, _of_field(rules, reading.places(field))) for field in fields]
+    judged = [(field, _of_field(rules, reading.places(field), field.spec)) for field in fields]
     left = [field for field, verdict in judged if verdict.effect != "DENY"]
     # (2)
     ctx = after_fields(ctx, left)
@@ -102,21 +103,21 @@ def decide(policy: Policy, ctx: Context) -> Decision:
 def judge(rules: Rules, reading: Reading) -> Verdict:
     """What the rules say over one reading."""
     looks = reading.looks
-    if looks[SPEC].field is None:
+    field = looks[SPEC].field
+    if field is None:
         return _verdict(_told(rules, looks), looks)
-    return _of_field(rules, looks)
+    return _of_field(rules, looks, field.spec)
 
 
-def _of_field(rules: Rules, looks: Places) -> Verdict:
+def _of_field(rules: Rules, looks: Places, spec: FieldSpec | None) -> Verdict:
     """What the rules say of one field.
 
     What can be told from its mark alone is kept there for all fields marked alike; what can be told from its
     specification alone is kept with the rules, for good. Of fields of which the same is said the verdict is one.
     """
-    release, mark, kind, field = looks
+    release, mark, kind, _ = looks
     if mark.kept is None or mark.kept[0] is not rules:
         mark.kept = rules, _parted(_told(rules.far, (release, mark, NOWHERE, NOWHERE)))
-    spec = field.field.spec if field.field else None
     near = rules.near.get(spec)
     if near is None:
         near = rules.near[spec] = _parted(_told(rules.close, (NOWHERE, NOWHERE, kind, NOWHERE)))

@@ -181,6 +181,14 @@ def test_fields_that_look_alike_share_what_is_seen_of_them() -> None:
     assert places[0][MARK].kept is kept
 
 
+def test_what_is_kept_of_a_mark_holds_for_the_rules_it_was_told_by() -> None:
+    """Other rules over the same reading say what they say of it, and not what those before them said."""
+    reading = Reading(CTX)
+    permit, deny = (policy_of({name: SAID[name] for name in names}).field_rules for names in ("o", "ao"))
+    effects = [judge(rules, reading.of_field(FIELDS[0])).effect for rules in (permit, deny, permit)]
+    assert effects == ["PERMIT", "DENY", "PERMIT"]
+
+
 def test_a_run_of_fields_marked_alike_is_looked_up_once() -> None:
     """Comparing with the field before is less than hashing a mark anew."""
     hashed: list[object] = []

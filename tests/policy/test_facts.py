@@ -1,6 +1,7 @@
 """Facts, one by one: the value in a world, None where it is not known, and failure where it cannot be told."""
 
 import json
+import string
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -232,6 +233,19 @@ def test_a_grade_of_the_whole_record_is_of_the_scale(pointer: str, value: Any, o
     """A member of its own, or inside any other; what is no grade has no scale."""
     spec = FACTS["field.off_scale"]
     assert spec.compute(world(), LabelledField(pointer, value, None, None, "", ())) is off
+
+
+def test_nothing_else_is_of_the_scale() -> None:
+    """Of all signs of a keyboard these four, of numbers these four."""
+    off = FACTS["field.off_scale"].compute
+    signs = {"source_grade": string.printable, "info_grade": range(-1, 20)}
+    found = {
+        name: [
+            sign for sign in every if not off(world(), LabelledField(f"/{name}", sign, None, None, "", ()))
+        ]
+        for name, every in signs.items()
+    }
+    assert found == {"source_grade": ["A", "B", "C", "X"], "info_grade": [1, 2, 3, 4]}
 
 
 def test_either_grade_makes_a_kind_graded() -> None:

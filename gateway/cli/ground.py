@@ -13,6 +13,7 @@ from gateway.cli.shared import (
     BYTES_DIFFER,
     Acting,
     Answer,
+    Why,
     acting,
     confirm,
     group,
@@ -168,12 +169,12 @@ async def withdraw(
 
 
 @acting(commands, "show")
-async def show_ground(on: Acting, ground: GroundId) -> Answer:
+async def show_ground(on: Acting, ground: GroundId, why: Why = "") -> Answer:
     """Show a ground in full, within need to know; the read is logged."""
     from gateway.service.calls import Named
     from gateway.service.calls.grounds import GroundView
 
-    view: GroundView = await on.desk.call("grounds/show", Named(ground), GroundView)
+    view: GroundView = await on.desk.call("grounds/show", Named(ground, why), GroundView)
     document = read_ground(view)
     return Answer({**_summary(view), "document": document}, words(document))
 

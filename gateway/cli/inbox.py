@@ -8,13 +8,7 @@ import typer
 
 from gateway.cli import texts
 from gateway.cli.release import readable
-from gateway.cli.shared import (
-    Acting,
-    Answer,
-    acting,
-    group,
-    table,
-)
+from gateway.cli.shared import Acting, Answer, Why, acting, group, table
 
 if TYPE_CHECKING:
     from gateway.service.calls import InboxItem
@@ -43,11 +37,12 @@ async def show(
     message: Annotated[
         str, typer.Argument(metavar="MESSAGE", help="Id, or ORG/ID when two partners used it.")
     ],
+    why: Why = "",
 ) -> Answer:
     """Show a message received, as its bytes say. Looking is logged."""
     from gateway.service.calls import InboxView, Named
 
-    view: InboxView = await on.desk.call("inbox/show", Named(message), InboxView)
+    view: InboxView = await on.desk.call("inbox/show", Named(message, why), InboxView)
     item, found = view.item, texts.of_payload(view.payload)
     text = [
         f"{item.type} {item.message_id} from {item.sender}, conversation {item.conversation}, seq {item.seq}",

@@ -13,6 +13,7 @@ from gateway.cli.shared import (
     NEGATIVE,
     Acting,
     Answer,
+    Why,
     acting,
     confirm,
     group,
@@ -134,12 +135,12 @@ async def confirm_strike(
 
 
 @acting(commands, "show")
-async def show_oral(on: Acting, oral: OralId) -> Answer:
+async def show_oral(on: Acting, oral: OralId, why: Why = "") -> Answer:
     """Show one in full, within need to know; the read is logged."""
     from gateway.service.calls import Named
     from gateway.service.calls.oral import OralView
 
-    view: OralView = await on.desk.call("oral/show", Named(oral), OralView)
+    view: OralView = await on.desk.call("oral/show", Named(oral, why), OralView)
     document = _read(view)
     answer = {"oral": view.item, "document": document, "strike": view.strike}
     return Answer(answer, [*_words(document), *_strike(view)])

@@ -10,7 +10,7 @@ import typer
 
 from gateway.cli.sanctions import NAMES as SANCTIONS
 from gateway.cli.sanctions import import_list
-from gateway.cli.shared import DONE, NEGATIVE, Acting, Answer, acting, group, read_file, table, terminal
+from gateway.cli.shared import DONE, NEGATIVE, Acting, Answer, Why, acting, group, read_file, table, terminal
 from gateway.errors import RequestInvalid
 
 if TYPE_CHECKING:
@@ -221,11 +221,11 @@ async def matches(
 
 
 @acting(commands, "show")
-async def show_record(on: Acting, record: Record) -> Answer:
+async def show_record(on: Acting, record: Record, why: Why = "") -> Answer:
     """Show a record's fields, as far as your clearance and need to know reach. Looking is logged."""
     from gateway.service.calls import Named, RecordView
 
-    view: RecordView = await on.desk.call("records/show", Named(record), RecordView)
+    view: RecordView = await on.desk.call("records/show", Named(record, why), RecordView)
     rows = [(field.pointer, field.export_class, field.level or "unlabelled", field.label_source, field.value)
             for field in view.fields]  # fmt: skip
     text = [

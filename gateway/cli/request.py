@@ -25,6 +25,7 @@ from gateway.cli.shared import (
     NEGATIVE,
     Acting,
     Answer,
+    Why,
     acting,
     group,
     leaving,
@@ -139,12 +140,12 @@ async def list_requests(
 
 
 @acting(commands, "show")
-async def show(on: Acting, request: Named) -> Answer:
+async def show(on: Acting, request: Named, why: Why = "") -> Answer:
     """Show a request, as its bytes say. Looking is logged."""
     from gateway.service.calls import Named as ById
     from gateway.service.calls.requests import RequestView
 
-    view: RequestView = await on.desk.call("requests/show", ById(request), RequestView)
+    view: RequestView = await on.desk.call("requests/show", ById(request, why), RequestView)
     item = view.request
     text = [
         f"request {item.message_id} from {item.sender}, conversation {item.conversation}",

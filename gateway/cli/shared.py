@@ -74,6 +74,10 @@ Repeatable = Annotated[
     str, typer.Option("--idempotency-key", help="Repeating the command under this key acts once.")
 ]
 
+Why = Annotated[
+    str, typer.Option("--why", help="What justifies looking; kept in the entry of the read.", metavar="TEXT")
+]
+
 
 @dataclass(frozen=True)
 class Place:

@@ -107,5 +107,5 @@ class Cases:
             )
 
         view = await self._g.store.read(read)
-        await note_read(self._g, officer, "", "case", sorted(view.releases))
+        await note_read(self._g, officer, "", "case", sorted(view.releases), why=params.why)
         return view

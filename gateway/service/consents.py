@@ -31,7 +31,7 @@ from gateway.service.calls.grounds import GroundView, RecordGround
 from gateway.service.coded import ENDED, About, Coded, view
 from gateway.service.contents import CodedBody, InboundBody, ReleaseBody
 from gateway.service.context import Gateway
-from gateway.service.operation import DESK, RECALLERS, Operation, limit_of, require_need_to_know
+from gateway.service.operation import DESK, RECALLERS, Operation, limit_of, note_read, require_need_to_know
 from gateway.service.received import received, received_page
 from gateway.service.vault import keys_of
 from gateway.wire.ct_json import CtJson
@@ -149,6 +149,7 @@ class Consents:
         body = await self._g.store.read(lambda tx: self._g.vault.open(tx, row.body, CodedBody))
         document = msgspec.json.decode(body.document, type=ReplyDocument)
         await self._opened(officer, f"{row.partner}/{document.reply.answers}", ASKED)
+        await note_read(self._g, officer, row.id, "consent", why=params.why)
         return calls.ReleaseView(
             id=row.id,
             state=row.state,

@@ -233,7 +233,7 @@ class Desk:
                     field.spec.export_class if field.spec else "X",
                 )
             )
-        await note_read(self._g, officer, row.handle, "record")
+        await note_read(self._g, officer, row.handle, "record", why=params.why)
         return calls.RecordView(
             row.handle, record.entity_id, record.kind, record.extracted_at, tuple(fields), hidden
         )
@@ -300,7 +300,7 @@ class Desk:
         ]
         if not all(officer.may_see(label, self._g.clock.now(), self._g.levels) for label in labels):
             raise RoleMissing("your clearance does not reach what this release holds")
-        await note_read(self._g, officer, shown.row.id, "release")
+        await note_read(self._g, officer, shown.row.id, "release", why=params.why)
         return calls.ReleaseView(
             id=shown.row.id,
             state=shown.row.state,

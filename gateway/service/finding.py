@@ -22,7 +22,7 @@ from gateway.service.contents import SearchBody
 from gateway.service.context import Gateway
 from gateway.service.holdings import one_with
 from gateway.service.imports import handle_of
-from gateway.service.operation import Operation, limit_of
+from gateway.service.operation import Operation, limit_of, record_read
 from gateway.service.sightings import (
     CHECK,
     Blinded,
@@ -139,7 +139,7 @@ class Finding:
                 "keys": len(sighted.people[0].terms) // TERM_BYTES,
                 "persons": [one.person for one in page],
             }
-            gateway.ledger.record(tx, now, "read", officer.id, search, detail)
+            record_read(gateway, tx, now, officer, search, detail)
             return search
 
         return await gateway.store.write(unit)

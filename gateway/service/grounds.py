@@ -256,7 +256,7 @@ class Grounds:
     async def show(self, officer: Officer, params: Named) -> GroundView:
         """A ground in full, within need to know; the read is an entry (LED art. 25)."""
         row, raw = await self._opened(params.id, officer)
-        await note_read(self._g, officer, row.id, "ground")
+        await note_read(self._g, officer, row.id, "ground", why=params.why)
         return GroundView(_item(row), raw)
 
     async def page(self, officer: Officer, params: GroundsPage) -> list[GroundItem]:

@@ -53,5 +53,5 @@ class Inbox:
         if message.label is not None and not officer.may_see(message.label, now, levels):
             raise RoleMissing("your clearance does not reach this message")
         require_need_to_know(officer, *(part.kind for part in message.records))
-        await note_read(self._g, officer, found.message_id, "inbox")
+        await note_read(self._g, officer, found.message_id, "inbox", why=params.why)
         return calls.InboxView(item, body.payload, found.receipt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -42,17 +43,29 @@ def limit_of(limit: int) -> int:
 
 
 async def note_read(
-    gateway: Gateway, officer: Officer, subject: str, what: str, records: Sequence[str] = ()
+    gateway: Gateway, officer: Officer, subject: str, what: str, records: Sequence[str] = (), *, why: str = ""
 ) -> None:
     """A read of content is an entry of the master log before the content is shown (LED art. 25)."""
+    detail: dict[str, Any] = {"what": what}
+    detail |= ({"records": list(records)} if records else {}) | ({"why": why} if why else {})
+    await note_look(gateway, officer, subject, detail)
+
+
+async def note_look(gateway: Gateway, officer: Officer, subject: str, detail: dict[str, Any]) -> None:
+    """The same, of a look that says more than what it looked at."""
     now = gateway.clock.now()
     await gateway.vault.reserve()
+    await gateway.store.write(lambda tx: record_read(gateway, tx, now, officer, subject, detail))
 
-    def unit(tx: Tx) -> None:
-        detail = {"what": what} | ({"records": list(records)} if records else {})
-        gateway.ledger.record(tx, now, "read", officer.id, subject, detail)
 
-    await gateway.store.write(unit)
+def record_read(
+    gateway: Gateway, tx: Tx, now: datetime, officer: Officer, subject: str, detail: dict[str, Any]
+) -> None:
+    """The one place in which a read becomes an entry: who and when in the clear, of what and why in its detail.
+
+    One reserved data key is used up.
+    """
+    gateway.ledger.record(tx, now, "read", officer.id, subject, detail)
 
 
 def require_need_to_know(officer: Officer, *kinds: str) -> None:

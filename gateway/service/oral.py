@@ -232,7 +232,7 @@ class Oral:
             return StrikeView(reason, found.proposer, found.proposed_at, found.confirmer, found.confirmed_at)
 
         strike = await self._g.store.read(read)
-        await note_read(self._g, officer, row.id, "oral")
+        await note_read(self._g, officer, row.id, "oral", why=params.why)
         state = await self._g.store.read(lambda tx: _strike(tx, row.id))
         return OralView(_item(row, state), raw, strike)
 

@@ -18,7 +18,7 @@ from gateway.policy.words import words
 from gateway.ports import ReadTx
 from gateway.service import calls
 from gateway.service.context import Gateway
-from gateway.service.operation import require_need_to_know
+from gateway.service.operation import note_look, require_need_to_know
 from gateway.service.replays import Replays
 
 
@@ -76,10 +76,7 @@ class Policies:
         gateway = self._g
         case = await self._replays.case(params.position)
         require_need_to_know(officer, case.ctx.record.kind)
-        now = gateway.clock.now()
-        await gateway.vault.reserve()
-        detail = {"what": "decision", "entry": params.position}
-        await gateway.store.write(lambda tx: gateway.ledger.record(tx, now, "read", officer.id, "", detail))
+        await note_look(gateway, officer, "", {"what": "decision", "entry": params.position})
         return calls.DecidedView(
             case.id,
             case.ctx.partner.org,

@@ -32,6 +32,7 @@ from gateway.service import calls
 from gateway.service.contents import Decided, RecordBody, ReleaseBody
 from gateway.service.context import Gateway
 from gateway.service.ledger import Detail
+from gateway.service.operation import note_look
 from gateway.service.vault import keys_of
 
 T = TypeVar("T")
@@ -188,7 +189,5 @@ class Replays:
 
     async def _looked(self, officer: Officer, params: calls.Replay, cases: int) -> None:
         """Records are read by a machine alone, but they are read: an entry says who asked for how many."""
-        now = self._g.clock.now()
-        await self._g.vault.reserve()
         detail = {"what": "replay", "since": rfc3339(params.since), "after": params.after, "cases": cases}
-        await self._g.store.write(lambda tx: self._g.ledger.record(tx, now, "read", officer.id, "", detail))
+        await note_look(self._g, officer, "", detail)

@@ -95,7 +95,7 @@ class Requests:
     async def show(self, officer: Officer, params: calls.Named) -> RequestView:
         """A request, to an officer who is cleared for it and needs to know; the read is an entry (LED art. 25)."""
         inbox, body, _ = await self._opened(officer, params.id)
-        await note_read(self._g, officer, inbox.message_id, "inbox")
+        await note_read(self._g, officer, inbox.message_id, "inbox", why=params.why)
 
         def read(tx: ReadTx) -> RequestView:
             message = calls.InboxView(inbox_item(tx, inbox), body.payload, inbox.receipt)

@@ -152,7 +152,7 @@ class Subjects:
         keys: list[KeyRow] = await gateway.store.read(lambda tx: keys_of(tx, [row.key]))
         await gateway.vault.unlock(keys)
         reason = await gateway.store.read(lambda tx: gateway.vault.open(tx, row.body, ReasonBody).reason)
-        await note_read(gateway, officer, row.id, "subject", [row.handle, row.other_handle])
+        await note_read(gateway, officer, row.id, "subject", [row.handle, row.other_handle], why=params.why)
         return _view(row, reason)
 
     async def page(self, officer: Officer, params: Page) -> list[ActView]:

@@ -6,7 +6,7 @@ officer's endorsement over ``{home, op, params_sha256, at, nonce}``, where ``par
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -18,6 +18,9 @@ from gateway.model.time import Instant
 from gateway.service.calls.marks import CorrectionView as CorrectionView
 from gateway.service.calls.marks import RecallView as RecallView
 from gateway.service.calls.texts import FreeText
+
+#: Characters of the justification of a read: a file number and a sentence or two.
+MAX_WHY = 500
 
 
 class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,9 +40,10 @@ class Page(Params, frozen=True):
 
 
 class Named(Params, frozen=True):
-    """One object by its id."""
+    """One object by its id. ``why``: what justifies looking at it, kept in the entry of the read and nowhere else."""
 
     id: str
+    why: Annotated[str, msgspec.Meta(max_length=MAX_WHY)] = ""
 
 
 class Ended(Params, frozen=True):

@@ -15,6 +15,7 @@ from gateway.cli.shared import (
     Place,
     acting,
     group,
+    instant_of,
     local,
     named,
     read_document,
@@ -22,7 +23,7 @@ from gateway.cli.shared import (
     written,
 )
 from gateway.errors import Conflict, NotFound, RequestInvalid
-from gateway.model.officer import Clearance, Officer, Role
+from gateway.model.officer import Body, Clearance, Mandate, Officer, Role
 from gateway.model.time import parse_rfc3339
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ keys = typer.Typer(
 commands.add_typer(keys, name="key")
 
 ROLES: tuple[Role, ...] = get_args(Role)
+BODIES: tuple[Body, ...] = get_args(Body)
 
 OfficerId = Annotated[str, typer.Argument(metavar="OFFICER")]
 
@@ -135,11 +137,13 @@ async def list_officers(on: Acting) -> Answer:
             if one.clearance
             else "none",
             " ".join(one.need_to_know),
+            f"{one.mandate.body} until {one.mandate.until:%Y-%m-%d}" if one.mandate else "",
         )
         for one in found
     ]
     return Answer(
-        {"officers": found}, [table(("officer", "state", "roles", "clearance", "need to know"), rows)]
+        {"officers": found},
+        [table(("officer", "state", "roles", "clearance", "need to know", "mandate"), rows)],
     )
 
 
@@ -190,6 +194,48 @@ async def clear(
         raise RequestInvalid("a clearance needs --policy, --level and --until, or --withdraw alone")
     clearance = None if withdraw else Clearance(policy, level, parse_rfc3339(until))
     return await _change(on, officer, lambda one: msgspec.structs.replace(one, clearance=clearance))
+
+
+@acting(commands, "mandate")
+async def mandate(
+    on: Acting,
+    officer: OfficerId,
+    body: Annotated[str, typer.Option("--body", help=f"{', '.join(BODIES)}.")] = "",
+    partners: Annotated[
+        list[str] | None, typer.Option("--partner", help="Organisation id, or * for all; repeatable.")
+    ] = None,
+    kinds: Annotated[
+        list[str] | None, typer.Option("--kind", help="Record kind, or * for all; repeatable.")
+    ] = None,
+    since: Annotated[str, typer.Option("--since", help="Begin, as 2026-12-01T00:00:00Z.")] = "",
+    until: Annotated[str, typer.Option("--until", help="End, not included.")] = "",
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="The house's own reviewer again.")] = False,
+) -> Answer:
+    """Say for which body a reviewer looks, at what, from when until when. Takes a second person, given or taken away.
+
+    What a reviewer of a body outside the house, or of the data protection officer, reads is sealed to the body's key,
+    which two persons put in force: `ecluse change propose oversight BODY FILE`.
+    """
+    given = (body, partners, kinds, since, until)
+    if any(given) if withdraw else not all(given):
+        raise RequestInvalid(
+            "a mandate needs --body, --partner, --kind, --since and --until, or --withdraw alone"
+        )
+    if withdraw:
+        return await _change(on, officer, lambda one: msgspec.structs.replace(one, mandate=None))
+    if body not in BODIES:
+        raise RequestInvalid(f"a body is one of {', '.join(BODIES)}", diagnostic={"field": "body"})
+    first, after = instant_of(since, "since"), instant_of(until, "until")
+    if first >= after:
+        raise RequestInvalid("a mandate ends after it begins", diagnostic={"field": "until"})
+    made = Mandate(body, tuple(partners or ()), tuple(kinds or ()), first, after)
+
+    def mandated(one: Officer) -> Officer:
+        if not set(one.roles) <= {"reviewer"}:
+            raise RequestInvalid("who reviews by a mandate has no other role", diagnostic={"field": "role"})
+        return msgspec.structs.replace(one, mandate=made)
+
+    return await _change(on, officer, mandated)
 
 
 @acting(commands, "suspend")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -28,6 +29,42 @@ class Clearance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     until: Instant
 
 
+#: For whom a reviewer looks: for the house, its data protection officer, or a body outside it.
+Body = Literal["internal", "dpo", "coc", "comite-p", "comite-r"]
+
+#: Stands in a mandate for every partner, or every kind.
+EVERY = "*"
+
+
+class Mandate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """For which body a reviewer looks, at what, and from when until when. Empty means none; `EVERY` means all."""
+
+    body: Body
+    partners: tuple[str, ...]  # organisation ids
+    kinds: tuple[str, ...]  # record kinds, with or without their version
+    since: Instant
+    until: Instant  # not included
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for a mandate over nothing, or over no time."""
+        if not self.partners or not self.kinds or self.since >= self.until:
+            raise ValueError("a mandate names partners and kinds, and ends after it begins")
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is over every partner and kind."""
+        return EVERY in self.partners and EVERY in self.kinds
+
+    def covers(self, partner: str, kinds: Iterable[str]) -> bool:
+        """Whether it is over this partner and each of these kinds; what has no kind is over every kind alone."""
+        if EVERY not in self.partners and partner not in self.partners:
+            return False
+        named = {*kinds} or {""}
+        return EVERY in self.kinds or all(
+            kind in self.kinds or kind.partition("/")[0] in self.kinds for kind in named
+        )
+
+
 class Officer(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """One version of an officer. ``person`` identifies the human being: two keys of one person are one person."""
 
@@ -40,6 +77,12 @@ class Officer(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     need_to_know: tuple[str, ...] = ()  # record kinds and groups; empty means none
     suspended: bool = False
     version: int = 1
+    mandate: Mandate | None = None  # of a reviewer; None: the house's own, over everything
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for a mandate of somebody who has another role than a reviewer's."""
+        if self.mandate is not None and not set(self.roles) <= {"reviewer"}:
+            raise ValueError("who reviews by a mandate has no other role")
 
     def key(self, kid: str) -> OfficerKey | None:
         """The officer's key of this id unless it, or the officer, is revoked."""

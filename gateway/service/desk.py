@@ -42,6 +42,7 @@ from gateway.service.imports import Imports
 from gateway.service.inbox import Inbox
 from gateway.service.lanes import Queue
 from gateway.service.lists import Lists
+from gateway.service.mandates import require_scope
 from gateway.service.notices import Notices
 from gateway.service.operation import (
     ANYBODY,
@@ -294,6 +295,7 @@ class Desk:
         shown = (await self._releases.show([params.id]))[0]
         record = msgspec.json.decode(shown.body.record, type=CanonicalRecord)
         require_need_to_know(officer, record.kind)
+        require_scope(officer, shown.row.partner, (record.kind,))
         released = set(shown.body.decision.released)
         labels = [
             label.label for label in record.labels if label.pointer in released and label.label is not None

@@ -27,6 +27,7 @@ from gateway.ports import Tx
 from gateway.service.answers import Answers, new_claim
 from gateway.service.context import Gateway
 from gateway.service.desk import Desk
+from gateway.service.mandates import require_mandate
 from gateway.service.operation import Operation
 from gateway.service.problems import desk_problem
 from gateway.wire.endorse import CALL_WINDOW, VerifiedCall, verify_call
@@ -74,10 +75,10 @@ class DeskApi:
         """One call.
 
         (1) the operation exists; (2) an officer in force endorsed exactly these parameters for this home, now;
-        (3) one of the officer's roles is on the operation's list; (4) the nonce is burned and, for an operation that
-        acts, the idempotency key claimed: one durable commit; (5) a key claimed before gets the first answer, or a
-        `Conflict` while that call is under way; (6) parameters are decoded strictly; (7) the operation runs, and its
-        answer is kept under the key. A call that raises gives its claim up.
+        (3) one of the officer's roles is on the operation's list, and a mandate reaches it; (4) the nonce is burned
+        and, for an operation that acts, the idempotency key claimed: one durable commit; (5) a key claimed before gets
+        the first answer, or a `Conflict` while that call is under way; (6) parameters are decoded strictly; (7) the
+        operation runs, and its answer is kept under the key. A call that raises gives its claim up.
         """
         # (1)
         name = request.match_info["operation"]
@@ -91,6 +92,7 @@ class DeskApi:
         # (3)
         if not set(operation.roles) & set(officer.roles):
             raise RoleMissing("none of your roles allows this operation")
+        require_mandate(officer, name, self._g.clock.now())
         # (4)
         mine = await self._mine(request, name, raw, operation, officer)
         found = await self._burn(call, mine)

@@ -28,7 +28,6 @@ from gateway.model.oversight import OversightKey
 from gateway.model.party import KeyRecord
 from gateway.model.rows import (
     CheckpointRow,
-    DirectoryRow,
     EndorsementRow,
     InboxRow,
     OutboxRow,
@@ -50,6 +49,7 @@ from gateway.service.contents import (
 from gateway.service.context import Gateway
 from gateway.service.grounds import in_force
 from gateway.service.log_source import StoredLog
+from gateway.service.mandates import key_of, require_scope
 from gateway.service.operation import Operation, note_read
 from gateway.service.received import received
 from gateway.service.vault import keys_of
@@ -62,6 +62,9 @@ MAX_MESSAGES = 100
 
 #: The purpose of a consent that lets a court see an item.
 COURT_PURPOSE = "court-proceedings"
+
+#: Whose key what was withheld is sealed to; a body's own key has the body's name.
+WITHHELD_TO = "main"
 
 #: What is bound into the sealing of a withheld record, beside its pack's message.
 WITHHELD = "ecluse/withheld/1"
@@ -186,6 +189,7 @@ class Evidence:
         now, levels = self._g.clock.now(), self._g.levels
         for one in found:
             message = CtJson().parse(self._content(tx, one)[0])
+            require_scope(officer, one.partner, (part.kind for part in message.records))
             if message.label is not None and not officer.may_see(message.label, now, levels):
                 raise RoleMissing("your clearance does not reach a message of this pack")
             if params.body != "court":
@@ -345,8 +349,7 @@ class _People:
 
 
 def _oversight(tx: ReadTx) -> OversightKey | None:
-    rows = tx.select(DirectoryRow, {"kind": "oversight", "current": True})
-    return msgspec.json.decode(rows[0].document, type=OversightKey) if rows else None
+    return key_of(tx, WITHHELD_TO)
 
 
 def withheld_preamble(message: str) -> bytes:

@@ -9,6 +9,7 @@ from gateway.ports import ReadTx
 from gateway.service import calls
 from gateway.service.contents import InboundBody
 from gateway.service.context import Gateway
+from gateway.service.mandates import require_scope
 from gateway.service.operation import DESK, Operation, limit_of, note_read, require_need_to_know
 from gateway.service.received import inbox_item, received, received_page, require_shown
 from gateway.service.vault import keys_of
@@ -53,5 +54,6 @@ class Inbox:
         if message.label is not None and not officer.may_see(message.label, now, levels):
             raise RoleMissing("your clearance does not reach this message")
         require_need_to_know(officer, *(part.kind for part in message.records))
+        require_scope(officer, found.sender, (part.kind for part in message.records))
         await note_read(self._g, officer, found.message_id, "inbox", why=params.why)
         return calls.InboxView(item, body.payload, found.receipt)

@@ -13,6 +13,7 @@ from gateway.model.officer import Officer, Role
 from gateway.ports import Tx
 from gateway.service import calls
 from gateway.service.context import Gateway
+from gateway.service.mandates import sealed_read
 
 #: Most rows one page may ask for.
 MAX_PAGE = 500
@@ -63,8 +64,11 @@ def record_read(
 ) -> None:
     """The one place in which a read becomes an entry: who and when in the clear, of what and why in its detail.
 
-    One reserved data key is used up.
+    One reserved data key is used up. What a body outside the house reads is sealed to it, and the entry names nothing.
     """
+    sealed = sealed_read(tx, officer, subject, detail)
+    if sealed is not None:
+        subject, detail = "", sealed
     gateway.ledger.record(tx, now, "read", officer.id, subject, detail)
 
 

@@ -18,6 +18,7 @@ from gateway.policy.words import words
 from gateway.ports import ReadTx
 from gateway.service import calls
 from gateway.service.context import Gateway
+from gateway.service.mandates import require_scope
 from gateway.service.operation import note_look, require_need_to_know
 from gateway.service.replays import Replays
 
@@ -76,6 +77,7 @@ class Policies:
         gateway = self._g
         case = await self._replays.case(params.position)
         require_need_to_know(officer, case.ctx.record.kind)
+        require_scope(officer, case.ctx.partner.org, (case.ctx.record.kind,))
         await note_look(gateway, officer, "", {"what": "decision", "entry": params.position})
         return calls.DecidedView(
             case.id,

@@ -124,6 +124,7 @@ COMMANDS: dict[str, tuple[Class, str]] = {
     "officer add": ("widens", "a person who may sign"),
     "officer list": ("reads", "officers"),
     "officer clear": ("widens", "a higher clearance; a lower one narrows"),
+    "officer mandate": ("widens", "what a reviewer of a body may see, and until when"),
     "officer suspend": ("narrows", "nothing of this person counts any more"),
     "officer resume": ("widens", "a person may sign again"),
     "officer leave": ("narrows", "nothing of this person counts any more, for good"),

@@ -95,6 +95,11 @@ async def _officer_clear(line: Line) -> list[object]:
             "--until", "2030-01-01T00:00:00Z"]  # fmt: skip
 
 
+async def _officer_mandate(line: Line) -> list[object]:
+    return ["officer", "mandate", "be-only-reviewer", "--body", "comite-r", "--partner", "*", "--kind", "*",
+            "--since", "2026-01-01T00:00:00Z", "--until", "2030-01-01T00:00:00Z"]  # fmt: skip
+
+
 async def _officer_resume(line: Line) -> list[object]:
     code, done = await line.run(FIRST, "officer", "suspend", "be-only-approver")
     assert (code, done["state"]) == (0, "applied")
@@ -155,6 +160,7 @@ def _oversight(_: Line) -> bytes:
 WIDENING: dict[str, dict[str, Words]] = {
     "officer add": {"": _officer_add},
     "officer clear": {"": _officer_clear},
+    "officer mandate": {"": _officer_mandate},
     "officer resume": {"": _officer_resume},
     "officer key add": {"": _officer_key_add},
     "partner add": {"": _partner_add},

@@ -82,7 +82,7 @@ def decide_again(policy: Policy, ctx: Context, decision: Decision) -> Decision:
     # (3)
     again = decide(policy, msgspec.structs.replace(ctx, record=redact(ctx.record, decision), lifts=lifts))
     # (4)
-    if again.effect == "PERMIT" and again.obligations:
+    if again.obligations:  # only a PERMIT has any
         withheld = tuple(msgspec.structs.replace(field, outcome="withheld") for field in again.fields)
         return Decision("DENY", (UNSETTLED,), withheld, ())
     return again

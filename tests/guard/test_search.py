@@ -103,6 +103,13 @@ def test_two_aliases_of_one_spelling_pass_wherever_they_stand_in_their_list() ->
     assert isinstance(world.guard(encode(tree)), GuardVerdict)
 
 
+def test_a_text_that_leaves_with_one_record_and_stays_with_another_passes() -> None:
+    """The same words in the same member of two records stand in the message by right, in a list or not."""
+    world = World()
+    world.contents[1]["detention_release"] = {"conditions": "reports on Mondays", "date": "2026-09-02"}
+    assert isinstance(ask("reports on Mondays", world=world), GuardVerdict)
+
+
 def test_a_value_that_leaves_elsewhere_stands_by_right() -> None:
     """What is withheld in one field and the whole of another that leaves may stand in a text; a part of it may not."""
     world = World()

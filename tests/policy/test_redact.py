@@ -3,6 +3,7 @@
 import json
 
 import msgspec
+import pytest
 
 from gateway.model.decision import Decision
 from gateway.policy.decide import decide
@@ -73,8 +74,18 @@ def test_lifts_follow_their_fields() -> None:
     assert "/special" in again.released
 
 
-def test_a_lift_does_not_slip_to_another_item() -> None:
-    """The lift of a withheld first item is not a lift of the second one, which takes its number."""
+def test_a_withheld_number_leaves_nothing() -> None:
+    """A member that is no list goes as a whole, whatever stands in it."""
+    ctx = world({"content.info_grade": 3, "labels./info_grade.label.no_foreign": True})
+    decision = decide(POLICY, ctx)
+    assert "/info_grade" in {field.pointer for field in decision.withheld}
+    assert "info_grade" not in redact(ctx.record, decision).content
+    assert decide_again(POLICY, ctx, decision).effect == "PERMIT"
+
+
+@pytest.mark.parametrize("lifted", [(0, 1), (1,)])
+def test_a_lift_goes_with_its_item(lifted: tuple[int, ...]) -> None:
+    """The second item takes the number of a withheld first one, and its own lift with it."""
     document = policy_document()
     kind = world().kind
     fields = {
@@ -89,7 +100,7 @@ def test_a_lift_does_not_slip_to_another_item() -> None:
     changes = {
         "content.contacts": contacts,
         "agreement.terms.lifts": ["/contacts/*"],
-        "lifts": [{"pointer": f"/contacts/{index}", "reason": "invented"} for index in (0, 1)],
+        "lifts": [{"pointer": f"/contacts/{index}", "reason": "invented"} for index in lifted],
         "labels./contacts/0.label.no_foreign": True,
     }
     ctx = world(changes, of=of)

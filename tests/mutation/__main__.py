@@ -69,16 +69,20 @@ def report(outcomes: Sequence[Outcome]) -> dict[str, Any]:
             "mutants": len(those),
             "killed": killed,
             "of them timed out": fates["timed out"],
-            "survived": len(those) - killed,
+            "survived": fates["survived"],
+            "open": fates["open"],
             "score": round(killed / len(those), 4),
         }
 
     def of(prefix: str) -> list[Outcome]:
         return [outcome for outcome in counted if outcome.mutant.file.startswith(prefix)]
 
-    alive = [outcome.mutant for outcome in counted if outcome.fate == "survived"]
+    alive = [outcome for outcome in counted if outcome.fate in ("survived", "open")]
     rooms = {room: figures(of(f"{room}/")) for room in ROOMS if of(f"{room}/")}
-    survivors = [{"name": mutant.name, "danger": danger(mutant)} for mutant in alive]
+    survivors = [
+        {"name": mutant.name, "danger": danger(mutant), **({"open": True} if fate == "open" else {})}
+        for mutant, fate, *_ in alive
+    ]
     low = [f"{room}: {each['score']:.1%} killed" for room, each in rooms.items() if each["score"] < LEAST]
     return {
         "rooms": rooms,

@@ -298,19 +298,21 @@ class Hunter:
     def __init__(self, trees: dict[str, ast.Module], suite: Suite) -> None:
         self._codes = {file: _compiled(tree, file) for file, tree in trees.items()}
         self._trees, self._suite = trees, suite
+        self._run: dict[int, CodeType] = {}  # kept, so that no other code gets its number
         self._ran: set[Place] = set()
         self._made: dict[Place, list[FunctionType]] = {}
 
     def watch(self, frame: FrameType, event: str, _: object) -> None:
         """Note what runs before the first test: of that, no change is seen any more."""
-        if event == "call" and "/gateway/" in frame.f_code.co_filename:
-            self._ran.add(place_of(frame.f_code))
+        if event == "call":
+            self._run[id(frame.f_code)] = frame.f_code
 
     def settle(self) -> None:
         """Find every function that was made, when all is imported and collected."""
         for each in gc.get_objects():
             if isinstance(each, FunctionType) and "/gateway/" in each.__code__.co_filename:
                 self._made.setdefault(place_of(each.__code__), []).append(each)
+        self._ran = {place_of(each) for each in self._run.values() if "/gateway/" in each.co_filename}
         gc.freeze()
 
     def quick_way(self, mutant: Mutant, chosen: Chosen, session: pytest.Session, say: Say) -> int:
@@ -340,12 +342,14 @@ class Hunter:
 def try_all(
     trees: dict[str, ast.Module], wanted: Sequence[Mutant], suite: Suite, jobs: int, journal: Journal
 ) -> list[Outcome]:
-    """Try every mutant whose fate is not known, ``jobs`` at a time; each is in the journal as soon as it ends."""
+    """Try every mutant whose fate is not known, ``jobs`` at a time; each is in the journal as soon as it ends. At
+    first all by the few quick tests that reach it; what they leave open, then by all the others."""
 
-    def left() -> list[Mutant]:
-        return [mutant for mutant in wanted if not journal.of(mutant)]
+    def left(first: bool) -> list[Mutant]:
+        over = ("killed", "timed out", "survived", "no program", *(["open"] if first else []))
+        return [mutant for mutant in wanted if not (known := journal.of(mutant)) or known.fate not in over]
 
-    def collected(_: Say) -> int:
+    def collected(first: bool, _: Say) -> int:
         hunter = Hunter(trees, suite)
 
         class Loop:
@@ -354,36 +358,39 @@ def try_all(
                 hunter.settle()
 
                 def work(mutant: Mutant, say: Say) -> int:
-                    chosen = Chosen(_planned(suite, mutant, journal, at_import=False), suite)
+                    chosen = Chosen(_planned(suite, mutant, journal, first, at_import=False), suite)
                     return hunter.quick_way(mutant, chosen, session, say)
 
-                together(_tasks(left(), work, journal), jobs, PATIENCE)
+                together(_tasks(left(first), work, journal, first), jobs, PATIENCE)
                 return True
 
         sys.setprofile(hunter.watch)
         return run(sorted({test.partition("::")[0] for test in suite.seconds}), Loop())
 
-    def work(mutant: Mutant, say: Say) -> int:
-        plan = _planned(suite, mutant, journal, at_import=True)
+    def work(first: bool, mutant: Mutant, say: Say) -> int:
+        plan = _planned(suite, mutant, journal, first, at_import=True)
         return long_way(trees[mutant.file], mutant, plan, suite, say)
 
     def ended(code: int, word: str) -> None:
         if code:
             raise RuntimeError(f"the tests could not be collected: {code} {word}")
 
-    if left():
-        together([Task(collected, ended)], 1)
-        journal.read_again(wanted)
-        together(_tasks(left(), work, journal), jobs, PATIENCE)
+    for first in (True, False):
+        if left(first):
+            together([Task(partial(collected, first), ended)], 1)
+            journal.read_again(wanted)
+            together(_tasks(left(first), partial(work, first), journal, first), jobs, PATIENCE)
     return journal.read_again(wanted)
 
 
-def _planned(suite: Suite, mutant: Mutant, journal: Journal, at_import: bool) -> Plan:
+def _planned(suite: Suite, mutant: Mutant, journal: Journal, first: bool, at_import: bool) -> Plan:
     lines = range(mutant.line, mutant.last + 1)
-    return suite.plan(mutant.file, lines, journal.kills.get(mutant.file, {}), at_import)
+    return suite.plan(mutant.file, lines, journal.kills.get(mutant.file, {}), first, at_import)
 
 
-def _tasks(wanted: Sequence[Mutant], work: Callable[[Mutant, Say], int], journal: Journal) -> Iterator[Task]:
+def _tasks(
+    wanted: Sequence[Mutant], work: Callable[[Mutant, Say], int], journal: Journal, first: bool
+) -> Iterator[Task]:
     for mutant in wanted:
         began = time.monotonic()
 
@@ -392,8 +399,7 @@ def _tasks(wanted: Sequence[Mutant], work: Callable[[Mutant, Say], int], journal
                 raise RuntimeError(f"{mutant.name}: {word}")
             if code == NOT_HERE:
                 return
-            journal.write(
-                Outcome(mutant, FATES.get(code, "killed"), word, round(time.monotonic() - began, 2))
-            )
+            fate: Fate = "open" if first and code == SURVIVED else FATES.get(code, "killed")
+            journal.write(Outcome(mutant, fate, word, round(time.monotonic() - began, 2)))
 
         yield Task(partial(work, mutant), ended)

@@ -13,7 +13,8 @@ import msgspec
 from tests.mutation.mutants import Mutant
 from tests.mutation.suite import Suite, digest
 
-Fate = Literal["killed", "timed out", "survived", "no program"]
+#: Open: no quick test kills it, and the others were not asked yet.
+Fate = Literal["killed", "timed out", "survived", "open", "no program"]
 
 
 class Outcome(NamedTuple):
@@ -61,7 +62,7 @@ class Journal:
 
     def _asked(self, fate: Fate, killer: str) -> str:
         """The digest of the tests a fate stands on: all, or the file that killed and what it is helped by."""
-        if fate == "survived" or not killer:
+        if not killer:
             return self._tests
         file = killer.partition("::")[0]
         if file not in self._of_file:

@@ -21,6 +21,9 @@ CACHE = ROOT / ".mutation_cache"
 #: Drawn examples of one test while others have not been asked yet; those that ask for fewer keep their number.
 FEW = 20
 
+#: Seconds of a test that is asked at first.
+QUICK = 0.5
+
 #: A mutant's plan: tests in the order they are run, each with whether it draws only a `FEW` examples.
 Plan = list[tuple[str, bool]]
 
@@ -46,10 +49,10 @@ class Suite(msgspec.Struct):
             for line, tests in lines.items():
                 mine[line] = sorted({*mine.get(line, ()), *tests})
 
-    def plan(self, file: str, lines: range, kills: Mapping[str, int], at_import: bool) -> Plan:
-        """The tests in the order in which they are likely to see a change of these lines: those that reach one of
-        them, the quickest first and sooner the more mutants of the file it killed; then those that draw examples, as
-        many as they ask for, if they reach the file at all: more examples may reach more.
+    def plan(self, file: str, lines: range, kills: Mapping[str, int], first: bool, at_import: bool) -> Plan:
+        """The tests in the order in which they are likely to see a change of these lines. At first those that reach
+        one of them and are quick, the quickest first and sooner the more mutants of the file it killed. Then all that
+        reach one; and those that draw examples, as many as they ask for, if they reach the file: more may reach more.
 
         The rest has a say only where it is `at_import` that the change is made: then what any test was given may have
         been made there.
@@ -62,6 +65,8 @@ class Suite(msgspec.Struct):
         def ordered(tests: set[str]) -> list[str]:
             return sorted(tests, key=lambda test: (self.seconds[test] / (1 + kills.get(test, 0)), test))
 
+        if first:
+            return [(test, True) for test in ordered(near or same) if self.seconds[test] < QUICK]
         few = [
             (test, True) for tests in (near, same, rest)[: 3 if at_import else 1] for test in ordered(tests)
         ]
@@ -170,6 +175,7 @@ def measure(tests: str, rooms: Sequence[str]) -> Suite:
         Path(str(each)) for module in [*sys.modules.values()] if (each := getattr(module, "__file__", ""))
     }
     tops = [ROOT / top for top in ("gateway", "adapters", "schemas", "certs", "tests")]
+    loaded = {path for path in loaded if Path(__file__).parent not in path.parents}  # a harness is no test
     seen = [path for path in loaded if any(path.is_relative_to(top) for top in tops)]
     beside = Path(tests).parent.glob("*.json")
     watch.suite.seen = sorted(

@@ -14,7 +14,7 @@ import pytest
 from tests.mutation.hunt import changed
 from tests.mutation.journal import Journal, Outcome
 from tests.mutation.mutants import Mutant, mutants
-from tests.mutation.suite import ROOT, Suite
+from tests.mutation.suite import ROOT, Plan, Suite
 
 #: Runs every line of `refusal.py` and looks at nothing that comes back but the type.
 WEAK = """
@@ -118,22 +118,24 @@ def test_what_no_test_could_see_is_left_alone(source: str) -> None:
 
 def test_the_tests_that_reach_a_line_are_tried_first() -> None:
     """Quick tests first, sooner those that killed before; many examples last; where a change is made at import, all
-    the other tests between them."""
+    the other tests between them. At first only the quick ones that reach it."""
     suite = Suite(
-        seconds={"a": 2.0, "b": 0.1, "c": 0.5, "d": 0.4},
-        reach={"x.py": {4: ["a", "c"], 5: ["b"]}},
+        seconds={"a": 2.0, "b": 0.1, "c": 0.5, "d": 0.4, "e": 0.3},
+        reach={"x.py": {4: ["a", "c", "e"], 5: ["b"]}},
         drawn={"a": 5},
     )
-    few, many = [("c", True), ("a", True)], [("a", False)]
-    assert suite.plan("x.py", range(4, 5), {}, at_import=False) == few + many
-    assert suite.plan("x.py", range(4, 5), {"a": 9}, at_import=False)[0] == ("a", True)
-    assert suite.plan("x.py", range(4, 5), {}, at_import=True) == [
-        *few,
-        ("b", True),
-        ("d", True),
-        *many,
-    ]
-    assert suite.plan("x.py", range(5, 6), {}, at_import=False)[0] == ("b", True)
+
+    def plan(
+        line: int, *, kills: dict[str, int] | None = None, first: bool = False, at_import: bool = False
+    ) -> Plan:
+        return suite.plan("x.py", range(line, line + 1), kills or {}, first, at_import)
+
+    few, many = [("e", True), ("c", True), ("a", True)], [("a", False)]
+    assert plan(4) == few + many
+    assert plan(4, kills={"a": 9})[0] == ("a", True)
+    assert plan(4, at_import=True) == [*few, ("b", True), ("d", True), *many]
+    assert plan(4, first=True) == [("e", True)]
+    assert plan(5) == [("b", True), ("a", False)]
 
 
 def test_only_functions_that_differ_get_new_code() -> None:

@@ -57,7 +57,7 @@ def test_a_weak_test_lets_mutants_live_and_they_are_named(tmp_path: Path) -> Non
     [
         (
             ["gateway/policy/decide.py:decide", "gateway/policy/decide.py:judge"],
-            ["tests/policy/test_decide.py"],
+            ["tests/policy/test_decide.py", "tests/policy/test_once.py"],
         ),
         (
             ["gateway/guard/labels.py:require_sendable", "gateway/guard/labels.py:_require_one"],

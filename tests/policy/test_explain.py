@@ -10,7 +10,7 @@ from gateway.flow.offer import REASONS as OFFER
 from gateway.flow.outbound import REASONS as VOID
 from gateway.flow.recall import REASONS as RECALL
 from gateway.flow.reply import REASONS as REPLY
-from gateway.model.decision import IdleLift
+from gateway.model.decision import IdleLift, Reason
 from gateway.policy.decide import SILENCE, decide
 from gateway.policy.document import read_document
 from gateway.policy.explain import (
@@ -25,7 +25,11 @@ from gateway.policy.explain import (
 from gateway.policy.redact import UNSETTLED
 from tests.policy.worlds import FUSION_CENTRE, POLICY, world
 
-REASON = decide(POLICY, world(FUSION_CENTRE)).reasons[0]
+
+@pytest.fixture(scope="module")
+def reason() -> Reason:
+    """Why a fusion centre gets nothing."""
+    return decide(POLICY, world(FUSION_CENTRE)).reasons[0]
 
 
 def test_every_rule_has_a_sentence_in_four_languages() -> None:
@@ -48,21 +52,21 @@ def test_every_rule_has_a_sentence_in_four_languages() -> None:
         ("en", "The law names no"),
     ],
 )
-def test_the_fusion_centre_is_told_why(language: str, start: str) -> None:
+def test_the_fusion_centre_is_told_why(language: str, start: str, reason: Reason) -> None:
     """Sentence, rule, version and article stand in one line."""
-    line = explain(REASON, language)
+    line = explain(reason, language)
     assert line.startswith(start)
     assert line.endswith("(bdc.recipient/1; law: law 29.3.2024 art. 28)")
 
 
-def test_an_unread_source_is_called_unverified() -> None:
+def test_an_unread_source_is_called_unverified(reason: Reason) -> None:
     """A rule from memory says so; one that was read does not."""
     decision = decide(POLICY, world({"labels.*.label.tlp": "RED"}))
     line = explain(decision.reasons[0], "en")
     assert "unverified, set by configuration" in line
     assert "[M]" not in line
     assert "non vérifié" in explain(decision.reasons[0], "fr")
-    assert "unverified" not in explain(REASON, "en")
+    assert "unverified" not in explain(reason, "en")
 
 
 def test_field_and_failing_fact_are_named() -> None:
@@ -71,9 +75,9 @@ def test_field_and_failing_fact_are_named() -> None:
     assert explain(decision.reasons[0], "nl").endswith("; /category; onleesbaar feit: channel.ceiling)")
 
 
-def test_a_reason_of_another_version_still_names_its_rule() -> None:
+def test_a_reason_of_another_version_still_names_its_rule(reason: Reason) -> None:
     """A message id that is gone leaves the rule and its source."""
-    old = msgspec.structs.replace(REASON, message_id="gone", rule="bdc.former")
+    old = msgspec.structs.replace(reason, message_id="gone", rule="bdc.former")
     assert explain(old, "de").startswith("Regel bdc.former einer anderen Version (bdc.former/1;")
 
 
@@ -93,10 +97,10 @@ def test_a_field_a_rule_and_a_lift_are_told_in_the_language(language: str) -> No
     assert word("no such term", language) == "no such term"
 
 
-def test_an_unknown_language_is_refused() -> None:
+def test_an_unknown_language_is_refused(reason: Reason) -> None:
     """Nothing is shown in a language nobody asked for."""
     with pytest.raises(RequestInvalid):
-        explain(REASON, "es")
+        explain(reason, "es")
 
 
 def test_a_message_file_of_another_shape_is_refused() -> None:

@@ -7,6 +7,7 @@ a rule that nobody has pinned down.
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -64,15 +65,19 @@ def mutants(rule: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 DOCUMENT = policy_document()
-WORLDS: dict[str, list[tuple[Context, Decision]]] = {}
-for row in TABLE:
-    for ctx in (spoken(row), near_miss(row)):
-        WORLDS.setdefault(row["rule"], []).append((ctx, decide(POLICY, ctx)))
-# What `release.permit` refuses: nothing is left, and nothing was required.
-FREE = world(of=msgspec.structs.replace(KIND, required=frozenset()))
-EMPTY = msgspec.structs.replace(FREE, record=msgspec.structs.replace(FREE.record, content={}))
-WORLDS["release.permit"] = [(EMPTY, decide(POLICY, EMPTY))]
-EVERY_WORLD = [pair for pairs in WORLDS.values() for pair in pairs]
+
+
+@cache
+def worlds() -> dict[str, list[tuple[Context, Decision]]]:
+    """Every world of the table by its rule, and what the shipped policy decides in it."""
+    found: dict[str, list[tuple[Context, Decision]]] = {}
+    for row in TABLE:
+        for ctx in (spoken(row), near_miss(row)):
+            found.setdefault(row["rule"], []).append((ctx, decide(POLICY, ctx)))
+    # What `release.permit` refuses: nothing is left, and nothing was required.
+    free = world(of=msgspec.structs.replace(KIND, required=frozenset()))
+    empty = msgspec.structs.replace(free, record=msgspec.structs.replace(free.record, content={}))
+    return found | {"release.permit": [(empty, decide(POLICY, empty))]}
 
 
 def mutated(place: int, mutant: dict[str, Any]) -> Policy | None:
@@ -94,7 +99,8 @@ def mutated(place: int, mutant: dict[str, Any]) -> Policy | None:
 
 def survives(policy: Policy, rule: str) -> bool:
     """Whether the policy decides every world as the shipped one does; the rule's own rows are asked first."""
-    return all(decide(policy, ctx) == decision for ctx, decision in (*WORLDS.get(rule, ()), *EVERY_WORLD))
+    every = (pair for pairs in (worlds().get(rule, ()), *worlds().values()) for pair in pairs)
+    return all(decide(policy, ctx) == decision for ctx, decision in every)
 
 
 @pytest.mark.parametrize(

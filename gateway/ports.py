@@ -244,4 +244,9 @@ class PartnerTransport(Protocol):
         none."""
         ...
 
+    async def fetch_log(self, start: int, *, to: Partner) -> bytes | None:
+        """Leaves of the partner's log about us from ``start`` on, up to a signed head, not yet verified; None when it
+        has no such head or does not tell."""
+        ...
+
     async def close(self) -> None: ...

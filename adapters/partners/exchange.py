@@ -98,6 +98,9 @@ class ExchangeTransport:
     async def fetch_head(self, *, to: Partner) -> bytes | None:
         return await self._fetch("/exchange/v1/head", to)
 
+    async def fetch_log(self, start: int, *, to: Partner) -> bytes | None:
+        return await self._fetch(f"/exchange/v1/log/{start}", to)
+
     async def _fetch(self, path: str, to: Partner) -> bytes | None:
         tries = AsyncRetrying(
             retry=retry_if_exception_type(PartnerUnreachable),

@@ -13,7 +13,7 @@ from adapters.stores.columns import integer as _integer
 from adapters.stores.columns import narrow as _narrow
 from adapters.stores.columns import text as _text
 from adapters.stores.columns import wide as _wide
-from gateway.model import case_rows, rows
+from gateway.model import case_rows, epoch, rows
 
 # --- audit -----------------------------------------------------------------------------------------------------------
 
@@ -60,6 +60,30 @@ _held = _wide(
     _integer("size", key=True),
     _blob("note"),
     _instant("at"),
+)
+
+# --- after a loss ----------------------------------------------------------------------------------------------------
+
+_recovered = _narrow(
+    "recovered",
+    _text("partner", key=True),
+    _text("id", key=True),
+    _integer("epoch"),
+    _text("event"),
+    _text("type"),
+    _text("conversation"),
+    _integer("seq"),
+    _instant("at"),
+    _text("receipt"),
+)
+
+_reconciled = _narrow(
+    "reconciled",
+    _text("partner", key=True),
+    _integer("epoch", key=True),
+    _instant("at"),
+    _text("by"),
+    _text("outcome"),
 )
 
 # --- erasure ---------------------------------------------------------------------------------------------------------
@@ -152,6 +176,8 @@ BOOKS: Final[dict[type[rows.Row], Table]] = {
     rows.CheckpointRow: _checkpoints,
     rows.HeldRow: _held,
     rows.CosignatureRow: _cosignatures,
+    epoch.RecoveredRow: _recovered,
+    epoch.ReconciledRow: _reconciled,
     case_rows.HoldRow: _holds,
     case_rows.ErasureRow: _erasures,
     case_rows.ErasedRow: _erased,

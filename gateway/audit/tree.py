@@ -132,6 +132,17 @@ def root(size: int, reader: TileReader) -> bytes:
     return _Nodes(reader).mth(0, size) if size else empty_root()
 
 
+def peaks(size: int, reader: TileReader) -> list[bytes]:
+    """The roots of the full subtrees that make up the first ``size`` leaves, largest first: one a bit of its size."""
+    _check_size(size)
+    nodes, found, start = _Nodes(reader), [], 0
+    for height in range(size.bit_length() - 1, -1, -1):
+        if size >> height & 1:
+            found.append(nodes.mth(start, start + (1 << height)))
+            start += 1 << height
+    return found
+
+
 def inclusion_proof(index: int, size: int, reader: TileReader) -> InclusionProof:
     """PATH(index, D[size]) of RFC 9162 §2.1.3.1; requires 0 <= index < size."""
     _check_size(size)
@@ -265,6 +276,18 @@ class Frontier:
     def __init__(self) -> None:
         self.size = 0
         self._peaks: list[bytes] = []
+
+    @classmethod
+    def resume(cls, size: int, peaks: Sequence[bytes]) -> "Frontier":
+        """The tree of ``size`` leaves whose full subtrees have these roots, the largest first (:func:`peaks`); whoever
+        compares its root knows whether they do. Raises AuditBroken for another number of hashes."""
+        _check_size(size)
+        _check_hashes(peaks)
+        if len(peaks) != size.bit_count():
+            raise _broken("the hashes are not those of a tree of this size", "peaks")
+        frontier = cls()
+        frontier.size, frontier._peaks = size, list(peaks)
+        return frontier
 
     def push(self, leaf: bytes) -> list[bytes]:
         """Add one leaf *hash*; the result holds the root of each subtree this completes, at its height."""

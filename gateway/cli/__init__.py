@@ -33,6 +33,7 @@ from gateway.cli import (
     preview,
     queue,
     recall,
+    reconcile,
     record,
     release,
     request,
@@ -60,6 +61,7 @@ for commands in (
     correct.commands,
     queue.tracing,
     restore.commands,
+    reconcile.commands,
 ):
     app.add_typer(commands)
 witness.commands.add_typer(find.commands)

@@ -7,6 +7,8 @@ from typing import Literal
 import msgspec
 
 from gateway.model.party import KeyRecord
+from gateway.model.rows import Row
+from gateway.model.time import Instant
 
 #: The one target of the change that opens an epoch: all logs of a home go on together.
 LOGS = "logs"
@@ -47,3 +49,30 @@ class SignedEpoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     statement: bytes
     document: bytes
     endorsements: tuple[str, ...]
+
+
+# --- what partners know after a loss ---------------------------------------------------------------------------------
+
+
+class RecoveredRow(Row, frozen=True):
+    """What a partner has from us, or had from us and we lost: the partner's own entry about it, and its receipt."""
+
+    partner: str
+    id: str  # of the message or receipt
+    epoch: int  # that declared the loss
+    event: str  # ``message`` or ``receipt``
+    type: str
+    conversation: str
+    seq: int
+    at: Instant  # when the partner wrote its entry
+    receipt: str  # id of its receipt, kept here; empty: it gave none back
+
+
+class ReconciledRow(Row, frozen=True):
+    """A partner was asked what it holds of a lost range. Nothing leaves to one that was not."""
+
+    partner: str
+    epoch: int
+    at: Instant
+    by: str
+    outcome: str  # ``settled``, or ``not-told``: it has no answer to give

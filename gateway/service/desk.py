@@ -57,6 +57,7 @@ from gateway.service.operation import (
 from gateway.service.oral import Oral
 from gateway.service.policies import Policies
 from gateway.service.recalls import Recalls
+from gateway.service.reconciling import Reconciling
 from gateway.service.releases import Releases
 from gateway.service.replays import Replays
 from gateway.service.requests import Requests
@@ -163,6 +164,7 @@ class Desk:
             **Holds(self._g).operations(),
             **self.erasures.operations(),
             **Evidence(self._g).operations(),
+            **Reconciling(self._g).operations(),
             **Years(self._g).operations(),
             **Statistics(self._g).operations(),
             **Finding(self._g).operations(),

@@ -43,6 +43,7 @@ from gateway.service.held import held_row, keep_head
 from gateway.service.holdings import Holdings
 from gateway.service.ledger import Crossing
 from gateway.service.mentions import mentioned
+from gateway.service.reconciling import unreconciled
 from gateway.service.rollback import Abroad
 from gateway.service.sealing import Sealing
 from gateway.service.slots import Slot, Slots, due_lanes, finish, hold, move, outbox_row
@@ -97,7 +98,7 @@ class Dispatcher:
             lambda tx: {
                 partner
                 for partner in {lane.partner for lane in due_lanes(tx, now)}
-                if not unwitnessed(self._g, tx, partner, now)
+                if not unwitnessed(self._g, tx, partner, now) and not unreconciled(self._g, tx, partner)
             }
         )
         return sorted(partner for partner in due if self._stopped(partner) is None)
@@ -359,7 +360,7 @@ class Dispatcher:
         }
         lost = [one for one in tx.select(OutboxRow, where) if one.seq >= expected]
         for one in lost:
-            if tx.get(KeyRow, one.key) is None:
+            if tx.get(KeyRow, one.key) is None or not one.seal:
                 self._sealing.replace_by_void(tx, one, now)
             else:
                 move(tx, one, "rewind")

@@ -19,7 +19,7 @@ from gateway.ports import ReadTx, Tx
 from gateway.service.context import Gateway
 
 #: How something was disclosed. All count alike.
-Origin = Literal["release", "emergency", "correction", "oral"]
+Origin = Literal["release", "emergency", "correction", "oral", "recovered"]
 
 
 class Outlook(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ there are no chunks, no content encodings and no expectations here, so nothing h
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -16,6 +17,7 @@ from aiohttp import HttpVersion11, web
 
 from gateway.errors import AuditBroken, GatewayError, MalformedMessage, OverQuota, PartnerFault
 from gateway.service.context import Gateway
+from gateway.service.crossed import log_about
 from gateway.service.intake import Intake
 from gateway.service.problems import partner_problem
 from gateway.service.quota import Quotas
@@ -52,6 +54,8 @@ class PartnerApi:
         routes.add_post("/exchange/v1/add-checkpoint", self._cosign, expect_handler=self._expectation)
         receipt = "/exchange/v1/messages/{id}/receipt"
         routes.add_get(receipt, self._receipt, expect_handler=self._expectation, allow_head=False)
+        part = "/exchange/v1/log/{start}"
+        routes.add_get(part, self._log, expect_handler=self._expectation, allow_head=False)
         routes.add_get("/exchange/v1/head", self._head, expect_handler=self._expectation, allow_head=False)
         return app
 
@@ -144,6 +148,14 @@ class PartnerApi:
         if note is None:
             return web.Response(status=404)
         return web.Response(body=note, content_type="text/plain", charset="utf-8")
+
+    async def _log(self, request: web.Request) -> web.Response:
+        asker, start = self._asker(request), request.match_info["start"]
+        known = re.fullmatch(r"0|[1-9][0-9]{0,17}", start) is not None
+        part = await log_about(self._g, asker, int(start)) if known else None
+        if part is None:
+            return web.Response(status=404)
+        return web.Response(body=part, content_type="text/plain", charset="utf-8")
 
     def _asker(self, request: web.Request) -> str:
         """Who asks a question without a body; it is counted as one message."""

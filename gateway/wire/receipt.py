@@ -94,6 +94,20 @@ def sign_receipt(statement: bytes, private_key: ec.EllipticCurvePrivateKey, kid:
     return sign_compact(statement, private_key, typ=RECEIPT_TYP, kid=kid)
 
 
+def verify_statement(
+    token: str, keys: Sequence[KeyRecord], *, now: datetime, iss: str, aud: str
+) -> ReceiptStatement:
+    """What ``iss`` stated to us, whatever it is about: steps 1 to 3 of `verify_receipt`. Who knows what was sent calls
+    that one."""
+    jws = verify_compact(token, typ=RECEIPT_TYP, keys=keys_for(keys, "receipt", RECEIPT_TYP, now=now))
+    statement = read_statement(jws.payload)
+    if statement.iss != iss or statement.aud != aud:
+        raise WrongAudience("the receipt is between other organisations")
+    if statement.at > now + CLOCK_SKEW:
+        raise MalformedMessage("the receipt is from the future")
+    return statement
+
+
 def verify_receipt(
     token: str,
     keys: Sequence[KeyRecord],
@@ -113,15 +127,8 @@ def verify_receipt(
     A receipt stored earlier may name more messages than were asked about; those give no outcome here. The checkpoint
     is carried, not verified.
     """
-    # (1)
-    jws = verify_compact(token, typ=RECEIPT_TYP, keys=keys_for(keys, "receipt", RECEIPT_TYP, now=now))
-    # (2)
-    statement = read_statement(jws.payload)
-    # (3)
-    if statement.iss != iss or statement.aud != aud:
-        raise WrongAudience("the receipt is between other organisations")
-    if statement.at > now + CLOCK_SKEW:
-        raise MalformedMessage("the receipt is from the future")
+    # (1) to (3)
+    statement = verify_statement(token, keys, now=now, iss=iss, aud=aud)
     # (4)
     if not sent:
         raise RequestInvalid("a receipt is verified against the messages sent")

@@ -38,6 +38,9 @@ class Answering:
     async def fetch_head(self, *, to: Partner) -> bytes | None:
         return None
 
+    async def fetch_log(self, start: int, *, to: Partner) -> bytes | None:
+        return None
+
     async def add_checkpoint(self, ask: bytes, *, to: Partner) -> tuple[int, bytes]:
         return 404, b""
 

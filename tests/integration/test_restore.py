@@ -36,6 +36,7 @@ class Restored:
     refused: list[int]  # codes of the attempts that must not work
     drafted: Any
     restored: Any
+    reconciled: Any
     backup: Path
     folder: Path
     running: dict[str, subprocess.Popen[bytes]]
@@ -99,10 +100,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restored]:
         learn(world, folder, 2)
         running[be.path.name] = start_gateway(be)
         wait_ready(be, running[be.path.name])
-        trace = command(0, "trace", sent["waiting"], *world.officer(SECOND))
-        command(0, "queue", "resend", FR, trace["conversation"], *world.officer(SECOND))
+        reconciled = command(1, "reconcile", *world.officer(FIRST))
         sent["later"] = release(world, "BDC-000005")
-        yield Restored(world, sent, refused, drafted, restored, backup, folder, running)
+        yield Restored(world, sent, refused, drafted, restored, reconciled, backup, folder, running)
     structlog.reset_defaults()
 
 
@@ -176,6 +176,21 @@ def test_the_declaration_names_what_is_missing(told: Restored) -> None:
     logs = {one["origin"]: one for one in told.drafted["epoch"]["logs"]}
     assert logs[LOG]["size"] < logs[LOG]["known"]
     assert [one["origin"] for one in told.restored["lost"]] == [f"ecluse/{BE}/master", LOG]
+
+
+def test_what_the_partner_has_is_settled(told: Restored) -> None:
+    """What waited in the backup had left: it is delivered, and not sent again. What was made and delivered after it is
+    recovered, with its receipt. A second run finds nothing new."""
+    (outcome,) = told.reconciled["partners"]
+    assert (told.reconciled["epoch"], outcome["partner"], outcome["state"]) == (2, FR, "settled")
+    officer = told.world.officer(SECOND)
+    waited = command(0, "trace", told.sent["waiting"], *officer)["message_id"]
+    assert [one["id"] for one in outcome["settled"]] == [waited]
+    assert [one["type"] for one in outcome["recovered"]] == ["disclosure"]
+    assert outcome["recovered"][0]["receipt"]
+    assert (outcome["missing"], outcome["held"]) == ([], [])
+    (again,) = command(0, "reconcile", *told.world.officer(FIRST))["partners"]
+    assert (again["settled"], again["recovered"], again["receipts"]) == ([], [], [])
 
 
 def test_it_runs_to_the_end_and_nothing_is_sent_twice(told: Restored) -> None:

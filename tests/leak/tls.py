@@ -63,6 +63,9 @@ class TlsWire(Loopback):
     async def fetch_head(self, *, to: Partner) -> bytes | None:
         return await self._real.fetch_head(to=self._entry(to.org))
 
+    async def fetch_log(self, start: int, *, to: Partner) -> bytes | None:
+        return await self._real.fetch_log(start, to=self._entry(to.org))
+
     async def add_checkpoint(self, ask: bytes, *, to: Partner) -> tuple[int, bytes]:
         return await self._real.add_checkpoint(ask, to=self._entry(to.org))
 

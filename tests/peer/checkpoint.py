@@ -17,6 +17,9 @@ from tests.peer.spelling import Misspelt, b64_bytes
 #: Characters of a note in a seal or receipt, and signature lines of it.
 LONGEST, MOST_LINES = 8192, 32
 
+#: Leaves of a part of a log.
+MOST_LEAVES = 128
+
 #: A number of entries: decimal, no leading zero.
 _SIZE = "0|[1-9][0-9]{0,15}"
 
@@ -101,6 +104,47 @@ def verify_consistency(older: Head, newer: Head, leaves: Iterable[bytes]) -> Non
         raise NoHead
     if root_of(found[: older.size]) != older.root or root_of(found[: newer.size]) != newer.root:
         raise NoHead
+
+
+# --- part of a log (14.2) ---------------------------------------------------------------------------------------------
+
+
+def part_of(leaves: Sequence[bytes], start: int, lines: Sequence[bytes], note: str) -> bytes:
+    """An answer of 14.2: ``lines`` stand for the leaves from ``start`` on."""
+    before, at = [str(start).encode()], 0
+    for bit in reversed(range(start.bit_length())):
+        if start >> bit & 1:
+            before.append(b64encode(root_of(leaves[at : at + (1 << bit)])))
+            at += 1 << bit
+    return b"\n".join([*before, b"", *lines, b"", note.encode()])
+
+
+def read_part(part: bytes, start: int, before: bytes) -> tuple[list[bytes], bytes, str]:
+    """Entries that are shown, the root behind the last leaf, and the note; ``before`` is the root at ``start``. Raises
+    `NoHead` when the subtrees do not lead there."""
+    head, _, rest = part.partition(b"\n\n")
+    number, *subtrees = head.split(b"\n")
+    body, _, note = (b"\n" + rest).partition(b"\n\n")
+    bits = [1 << bit for bit in reversed(range(start.bit_length())) if start >> bit & 1]
+    peaks = list(zip(bits, (b64_bytes(one.decode()) for one in subtrees), strict=True))
+    if number != str(start).encode() or (start and _over(peaks) != before):
+        raise NoHead
+    entries = []
+    for line in body.split(b"\n")[1:]:
+        if line.startswith(b"{"):
+            entries.append(line)
+        peaks.append((1, leaf_hash(line) if line.startswith(b"{") else b64_bytes(line.decode())))
+        while len(peaks) > 1 and peaks[-1][0] == peaks[-2][0]:
+            (width, left), (_, right) = peaks[-2:]
+            peaks[-2:] = [(2 * width, _node(left, right))]
+    return entries, _over(peaks), note.decode()
+
+
+def _over(peaks: Sequence[tuple[int, bytes]]) -> bytes:
+    root = peaks[-1][1]
+    for _, left in reversed(peaks[:-1]):
+        root = _node(left, root)
+    return root
 
 
 # --- note (C2SP signed-note, tlog-checkpoint) ------------------------------------------------------------------------

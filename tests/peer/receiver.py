@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 
 from tests.peer import checkpoint, container, receipt
@@ -12,7 +13,7 @@ from tests.peer.entry import Entry
 from tests.peer.identity import Identity
 from tests.peer.opening import Opened, open_message, verify
 from tests.peer.receipt import Item
-from tests.peer.spelling import Misspelt, Refused, canonical, instant
+from tests.peer.spelling import Misspelt, Refused, canonical, instant, parse_canonical
 from tests.peer.store import Store
 
 
@@ -58,6 +59,21 @@ class Receiver:
         """The longest head of the partner's log that it sent (14)."""
         found: str | None = self._store.one("select note from heads order by size desc, rowid limit 1")
         return found
+
+    def log(self, start: int) -> bytes | None:
+        """A part of the log about the partner, with what this end sent and has no receipt for as a hash (14.2)."""
+        with self._store.commit():
+            entries = [entry for (entry,) in self._store.rows("select entry from log order by rowid")]
+            had = {one for (one,) in self._store.rows("select id from outbox where state = 'accepted'")}
+            leaves = self._store.leaves()
+        if start > len(entries) or not entries:
+            return None
+        lines = []
+        for entry in entries[start : start + checkpoint.MOST_LEAVES]:
+            tree = parse_canonical(entry)
+            shown = (tree["dir"], tree["event"]) != ("out", "message") or tree["id"] in had
+            lines.append(entry if shown else b64encode(checkpoint.leaf_hash(entry)))
+        return checkpoint.part_of(leaves, start, lines, self._head(leaves))
 
     def _stored(self, opened: Sequence[Opened]) -> str | None:
         """The one receipt under which every one of these was accepted (9)."""

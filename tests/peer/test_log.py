@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from gateway.audit.extract import Extract
+from gateway.audit.tree import Frontier
 from tests.peer.checkpoint import (
     Head,
     NoHead,
     inclusion_proof,
     leaf_hash,
     origin_of,
+    read_head,
+    read_part,
     root_of,
     verify_consistency,
     verify_inclusion,
@@ -105,6 +110,52 @@ def _includes(head: Head, leaves: list[bytes]) -> None:
         verify_inclusion(leaf, index, head, inclusion_proof(covered, index))
         with pytest.raises(NoHead):
             verify_inclusion(leaf, (index + 1) % head.size, head, inclusion_proof(covered, index))
+
+
+def test_each_end_shows_what_crossed(world: World) -> None:
+    """From any start the gateway's part leads from the root there to its head, and lists what the peer's own log has;
+    the gateway's reader finds the same in the peer's. Beyond the head, and for a number of another spelling: 404."""
+    peer = world.peers["jwe-classic"]
+    view = world.disclose(peer)
+    until(lambda: world.trace(view).state == "delivered")
+
+    def part(start: int, before: bytes) -> tuple[list[bytes], bytes, Head]:
+        answer = peer.client.log(start)
+        assert (answer.status, answer.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+        entries, root, note = read_part(answer.body, start, before)
+        return entries, root, read_head(note, peer.partner, peer.org, time.time())
+
+    def covered() -> bool:
+        """The message's entry is under the newest signed head, and shown since its receipt is there."""
+        return any(parse_canonical(one)["id"] == view.message_id for one in part(0, b"")[0])
+
+    until(covered)
+    entries, root, head = part(0, b"")
+    assert root == head.root
+    leaves = [leaf_hash(one) for one in entries]
+    for start in range(1, head.size + 1):
+        rest, root, again = part(start, root_of(leaves[:start]))
+        assert (rest, root, again.size) == (entries[start:], again.root, head.size)
+    assert [peer.client.log(start).status for start in (head.size + 1, -1)] == [404, 404]
+
+    for start in (0, 1, 2):
+        shown = peer.receiver.log(start)
+        assert shown is not None
+        read = Extract.parse(shown)
+        frontier = Frontier.resume(read.start, read.peaks)
+        for leaf in read.hashes:
+            frontier.push(leaf)
+        assert frontier.root() == read_own(peer, read.note.decode()).root
+    ids = [
+        one.message_id
+        for one in Extract.parse(peer.receiver.log(0) or b"").leaves
+        if not isinstance(one, bytes)
+    ]
+    assert view.message_id in ids
+
+
+def read_own(peer: Peer, note: str) -> Head:
+    return read_head(note, peer.identity.own, peer.partner.org, time.time())
 
 
 @pytest.mark.parametrize("size", range(1, 18))

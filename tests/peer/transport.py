@@ -25,6 +25,7 @@ from tests.peer.spelling import UUID4, Misspelt, Refused
 
 MESSAGES = "/exchange/v1/messages"
 HEAD = "/exchange/v1/head"
+LOG = "/exchange/v1/log/"
 BATCH, RECEIPT = "application/vnd.ecluse.sealed-batch", "application/vnd.ecluse.receipt+jose"
 NOTE = "text/plain; charset=utf-8"
 
@@ -99,6 +100,9 @@ class Client:
     def head(self) -> Answer:
         return self.ask("GET", HEAD)
 
+    def log(self, start: int) -> Answer:
+        return self.ask("GET", f"{LOG}{start}")
+
     def ask(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> Answer:
@@ -149,6 +153,8 @@ class Service(Protocol):
     def receipt(self, sender: str, message: str) -> str | None: ...
 
     def head(self) -> str | None: ...
+
+    def log(self, start: int) -> bytes | None: ...
 
 
 class Listener:
@@ -258,7 +264,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         message = self.path.removeprefix(f"{MESSAGES}/").removesuffix("/receipt")
-        if self.path == MESSAGES or self.path not in (HEAD, f"{MESSAGES}/{message}/receipt"):
+        start = self.path.removeprefix(LOG) if self.path.startswith(LOG) else ""
+        part = re.fullmatch("0|[1-9][0-9]{0,15}", start) is not None
+        if self.path == MESSAGES or not (part or self.path in (HEAD, f"{MESSAGES}/{message}/receipt")):
             self._empty(405 if self.path == MESSAGES else 404)
             return
         if "Transfer-Encoding" in self.headers or self.headers.get("Content-Length", "0") != "0":
@@ -270,6 +278,13 @@ class _Handler(BaseHTTPRequestHandler):
                 self._empty(404)
             else:
                 self._answer(200, NOTE, note.encode())
+            return
+        if part:
+            shown = self.server.service.log(int(start))
+            if shown is None:
+                self._empty(404)
+            else:
+                self._answer(200, NOTE, shown)
             return
         known = re.fullmatch(UUID4, message) is not None
         jws = self.server.service.receipt(self.server.partner.org, message) if known else None

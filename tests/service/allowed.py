@@ -107,6 +107,7 @@ ALLOWED: dict[str, set[str]] = {
     "policy/replay": {"security-officer", "reviewer"},
     "evidence/pack": {"reviewer"},
     "audit/logs": {"requester", "approver", "reviewer", "inbox", "operator", "security-officer"},
+    "reconcile": {"security-officer", "operator"},
     "audit/tally": {"reviewer"},
     "audit/books": {"reviewer"},
     "audit/stats": {"reviewer"},

@@ -23,6 +23,7 @@ from gateway.errors import GatewayError
 from gateway.model.request import Emergency
 from gateway.model.rows import InboxRow, ReleaseRow
 from gateway.service import calls
+from gateway.service.calls.reconciling import Reconcile
 from gateway.service.logs import configure_logging
 from gateway.service.ops import Operations
 from tests.service.commandline import Line
@@ -130,6 +131,7 @@ async def test_no_operation_shows_content(line: Line) -> None:
         "agreements/list": [calls.Page()],
         "policy/explain": [calls.Explain(rule.id) for rule in be.gateway.directory.policy.rules],
         "audit/logs": [calls.Empty()],
+        "reconcile": [Reconcile()],
     }
     operations = be.desk.operations()
     assert {name for name, one in operations.items() if "operator" in one.roles} == set(asked)

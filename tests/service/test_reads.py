@@ -58,6 +58,7 @@ SHOWS: dict[str, str] = {
     "holds/add": NONE, "holds/lift": NONE, "holds/list": NONE, "erasures/propose": NONE, "erasures/confirm": NONE,
     "erasures/reject": NONE, "erasures/show": NONE, "erasures/list": NONE, "oral/confirm": NONE, "oral/list": NONE,
     "strikes/propose": NONE, "strikes/confirm": NONE, "audit/books": NONE, "audit/logs": NONE,
+    "reconcile": NONE,
     "agreements/endorse": NONE, "agreements/approve": NONE,
     "officers/list": HOUSE, "partners/list": HOUSE, "agreements/list": HOUSE, "agreements/offers": HOUSE,
     "agreements/offered": HOUSE, "agreements/message": HOUSE, "changes/draft": HOUSE, "changes/propose": HOUSE,

@@ -16,7 +16,7 @@ from adapters.stores.database import connect, prepare_schema
 from adapters.stores.schema import TABLES
 from adapters.stores.sql import SqliteStore
 from adapters.stores.statements import creation, statements
-from gateway.model import case_rows, find_rows, rows
+from gateway.model import case_rows, epoch, find_rows, rows
 
 ROW_TYPES: list[type[rows.Row]] = rows.Row.__subclasses__()
 
@@ -76,6 +76,8 @@ PRIMARY_KEYS: dict[type[rows.Row], str] = {
     rows.NonceRow: "nonce",
     rows.IdempotencyRow: "key officer",
     rows.MetaRow: "name",
+    epoch.RecoveredRow: "partner id",
+    epoch.ReconciledRow: "partner epoch",
     find_rows.SightingRow: "id",
     find_rows.TermRow: "term sighting",
 }

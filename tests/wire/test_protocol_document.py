@@ -16,6 +16,7 @@ from adapters.partners import exchange
 from certs import profiles
 from gateway.audit import checkpoint
 from gateway.audit.entry import PartnerEntry
+from gateway.audit.extract import MAX_LEAVES
 from gateway.audit.witness import ALGORITHMS
 from gateway.flow.inbound import CONTENT_TYPE, MAX_SKEW_S, MAX_VALIDITY_S
 from gateway.flow.outbound import DEFAULT_VALIDITY_DAYS
@@ -340,6 +341,7 @@ def test_limits() -> None:
         "life of a leaf certificate": profiles.MAX_LEAF_VALIDITY.days,
         "signature lines of a note": checkpoint.MAX_SIGNATURES,
         "ask for a cosignature": MAX_ASK,
+        "leaves of a part of a log": MAX_LEAVES,
     }
     assert {row[0]: limit(row[0]) for row in rows("limits")} == code
     assert timedelta(seconds=MAX_SKEW_S) == receipt.CLOCK_SKEW

@@ -194,6 +194,14 @@ class Signer(Protocol):
         ...
 
 
+class TimestampAuthority(Protocol):
+    """Who says since when a digest exists (RFC 3161). Safe to repeat; it is told a digest and nothing else."""
+
+    async def stamp(self, request: bytes) -> bytes:
+        """The response to a TimeStampReq, both in DER; nothing of it is verified. Raises `PartnerUnreachable`."""
+        ...
+
+
 class RecordAdapter(Protocol):
     """A local system's file, one canonical record at a time."""
 

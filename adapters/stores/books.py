@@ -161,6 +161,24 @@ _cosignatures = _wide(
     _instant("at"),
 )
 
+_stamps = _wide(
+    "stamps",
+    _integer("number", key=True),
+    _instant("at"),
+    _instant("until"),
+    _blob("document"),
+    _blob("response"),
+    _blob("chain"),
+)
+
+_stamped_heads = _wide(
+    "stamped_heads",
+    _text("origin", key=True),
+    _integer("size", key=True),
+    _integer("stamp"),
+    _blob("note"),
+)
+
 _meta = _narrow(
     "meta",
     _text("name", key=True),
@@ -178,6 +196,8 @@ BOOKS: Final[dict[type[rows.Row], Table]] = {
     rows.CosignatureRow: _cosignatures,
     epoch.RecoveredRow: _recovered,
     epoch.ReconciledRow: _reconciled,
+    rows.StampRow: _stamps,
+    rows.StampedHeadRow: _stamped_heads,
     case_rows.HoldRow: _holds,
     case_rows.ErasureRow: _erasures,
     case_rows.ErasedRow: _erased,

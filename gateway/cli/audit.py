@@ -1,25 +1,30 @@
 """`ecluse audit`: verify, prove, export and show the logs, offline: beside a running gateway or without any."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib import resources
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
+from gateway.cli.exported import Files, below, exported, write
 from gateway.cli.shared import DONE, NEGATIVE, Answer, Place, group, local, read_file, table
-from gateway.errors import AuditBroken, ConfigInvalid, NotFound, RequestInvalid, StoreUnavailable
+from gateway.cli.stamped import NONE_SEEN, STAMPS, Seen, read_stamps, seen, write_stamps
+from gateway.errors import AuditBroken, ConfigInvalid, NotFound, StoreUnavailable
 from gateway.model.time import rfc3339
 
 if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
     from gateway.audit.checkpoint import VerifierKey
     from gateway.audit.verify import LogSource, LogVerdict
     from gateway.audit.witness import WitnessKey
     from gateway.ports import ReadTx
     from gateway.service.log_source import HeldFinding, Mismatch, StoredLog
     from gateway.service.openings import ErasureShown, Openings
+    from gateway.service.stamped import Kept
 
 T = TypeVar("T")
 
@@ -43,6 +48,10 @@ Witnesses = Annotated[
     typer.Option(
         "--witness", help="Key of a witness whose cosignatures count, name+hash+base64; repeatable."
     ),
+]
+Tsa = Annotated[
+    Path | None,
+    typer.Option("--tsa", help="Certificates of the time-stamp authorities that are believed, PEM."),
 ]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 
@@ -77,10 +86,12 @@ class Loss(NamedTuple):
 
 
 class Outside(NamedTuple):
-    """What somebody outside vouches with: signed heads that they hold, and keys of witnesses."""
+    """What somebody outside vouches with: signed heads that they hold, keys of witnesses, and the time-stamp
+    authorities that are believed; without any, those of the home."""
 
     notes: list[bytes]
     witnesses: "list[WitnessKey]"
+    authorities: "tuple[Certificate, ...]" = ()
 
 
 @local(commands, "verify")
@@ -91,20 +102,23 @@ def verify(
     key: Keys = None,
     held: Held = None,
     witness: Witnesses = None,
+    tsa: Tsa = None,
 ) -> Answer:
     """Verify every log from its first entry, and say where the first fault lies.
 
     \b
-    (1) which logs: those of which anything is stored, and those of which the signer, or a note of --held, knows a
-    head; (2) each is read whole against its tiles, its signed heads and the heads given with --held; (3) the
-    gateway's count and the signer's last head agree with it; (4) heads of partners' logs that we keep are theirs, and
-    none of one size has a second root; (5) the database is one that `ecluse serve` would take; (6) what an
-    entry commits to is there, or was erased by an entry that says so.
+    (0) time-stamps are over their documents, by an authority that is believed, and renewed in time: the heads under
+    them are held outside; (1) which logs: those of which anything is stored, and those of which the signer, or a note
+    of --held, knows a head; (2) each is read whole against its tiles, its signed heads, and the heads given with --held
+    or under a time-stamp; (3) the gateway's count and the signer's last head agree with it; (4) heads of partners' logs
+    that we keep are theirs, and none of one size has a second root; (5) the database is one that `ecluse serve` would
+    take; (6) what an entry commits to is there, or was erased by an entry that says so.
 
     \b
     Notes for --held come from whoever keeps our heads: a partner writes those it holds of our logs with
     `ecluse audit checkpoint --held --out FOLDER`; our own earlier ones come from `ecluse audit checkpoint --out`; a
-    reviewer's `ecluse audit witness` writes them with its cosignature, which says since when for each --witness.
+    reviewer's `ecluse audit witness` writes them with its cosignature, which says since when for each --witness. A
+    time-stamp says since when for every log.
 
     \b
     Exit codes: 0 everything holds; 1 something is wrong, or cannot be read, and the answer says what; 2 wrong usage,
@@ -112,9 +126,11 @@ def verify(
     """
     from gateway.audit.checkpoint import VerifierKey
     from gateway.audit.witness import WitnessKey
+    from gateway.service.stamped import read_authorities
 
     notes = [read_file(path) for path in held or ()]
-    outside = Outside(notes, [WitnessKey.parse(text) for text in witness or ()])
+    believed = read_authorities(read_file(tsa)) if tsa else ()
+    outside = Outside(notes, [WitnessKey.parse(text) for text in witness or ()], believed)
     keys = [VerifierKey.parse(text) for text in key or ()]
     if export is not None:
         return _verify_export(place, export, log, keys, outside)
@@ -134,6 +150,7 @@ def verify_home(place: Place, log: str, keys: "list[VerifierKey]", outside: Outs
     )
     from gateway.service.openings import inspect_openings
     from gateway.service.provision import require_schema
+    from gateway.service.stamped import home_authorities, kept
 
     org = organisation(place)
     keys = keys or home_log_keys(place.home, org)
@@ -150,11 +167,13 @@ def verify_home(place: Place, log: str, keys: "list[VerifierKey]", outside: Outs
     try:
         with stored(place) as tx:
             outside = outside._replace(witnesses=[*outside.witnesses, *partner_witnesses(tx)])
+            # (0)
+            stamps = seen(kept(tx), org, outside.authorities or home_authorities(place.home))
             logs = _named(log, {one.origin: one for one in stored_logs(tx, org, known)})
             epochs = declarations(tx)
             losses = [Loss(one.origin, epoch.number, one.size, one.known - 1, epoch.at)
                       for epoch in epochs for one in epoch.lost() if log in ("", one.origin)]  # fmt: skip
-            asked = outside._replace(notes=undeclared(epochs, outside.notes, keys))
+            asked = outside._replace(notes=undeclared(epochs, [*outside.notes, *stamps.notes], keys))
             # (2), (3)
             results = [
                 _judge(one, keys, asked, partial(mismatch, tx, head=heads.get(origin), signed=signed))
@@ -172,7 +191,8 @@ def verify_home(place: Place, log: str, keys: "list[VerifierKey]", outside: Outs
     except (AuditBroken, StoreUnavailable):
         results = [_failed(origin, "unreadable") for origin in _named(log, dict.fromkeys(sorted(known)))]
         return _verdicts(results, [], faults)
-    return _verdicts([_opened(one, openings) for one in results], findings, faults, openings.erasures, losses)
+    results = [_opened(one, openings) for one in results]
+    return _verdicts(results, findings, faults, openings.erasures, losses, stamps)
 
 
 def _opened(result: dict[str, Any], openings: "Openings") -> dict[str, Any]:
@@ -257,6 +277,7 @@ def _failed(log: str, reason: str) -> dict[str, Any]:
 FAULTS = {
     "signer-heads": "the signer's file of heads is missing or cannot be read",
     "schema": "the database has another schema version",
+    "time-stamp": "a time-stamp that is kept is not what it was",
 }
 
 
@@ -266,7 +287,9 @@ def _verdicts(
     faults: Sequence[str] = (),
     erasures: "Sequence[ErasureShown]" = (),
     losses: Sequence[Loss] = (),
+    stamps: Seen = NONE_SEEN,
 ) -> Answer:
+    faults = [*faults, *stamps.faults]
     wrong = [finding for finding in findings if finding.reason]
     verified = bool(logs) and all(one["verified"] for one in logs) and not wrong and not faults
     rows = [
@@ -277,11 +300,12 @@ def _verdicts(
     columns = ("log", "status", "entries", "under a signed head", "held outside", "first wrong", "reason")
     text: list[Any] = [table(columns, rows)]
     text += [
-        f"{one['log']} up to {said['size']}: witnessed by {said['witness']} ({said['algorithm']}) "
-        f"since {rfc3339(said['at'])}"
+        f"{one['log']}: anchored up to index {said['size'] - 1} since {rfc3339(said['at'])} by {said['witness']} "
+        f"({said['algorithm']})"
         for one in logs
         for said in one["cosignatures"]
     ]
+    text += stamps.lines(one["log"] for one in logs)
     text += [f"{one.origin} at {one.size}: {one.reason}" for one in wrong]
     text += [f"{fault}: {FAULTS[fault]}" for fault in faults]
     text += [
@@ -295,40 +319,11 @@ def _verdicts(
     ]
     text.append("verified" if verified else "NOT verified")
     document = {"verified": verified, "logs": logs, "held": findings, "faults": faults, "erasures": erasures,
-                "losses": [one._asdict() for one in losses]}  # fmt: skip
+                "losses": [one._asdict() for one in losses], "time_stamps": stamps.document()}  # fmt: skip
     return Answer(document, text, DONE if verified else NEGATIVE)
 
 
 # --- verify an export ------------------------------------------------------------------------------------------------
-
-
-class Files(Mapping[str, bytes]):
-    """The files of a folder by their relative path, read when asked for."""
-
-    def __init__(self, folder: Path) -> None:
-        found = (path for path in folder.rglob("*") if path.is_file())
-        self._paths = {path.relative_to(folder).as_posix(): path for path in found}
-
-    def __getitem__(self, name: str) -> bytes:
-        path = self._paths[name]
-        try:
-            return path.read_bytes()
-        except OSError:
-            raise AuditBroken("a file of the export cannot be read") from None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._paths)
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-
-def exported(folder: Path) -> list[Path]:
-    """The folders of the logs in an export. Raises `RequestInvalid` for none."""
-    found = {path.parent for path in folder.rglob("*") if path.name in ("checkpoint", "checkpoints", "tile")}
-    if not found:
-        raise RequestInvalid("the folder holds no exported log", diagnostic={"field": "export"})
-    return sorted(found)
 
 
 def _verify_export(
@@ -340,9 +335,15 @@ def _verify_export(
     """
     from gateway.audit.export import ExportSource
     from gateway.service.log_source import home_log_keys
+    from gateway.service.stamped import home_authorities
 
     if not keys:
         keys = home_log_keys(place.home, organisation(place))
+    home = place.home if place.home.config.is_file() else None
+    stamps = seen(
+        read_stamps(Files(folder)), "", outside.authorities or (home_authorities(home) if home else ())
+    )
+    outside = outside._replace(notes=[*outside.notes, *stamps.notes])
     results: dict[str, dict[str, Any]] = {}
     for path in exported(folder):
         try:
@@ -356,7 +357,7 @@ def _verify_export(
     known, faults = _known_at_home(place, keys)
     missing = {*known, *filter(None, map(_origin, outside.notes))} - results.keys()
     results |= {origin: _failed(origin, "log-missing") for origin in sorted(missing)}
-    return _verdicts(list(_named(log, results).values()), (), faults)
+    return _verdicts(list(_named(log, results).values()), (), faults, stamps=stamps)
 
 
 def _known_at_home(place: Place, keys: "list[VerifierKey]") -> tuple[set[str], list[str]]:
@@ -388,15 +389,18 @@ def checkpoint(
     the heads of partners' logs that we hold as their witness."""
     from gateway.audit.checkpoint import master_origin, partner_origin
     from gateway.service.log_source import held_heads, newest_heads
+    from gateway.service.stamped import kept
 
     org = organisation(place)
     with stored(place) as tx:
+        covering: list[Kept] = []
         if held:
             rows = [(row.origin, row.size, row.note) for row in held_heads(tx, org)
                     if partner in ("", row.origin.split("/")[1])]  # fmt: skip
         else:
             origin = partner_origin(org, partner) if partner else master_origin(org)
             rows = [(row.origin, row.size, row.note) for row in newest_heads(tx, origin)]
+            covering = [] if partner else kept(tx, log=origin)[-1:]
     if not rows:
         raise NotFound("there is no signed head yet")
     files = {}
@@ -405,6 +409,7 @@ def checkpoint(
             path = below(out, origin) / str(size)
             write(path, note)
             files[origin, size] = str(path)
+    stamps = write_stamps(out, covering) if out is not None else []
     heads = [
         {
             "log": origin,
@@ -415,7 +420,7 @@ def checkpoint(
         for origin, size, note in rows
     ]
     text = [f"written: {head['file']}" if head["file"] else str(head["note"]) for head in heads]
-    return Answer({"checkpoints": heads}, text)
+    return Answer({"checkpoints": heads, "time_stamps": stamps}, [*text, *map(str, stamps)])
 
 
 @local(commands, "prove")
@@ -442,6 +447,7 @@ def export(place: Place, out: Out, log: Log = "") -> Answer:
     from gateway.audit.export import write_export
     from gateway.service.log_source import home_log_keys
     from gateway.service.openings import ERASURES, erasures_of
+    from gateway.service.stamped import kept
 
     written = {}
     with _logs(place, log) as (tx, logs):
@@ -456,13 +462,17 @@ def export(place: Place, out: Out, log: Log = "") -> Answer:
                 write(folder / ERASURES, shown)
                 count += 1
             written[one.origin] = {"folder": str(folder), "files": count}
+        stamps = write_stamps(out, kept(tx, log=log))
     if not written:
         raise NotFound("there is no log with a signed head")
     write(out / VERIFIER, resources.files("gateway.reviewer").joinpath(VERIFIER).read_bytes())
     keys = [key.encode() for key in home_log_keys(place.home, organisation(place))]
     text = [f"{origin}: {what['files']} files" for origin, what in written.items()]
+    text += [f"{len(stamps)} time-stamps: {out / STAMPS}"] if stamps else []
     text.append(f"python3 {out / VERIFIER} {out} " + " ".join(f"--key {key}" for key in keys))
-    return Answer({"logs": written, "verifier": str(out / VERIFIER), "keys": keys}, text)
+    return Answer(
+        {"logs": written, "verifier": str(out / VERIFIER), "keys": keys, "time_stamps": stamps}, text
+    )
 
 
 @contextmanager
@@ -472,19 +482,3 @@ def _logs(place: Place, log: str) -> "Iterator[tuple[ReadTx, list[StoredLog]]]":
     org = organisation(place)
     with stored(place) as tx:
         yield tx, [one for one in stored_logs(tx, org, ()) if log in ("", one.origin)]
-
-
-def below(out: Path, origin: str) -> Path:
-    """The folder of a log; an origin is stored text, and must not lead anywhere else."""
-    parts = PurePosixPath(origin).parts
-    if not parts or origin.startswith("/") or ".." in parts:
-        raise AuditBroken("a stored origin is not one of a log")
-    return out.joinpath(*parts)
-
-
-def write(path: Path, data: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    except OSError:
-        raise RequestInvalid("the folder cannot be written", diagnostic={"field": "out"}) from None

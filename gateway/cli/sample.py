@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli.audit import Files, Keys, exported, organisation, stored
+from gateway.cli.audit import Keys, organisation, stored
+from gateway.cli.exported import Files, exported
 from gateway.cli.shared import Answer, Place, instant_of, local, table
 from gateway.cli.year import commands
 from gateway.errors import AuditBroken, NotFound, RequestInvalid

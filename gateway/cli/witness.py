@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.audit import Files, Keys, Out, below, commands, exported, write
+from gateway.cli.audit import Keys, Out, commands
+from gateway.cli.exported import Files, below, exported, write
 from gateway.cli.shared import DONE, NEGATIVE, Answer, Place, local, named
 from gateway.errors import AuditBroken, RequestInvalid
 

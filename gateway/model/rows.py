@@ -402,6 +402,26 @@ class CosignatureRow(Row, frozen=True):
     at: Instant  # when we got it; the line says when it was made
 
 
+class StampRow(Row, frozen=True):
+    """A time-stamp over heads of all our logs, and over the one before it; verified before it was stored."""
+
+    number: int
+    at: Instant  # as its authority says
+    until: Instant  # when the first certificate of its chain ends
+    document: bytes  # what is stamped
+    response: bytes  # TimeStampResp, DER
+    chain: bytes  # PEM, the signer first, the trusted authority last
+
+
+class StampedHeadRow(Row, frozen=True):
+    """A signed head of one of our logs, and the first time-stamp that it is under."""
+
+    origin: str
+    size: int
+    stamp: int
+    note: bytes
+
+
 # --- housekeeping ----------------------------------------------------------------------------------------------------
 
 

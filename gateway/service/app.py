@@ -12,7 +12,7 @@ import socket
 import sqlite3
 import ssl
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -33,6 +33,7 @@ from adapters.records.synthetic import extract
 from adapters.stores.database import connect
 from adapters.stores.sql import SqliteStore
 from adapters.stores.units import View
+from adapters.timestamps.http import HttpTimestampAuthority
 from certs.profiles import is_demo, load_certificate
 from gateway.errors import ConfigInvalid, GatewayError, StoreUnavailable, UnknownPartner
 from gateway.model.party import Partner
@@ -68,6 +69,8 @@ from gateway.service.signer import process
 from gateway.service.signer.client import SignerClient
 from gateway.service.signer_child import SignerProcess
 from gateway.service.signer_main import kinds
+from gateway.service.stamped import home_authorities
+from gateway.service.stamps import Stamps
 from gateway.service.tls import (
     NewestLists,
     TlsEvidence,
@@ -160,7 +163,7 @@ class Application:
         answers; (3) no log was rolled back or edited, and their heads are signed; (4) this run is in the log; (5) the
         control socket opens; (6) when listening: no partner that answers holds a newer head of ours, our own TLS
         listener is probed in memory, then partners, operations, dispatcher, keeper, the watch on TLS files and the
-        rounds of asking for cosignatures start.
+        rounds of asking for cosignatures and for time-stamps start.
         """
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         config = self._loaded.config
@@ -229,10 +232,19 @@ class Application:
             context = await self._open_listeners()
             keeper = Keeper(self.gateway, imports, self._refusals, desk.notices)
             chores = (dispatcher.run(), keeper.run(), self._tls.run(context, self._tls_changed))
-            for chore in (*chores, self._revocations.run(), Witnesses(self.gateway).run()):
+            outside = (self._revocations.run(), Witnesses(self.gateway).run(), *self._stamping())
+            for chore in (*chores, *outside):
                 task = asyncio.create_task(chore)
                 task.add_done_callback(self._task_ended)
                 self._tasks.append(task)
+
+    def _stamping(self) -> Iterator[Coroutine[None, None, None]]:
+        """The rounds of asking for time-stamps, where an authority is configured."""
+        config = self._loaded.config.timestamping
+        if config.url:
+            if not (trusted := home_authorities(self.home)):
+                raise ConfigInvalid("the time-stamp authority's certificate is missing: tls/timestamps.pem")
+            yield Stamps(self.gateway, HttpTimestampAuthority(config.url, self.exits.resolver), trusted).run()
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
@@ -310,10 +322,13 @@ class Application:
         await self._transport.reset()
 
     def _endpoints(self) -> Iterator[Endpoint]:
-        """Where this gateway may connect to: partners in force, and the responders that the configuration names."""
+        """Where this gateway may connect to: partners in force, and whom the configuration names: responders, and a
+        time-stamp authority."""
         partners = self.gateway.directory.partners.values()
         urls = [partner.endpoint for partner in partners if not partner.stopped]
-        for url in filter(None, (*urls, *self._loaded.config.revocation.responders.values())):
+        config = self._loaded.config
+        named = (*config.revocation.responders.values(), config.timestamping.url)
+        for url in filter(None, (*urls, *named)):
             with contextlib.suppress(ValueError):  # what is no URL leads nowhere
                 place = urlsplit(url)
                 yield place.hostname or "", place.port or (80 if place.scheme == "http" else 443)

@@ -20,6 +20,7 @@ from gateway.model.message import Mode
 # What msgspec says; a place is a path of members of the schema, with `...` where the key is input.
 _MISSING = re.compile(r"Object missing required field `([^`]*)`")
 _UNKNOWN = "Object contains unknown field "
+_DOTTED = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]{0,9})){2,20}")
 _PLACE = re.compile(r" - at (?:`key` in )?`(\$[^`]*)`\Z")
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -111,6 +112,29 @@ class Witnessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unwitnessed_s: Count = 604_800  # a week; a head uncosigned for longer holds its partner's lanes
 
 
+class Timestamping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Time-stamps over the newest heads of all our logs. Whom we believe is in ``<home>/tls/timestamps.pem``."""
+
+    url: str = ""  # of an RFC 3161 authority; empty: none is asked
+    policy: str = ""  # under which it must stamp, dotted
+    every_s: Count = 3600  # between two requests, whether or not messages flow
+    #: A day: a working day to reach the authority, or another one. Beyond it the lanes of each partner wait whose log
+    #: has a head that nobody outside has seen: no time-stamp, and no cosignature of the partner.
+    unanchored_s: Count = 86_400
+    renew_days: Count = (
+        90  # before a certificate under the newest time-stamp ends, a later one is fetched and kept
+    )
+
+    def __post_init__(self) -> None:
+        """A response is signed, so plain HTTP will do (RFC 3161 §3.4); an authority chooses no policy for us."""
+        if self.url and not self.url.startswith(("http://", "https://")):
+            raise ValueError("an authority is an http or https URL")
+        if self.url and not _DOTTED.fullmatch(self.policy):
+            raise ValueError("a policy is an object identifier")
+        if self.unanchored_s < 2 * self.every_s:
+            raise ValueError("one response that is lost would stop the exchange")
+
+
 AdapterGroup = Literal["ecluse.record_adapters", "ecluse.formats", "ecluse.partner_transports"]
 
 
@@ -159,6 +183,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inbound: Inbound = Inbound()
     revocation: Revocation = Revocation()
     witnessing: Witnessing = Witnessing()
+    timestamping: Timestamping = Timestamping()
     adapters: tuple[PinnedAdapter, ...] = ()
 
     def __post_init__(self) -> None:

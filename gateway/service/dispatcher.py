@@ -47,6 +47,7 @@ from gateway.service.reconciling import unreconciled
 from gateway.service.rollback import Abroad
 from gateway.service.sealing import Sealing
 from gateway.service.slots import Slot, Slots, due_lanes, finish, hold, move, outbox_row
+from gateway.service.stamps import unanchored
 from gateway.service.vault import keys_of
 from gateway.service.witnesses import unwitnessed
 from gateway.wire.container import Preamble, encrypt, frame, pack
@@ -98,7 +99,11 @@ class Dispatcher:
             lambda tx: {
                 partner
                 for partner in {lane.partner for lane in due_lanes(tx, now)}
-                if not unwitnessed(self._g, tx, partner, now) and not unreconciled(self._g, tx, partner)
+                if not (
+                    unwitnessed(self._g, tx, partner, now)
+                    or unanchored(self._g, tx, partner, now)
+                    or unreconciled(self._g, tx, partner)
+                )
             }
         )
         return sorted(partner for partner in due if self._stopped(partner) is None)

@@ -62,6 +62,14 @@ EXITS: tuple[Exit, ...] = (
         entry="",
     ),
     Exit(
+        sink="time-stamp requests: a digest over the heads of all logs, at a constant cadence",
+        modules=("adapters.timestamps.http",),
+        content="public",
+        to="the authority that the configuration names",
+        four_eyes=False,
+        entry="",
+    ),
+    Exit(
         sink="operations listener",
         modules=("gateway.service.app",),
         content="counts",
@@ -119,10 +127,11 @@ EXITS: tuple[Exit, ...] = (
         sink="terminal and files of a command",
         modules=(
             "adapters.records.synthetic",
-            "gateway.cli.audit",
+            "gateway.cli.bench.find",
             "gateway.cli.bench.floor",
             "gateway.cli.bench.guards",
             "gateway.cli.demo",
+            "gateway.cli.exported",
             "gateway.cli.shared",
             "gateway.cli.staging",
             "gateway.cli.story",

@@ -36,6 +36,10 @@ class Home:
         return self.path / "tls"
 
     @property
+    def timestamp_authorities(self) -> Path:
+        return self.tls / "timestamps.pem"
+
+    @property
     def signer(self) -> Path:
         return self.path / "signer"
 

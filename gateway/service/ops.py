@@ -10,6 +10,7 @@ from gateway.model.rows import InboxRow, LaneRow, LogRow, MetaRow, QuarantineRow
 from gateway.ports import ReadTx
 from gateway.service.context import Gateway
 from gateway.service.invoked import overdue
+from gateway.service.stamps import unseen_since
 
 
 class Operations:
@@ -44,12 +45,15 @@ class Operations:
     async def _metrics(self, _request: web.Request) -> web.Response:
         now = self._g.clock.now()
 
-        def read(tx: ReadTx) -> tuple[list[LaneRow], int, int, int, dict[str, int]]:
+        def read(tx: ReadTx) -> tuple[list[LaneRow], int, int, int, dict[str, tuple[int, float]]]:
             lanes = tx.select(LaneRow, at_least=("queued", 1))
-            sizes = {row.origin: row.size for row in tx.select(LogRow)}
-            return lanes, tx.count(InboxRow), tx.count(QuarantineRow), overdue(tx, now), sizes
+            logs = {
+                row.origin: (row.size, unseen_since(tx, row.origin, now).total_seconds())
+                for row in tx.select(LogRow)
+            }
+            return lanes, tx.count(InboxRow), tx.count(QuarantineRow), overdue(tx, now), logs
 
-        lanes, received, quarantined, late, sizes = await self._g.store.read(read)
+        lanes, received, quarantined, late, logs = await self._g.store.read(read)
         registry = CollectorRegistry()
         Gauge("ecluse_queued_messages", "messages on their way", registry=registry).set(
             sum(lane.queued for lane in lanes)
@@ -63,6 +67,13 @@ class Operations:
             "ecluse_overdue_emergencies", "unconfirmed or unreviewed past their time", registry=registry
         ).set(late)
         entries = Gauge("ecluse_log_entries", "entries of a log", ["origin"], registry=registry)
-        for origin, size in sizes.items():
+        unseen = Gauge(
+            "ecluse_log_unanchored_seconds",
+            "age of the oldest head that no time-stamp and no cosignature covers",
+            ["origin"],
+            registry=registry,
+        )
+        for origin, (size, age) in logs.items():
             entries.labels(origin).set(size)
+            unseen.labels(origin).set(age)
         return web.Response(body=generate_latest(registry), content_type="text/plain")

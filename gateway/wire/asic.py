@@ -27,6 +27,7 @@ from cryptography.x509.oid import NameOID
 from lxml import etree
 
 from gateway.errors import MalformedMessage, RequestInvalid
+from gateway.wire.der import CONTEXT_0, INTEGER, OCTETS, SEQUENCE, UTC_TIME, der, integer, oid, set_of
 from gateway.wire.jws import thumbprint
 
 MIMETYPE: Final = b"application/vnd.etsi.asic-e+zip"
@@ -136,48 +137,20 @@ _DATA, _SIGNED_DATA = "1.2.840.113549.1.7.1", "1.2.840.113549.1.7.2"
 _CONTENT_TYPE, _DIGEST, _TIME = "1.2.840.113549.1.9.3", "1.2.840.113549.1.9.4", "1.2.840.113549.1.9.5"
 _SIGNING_CERTIFICATE = "1.2.840.113549.1.9.16.2.47"
 _SHA256, _ECDSA_SHA256 = "2.16.840.1.101.3.4.2.1", "1.2.840.10045.4.3.2"
-_SEQUENCE, _SET, _OCTETS, _INTEGER, _OID, _UTC_TIME = 0x30, 0x31, 0x04, 0x02, 0x06, 0x17
-_IMPLICIT_0 = 0xA0  # context-specific, constructed, number 0
-
-
-def _der(tag: int, *parts: bytes) -> bytes:
-    """One value in DER: tag, shortest length, content (X.690 §8.1, §10.1)."""
-    content = b"".join(parts)
-    size = len(content)
-    if size < 0x80:
-        return bytes([tag, size]) + content
-    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes([tag, 0x80 | len(length)]) + length + content
-
-
-def _oid(dotted: str) -> bytes:
-    first, second, *rest = map(int, dotted.split("."))
-    encoded = bytearray([first * 40 + second])
-    for arc in rest:
-        groups = [arc & 0x7F]
-        while arc := arc >> 7:
-            groups.append(arc & 0x7F | 0x80)
-        encoded += bytes(reversed(groups))
-    return _der(_OID, bytes(encoded))
-
-
-def _set(*members: bytes) -> bytes:
-    """SET OF: members sorted by their encoding (X.690 §11.6)."""
-    return _der(_SET, *sorted(members))
 
 
 def _attributes(content: bytes, certificate: x509.Certificate, at: datetime) -> bytes:
     """What is signed: SET OF Attribute (RFC 5652 §5.3, §11; RFC 5035 §3, whose default digest is SHA-256)."""
 
     def attribute(kind: str, value: bytes) -> bytes:
-        return _der(_SEQUENCE, _oid(kind), _set(value))
+        return der(SEQUENCE, oid(kind), set_of(value))
 
-    stamp = _der(_OCTETS, hashlib.sha256(certificate.public_bytes(Encoding.DER)).digest())
-    return _set(
-        attribute(_CONTENT_TYPE, _oid(_DATA)),
-        attribute(_DIGEST, _der(_OCTETS, hashlib.sha256(content).digest())),
-        attribute(_TIME, _der(_UTC_TIME, f"{at:%y%m%d%H%M%S}Z".encode())),
-        attribute(_SIGNING_CERTIFICATE, _der(_SEQUENCE, _der(_SEQUENCE, _der(_SEQUENCE, stamp)))),
+    stamp = der(OCTETS, hashlib.sha256(certificate.public_bytes(Encoding.DER)).digest())
+    return set_of(
+        attribute(_CONTENT_TYPE, oid(_DATA)),
+        attribute(_DIGEST, der(OCTETS, hashlib.sha256(content).digest())),
+        attribute(_TIME, der(UTC_TIME, f"{at:%y%m%d%H%M%S}Z".encode())),
+        attribute(_SIGNING_CERTIFICATE, der(SEQUENCE, der(SEQUENCE, der(SEQUENCE, stamp)))),
     )
 
 
@@ -191,29 +164,25 @@ def _cms(
 
 
 def _content_info(attributes: bytes, signature: bytes, certificate: x509.Certificate) -> bytes:
-    sha256 = _der(_SEQUENCE, _oid(_SHA256))
-    signer = _der(
-        _SEQUENCE,
-        _der(_INTEGER, b"\x01"),
-        _der(_SEQUENCE, certificate.issuer.public_bytes(), _integer(certificate.serial_number)),
+    sha256 = der(SEQUENCE, oid(_SHA256))
+    signer = der(
+        SEQUENCE,
+        der(INTEGER, b"\x01"),
+        der(SEQUENCE, certificate.issuer.public_bytes(), integer(certificate.serial_number)),
         sha256,
-        bytes([_IMPLICIT_0]) + attributes[1:],  # signed as a SET OF, carried as [0] (RFC 5652 §5.4)
-        _der(_SEQUENCE, _oid(_ECDSA_SHA256)),
-        _der(_OCTETS, signature),
+        bytes([CONTEXT_0]) + attributes[1:],  # signed as a SET OF, carried as [0] (RFC 5652 §5.4)
+        der(SEQUENCE, oid(_ECDSA_SHA256)),
+        der(OCTETS, signature),
     )
-    signed_data = _der(
-        _SEQUENCE,
-        _der(_INTEGER, b"\x01"),
-        _set(sha256),
-        _der(_SEQUENCE, _oid(_DATA)),
-        _der(_IMPLICIT_0, certificate.public_bytes(Encoding.DER)),
-        _set(signer),
+    signed_data = der(
+        SEQUENCE,
+        der(INTEGER, b"\x01"),
+        set_of(sha256),
+        der(SEQUENCE, oid(_DATA)),
+        der(CONTEXT_0, certificate.public_bytes(Encoding.DER)),
+        set_of(signer),
     )
-    return _der(_SEQUENCE, _oid(_SIGNED_DATA), _der(_IMPLICIT_0, signed_data))
-
-
-def _integer(value: int) -> bytes:
-    return _der(_INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+    return der(SEQUENCE, oid(_SIGNED_DATA), der(CONTEXT_0, signed_data))
 
 
 def _certificate(key: ec.EllipticCurvePrivateKey, name: str, at: datetime) -> x509.Certificate:
@@ -327,6 +296,6 @@ def _claims(raw: bytes) -> tuple[x509.Certificate, datetime, bytes]:
     (certificate,) = load_der_pkcs7_certificates(raw)
     *_, time = _TIMES.findall(raw)
     at = datetime.strptime(time.decode("ascii"), "%y%m%d%H%M%SZ").replace(tzinfo=UTC)
-    sizes = (size for size in range(8, 0x80) if raw[-size - 2 : -size] == bytes([_OCTETS, size]))
+    sizes = (size for size in range(8, 0x80) if raw[-size - 2 : -size] == bytes([OCTETS, size]))
     size = next(sizes, 0)
     return certificate, at, raw[len(raw) - size :]

@@ -17,8 +17,8 @@ from gateway.audit.export import ExportSource, write_export
 from gateway.audit.tree import consistency_proof
 from gateway.cli import main as ecluse
 from gateway.cli import staging
-from gateway.cli.audit import Files, write
 from gateway.cli.demo import gateways, tell
+from gateway.cli.exported import Files, write
 from gateway.service.app import now
 from tests.audit.logs import LOG_VKEY, MemoryLog
 from tests.interop.clients import READY_S, Client, StepFailed

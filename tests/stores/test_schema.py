@@ -73,6 +73,8 @@ PRIMARY_KEYS: dict[type[rows.Row], str] = {
     rows.CheckpointRow: "origin size",
     rows.HeldRow: "origin size",
     rows.CosignatureRow: "origin size witness key_id",
+    rows.StampRow: "number",
+    rows.StampedHeadRow: "origin size",
     rows.NonceRow: "nonce",
     rows.IdempotencyRow: "key officer",
     rows.MetaRow: "name",

@@ -21,7 +21,7 @@ from gateway.model.kind import FieldSpec
 from gateway.model.record import LabelledField
 from gateway.policy.context import Context
 from gateway.policy.facts import FactSpec, Scope, Value
-from gateway.policy.facts.declare import MARK, NOTHING, seen
+from gateway.policy.facts.declare import NOTHING, marked
 
 #: Levels of nesting; a condition that a lawyer must read has three or four.
 MAX_DEPTH = 16
@@ -152,7 +152,7 @@ class Reading:
         if last is None or mark != self._mark:
             last = self._marks.get(mark)
             if last is None:
-                last = self._marks[mark] = Look(self._ctx, seen(field, MARK))
+                last = self._marks[mark] = Look(self._ctx, marked(field))
             self._mark, self._last = mark, last
         return self.looks[NOTHING], last, of_kind(field.spec), Look(self._ctx, field)
 

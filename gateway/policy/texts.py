@@ -8,7 +8,6 @@ text.
 """
 
 import base64
-import binascii
 import hashlib
 import html
 import re
@@ -99,7 +98,7 @@ class _Folded:
     @cached_property
     def numbers(self) -> str:
         """Words between blanks, numbers without leading zeros."""
-        return f" {' '.join(word.lstrip('0') or '0' for word in self.words.split(' ') if word)} "
+        return " " + "".join(f"{word.lstrip('0') or '0'} " for word in self.words.split())
 
     def says(self, sought: "_Folded") -> bool:
         """Whether a value stands here as words, or without what lies between them."""
@@ -180,10 +179,7 @@ def _decoded(text: str) -> list[bytes]:
         for start in range(4):
             whole = signs[start:]
             whole = whole[:-1] if len(whole) % 4 == 1 else whole
-            try:
-                found.append(base64.b64decode(whole + "=" * (-len(whole) % 4)))
-            except binascii.Error:
-                continue
+            found.append(base64.b64decode(whole + "=" * (-len(whole) % 4)))
     return found
 
 

@@ -8,6 +8,7 @@ What is **not** mutated, because no test of behaviour could or should see it:
 * `cache`, which changes how fast the answer is there and not what it is;
 * a shortcut: what is assigned to a name with ``usual`` in it, and ``if False`` over such a name. The long way says the
   same; that the shortcut takes no more than the long way would, is tested;
+* ``usedforsecurity`` of a digest, which only another build of OpenSSL reads;
 * ``strict`` of `zip`, ``frozen`` and ``kw_only`` of a struct: they stop a programmer, and no input reaches them.
 """
 
@@ -66,7 +67,7 @@ CONFUSED = {
 } | {"sorted": "list", "casefold": "lower"}
 
 #: Class keywords and arguments that stop a programmer only; see above.
-UNSEEN = frozenset({"frozen", "kw_only", "strict"})
+UNSEEN = frozenset({"frozen", "kw_only", "strict", "usedforsecurity"})
 CACHES = frozenset({"cache", "lru_cache", "cached_property"})
 #: In the name of what is tried first because it is quick; see above.
 SHORTCUT = "usual"

@@ -11,7 +11,7 @@ import pytest
 from gateway.model.record import LabelledField, fields_of
 from gateway.policy.expr import FactUnreadable, Reading
 from gateway.policy.facts import FACTS
-from gateway.policy.facts.declare import DECLARED, fact, months_begun
+from gateway.policy.facts.declare import DECLARED, day, fact, months_begun
 from gateway.policy.facts.dna import ESS, SEX_MARKER
 from tests.conftest import REFERENCE
 from tests.policy.fact_cases import ASKS, FAILING, RELEASE
@@ -233,6 +233,13 @@ def test_a_grade_of_the_whole_record_is_of_the_scale(pointer: str, value: Any, o
     """A member of its own, or inside any other; what is no grade has no scale."""
     spec = FACTS["field.off_scale"]
     assert spec.compute(world(), LabelledField(pointer, value, None, None, "", ())) is off
+
+
+@pytest.mark.parametrize("text", ["1990", "1990-03", "1990-02-30", "", "1990-03-01T00:00"])
+def test_a_day_is_a_full_calendar_date(text: str) -> None:
+    """Anything less, or that no calendar holds, is none."""
+    with pytest.raises(ValueError, match="not a calendar date"):
+        day(text)
 
 
 def test_nothing_else_is_of_the_scale() -> None:

@@ -6,7 +6,9 @@ import msgspec
 import pytest
 
 from gateway.model.decision import Decision
-from gateway.policy.decide import decide
+from gateway.model.record import fields_of
+from gateway.policy.decide import decide, with_fields
+from gateway.policy.facts.declare import fields_read, subject_fields
 from gateway.policy.redact import decide_again, positions, redact
 from gateway.policy.rules import load_policy
 from tests.policy.worlds import CONTENT, POLICY, policy_document, world
@@ -153,3 +155,16 @@ def test_a_policy_that_never_settles_denies() -> None:
     again = decide_again(policy, world(), first)
     assert (again.effect, [reason.rule for reason in again.reasons]) == ("DENY", ["release.settled"])
     assert again.released == ()
+
+
+def test_the_subject_is_read_in_full_when_deciding_again() -> None:
+    """What was withheld still counts; where nothing was, the fields that `decide` read are not read again."""
+    ctx = world({"labels./names/0.label.no_foreign": True})
+    whole = tuple(fields_of(ctx.record, ctx.kind))
+    left = msgspec.structs.replace(ctx, record=redact(ctx.record, decide(POLICY, ctx)))
+    again = with_fields(left, tuple(fields_of(left.record, left.kind)))
+    assert subject_fields(again) == whole
+    assert fields_read(again) is again.fields
+    first = with_fields(ctx, whole)
+    assert subject_fields(first) is whole
+    assert fields_read(ctx) == whole

@@ -14,16 +14,18 @@ from hypothesis import strategies as st
 
 from gateway.guard.numbers import numbers_in
 from gateway.guard.search import fold
-from gateway.model.record import fields_of
+from gateway.model.record import LabelledField, fields_of
 from gateway.policy.decide import decide
 from gateway.policy.expr import Reading
 from gateway.policy.facts import FACTS
+from gateway.policy.facts.text import withheld_values
 from gateway.policy.hints import hints
 from gateway.policy.numbers import register_numbers
-from gateway.policy.texts import Readings, Value
+from gateway.policy.redact import redact
+from gateway.policy.texts import Readings, Rights, Value
 from tests.leak import spellings
 from tests.leak.persons import ROOT
-from tests.policy.worlds import INFORMATION_NOTE, POLICY, world, world_of
+from tests.policy.worlds import INFORMATION_NOTE, KIND, POLICY, world, world_of
 
 #: Spellings of a value, beyond those that folding undoes.
 SPELLINGS: dict[str, Callable[[str], str]] = {
@@ -33,16 +35,20 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "reversed": lambda value: value[::-1],
     "spaced": " ".join,
     "hex": lambda value: value.encode().hex(),
+    "hex after another digit": lambda value: "f" + value.encode().hex(),
     "HEX": lambda value: value.encode().hex().upper(),
     "base64": lambda value: base64.b64encode(value.encode()).decode(),
     "base64 moved by one": lambda value: base64.b64encode(b"x" + value.encode()).decode(),
     "base64 moved by two": lambda value: base64.b64encode(b"xx" + value.encode()).decode(),
     "base64url": lambda value: base64.urlsafe_b64encode(value.encode()).decode().rstrip("="),
+    "base64 with a sign too many": lambda value: base64.b64encode((value + " " * (-len(value.encode()) % 3)).encode())
+    .decode() + "A",
     "percent": lambda value: "".join(f"%{byte:02x}" for byte in value.encode()),
     "JSON escapes": lambda value: "".join(f"\\u{ord(sign):04x}" for sign in value),
     "character references": lambda value: "".join(f"&#{ord(sign)};" for sign in value),
     "hexadecimal references": lambda value: "".join(f"&#x{ord(sign):x};" for sign in value),
     "sha256": lambda value: hashlib.sha256(value.encode()).hexdigest(),
+    "half a sha256": lambda value: hashlib.sha256(value.encode()).hexdigest()[:32],
     "sha1": lambda value: hashlib.sha1(value.encode(), usedforsecurity=False).hexdigest(),
     "md5 in base64": lambda value: base64.b64encode(
         hashlib.md5(value.encode(), usedforsecurity=False).digest()
@@ -70,6 +76,36 @@ def test_a_withheld_value_is_found_in_every_spelling(
     """Wherever it stands among other words, and however it is spelled."""
     text = " ".join([*before, SPELLINGS[spelling](value), *after])
     assert Readings(text).hold(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "found"),
+    [
+        ("2005-03-04", "born 4.3.2005", True),
+        ("2005-03-04", "born 04/03/05", True),
+        ("2005-03-04", "born 3/4/05", True),
+        ("2005-03-04", "born 2005, 3, 4", True),
+        ("2005-03-04", "5 3 4", True),
+        ("2005-03-04", "04032005", True),
+        ("2000-11-20", "20.11.00", True),
+        ("2000-11-20", "of 20112000 at", True),
+        ("1990-03", "in 3/1990", True),
+        ("1990-03", "in 1990, 03", True),
+        ("1990-03", "of 031990", True),
+        ("2005-03-04", "born 4.2.2005", False),
+        ("2005-03-04", "born 5.3.2005", False),
+        ("2005-03-04", "born 4.3.2006", False),
+        ("2005-03-04", "in 3/2005", False),
+        ("2005-03-04", "14.3.2005", False),
+        ("2005-03-04", "in 2005", False),
+        ("2000-11-20", "20.11.10", False),
+        ("1990-03", "in 3/90", False),
+        ("1990-03", "in 1990", False),
+    ],
+)
+def test_a_date_is_found_as_people_write_it(value: str, text: str, found: bool) -> None:
+    """In any order, with or without zeros, a day's year as two digits; another day, or the year alone, is no hit."""
+    assert Readings(text).hold(value) is found
 
 
 @settings(max_examples=200, deadline=None)
@@ -147,6 +183,9 @@ def test_a_register_number_is_found(
     [
         "85.07.30-033.27",  # wrong check digits
         "85.13.30-033.28",  # no such month
+        national("851330", 33, second=False),  # nor with its check
+        national("855330", 33, second=False),
+        national("850732", 33, second=True),  # no such day
         "85073003328 5",  # is found alone, but not within a longer run
         "185073003328",
         "BE68 5390 0754 7035",  # wrong check digits
@@ -202,6 +241,14 @@ def test_a_hint_denies_nothing() -> None:
     ]
 
 
+def test_the_reason_of_a_lift_is_looked_at_too() -> None:
+    """Each by its own place."""
+    lifts = [{"pointer": "/special", "reason": reason} for reason in ("needed", "he is 85.07.30-033.28")]
+    ctx = world({"release.justification": "x", "lifts": lifts})
+    found = hints(ctx, decide(POLICY, ctx))
+    assert [(hint.pointer, hint.rule) for hint in found] == [("/lifts/1/reason", "free-text.register-number")]
+
+
 def test_the_threat_of_an_emergency_is_looked_at_too() -> None:
     """It is kept and read like a justification; without an emergency there is none."""
     claimed = {"emergency": {"threat": "85.07.30-033.28 is at the station"}}
@@ -223,3 +270,40 @@ def test_a_note_about_nobody_needs_no_age() -> None:
     """Where no person is mentioned, nobody's age is asked for."""
     changes = {**world_of("information-note"), "content.persons": []}
     assert decide(POLICY, world(changes, of=INFORMATION_NOTE)).effect == "PERMIT"
+
+
+@pytest.mark.parametrize(
+    ("kept", "covered"),
+    [
+        (Value("Fictiville", ("addresses", "city")), True),  # the whole of a value that leaves elsewhere
+        (Value("Fictivil", ("addresses", "city")), False),
+        (Value("seen at the quay", ("objects", "remark")), True),  # somebody's own words, at the same place
+        (Value("seen at the quay", ("addresses", "city")), False),
+    ],
+)
+def test_what_leaves_anyhow_stands_in_a_text_by_right(kept: Value, covered: bool) -> None:
+    """A released value anywhere; what somebody wrote himself only where it was written."""
+    fields = [
+        LabelledField("/birth/0", {"place": "Fictiville"}, None, None, "", ()),
+        LabelledField(
+            "/objects/0",
+            {"remark": "seen at the quay"},
+            msgspec.structs.replace(KIND.fields["/special"], texts=frozenset({"remark"})),
+            None,
+            "",
+            (),
+        ),
+    ]
+    assert Rights(fields).cover(kept) is covered
+
+
+def test_what_was_withheld_is_looked_for_when_deciding_again() -> None:
+    """The record in full: what took the number of a withheld item does not hide it."""
+    ctx = world({"labels./names/0.label.no_foreign": True})
+    left = msgspec.structs.replace(ctx, record=redact(ctx.record, decide(POLICY, ctx)))
+    fields = list(fields_of(left.record, left.kind))
+    withheld = {
+        value.text for value in withheld_values(msgspec.structs.replace(left, fields=tuple(fields)), fields)
+    }
+    assert "Exemple" in withheld
+    assert "Zzemo le Fictif" not in withheld

@@ -71,10 +71,8 @@ def field_fact(name: str, of: type[V], *, sees: int = FIELD) -> Callable[[FieldF
     return declare
 
 
-def seen(field: LabelledField, sees: int) -> LabelledField:
-    """The field as a fact sees it that sees its mark, or its specification."""
-    if sees == SPEC:
-        return LabelledField("", None, field.spec, None, "", ())
+def marked(field: LabelledField) -> LabelledField:
+    """The field as a fact sees it that sees its mark."""
     return LabelledField("", None, None, field.label, field.originator, field.consent)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import coverage
@@ -21,8 +22,8 @@ CACHE = ROOT / ".mutation_cache"
 #: Drawn examples of one test while others have not been asked yet; those that ask for fewer keep their number.
 FEW = 20
 
-#: Seconds of a test that is asked at first.
-QUICK = 0.5
+#: Seconds of all tests together that are asked at first.
+FIRST = 4.0
 
 #: A mutant's plan: tests in the order they are run, each with whether it draws only a `FEW` examples.
 Plan = list[tuple[str, bool]]
@@ -51,8 +52,9 @@ class Suite(msgspec.Struct):
 
     def plan(self, file: str, lines: range, kills: Mapping[str, int], first: bool, at_import: bool) -> Plan:
         """The tests in the order in which they are likely to see a change of these lines. At first those that reach
-        one of them and are quick, the quickest first and sooner the more mutants of the file it killed. Then all that
-        reach one; and those that draw examples, as many as they ask for, if they reach the file: more may reach more.
+        one of them, for `FIRST` seconds, the quickest first and sooner the more mutants of the file it killed. Then
+        all that reach one; and those that draw examples, as many as they ask for, if they reach the file: more may
+        reach more.
 
         The rest has a say only where it is `at_import` that the change is made: then what any test was given may have
         been made there.
@@ -66,7 +68,9 @@ class Suite(msgspec.Struct):
             return sorted(tests, key=lambda test: (self.seconds[test] / (1 + kills.get(test, 0)), test))
 
         if first:
-            return [(test, True) for test in ordered(near or same) if self.seconds[test] < QUICK]
+            tests = ordered(near or same)
+            until = accumulate(self.seconds[test] for test in tests)
+            return [(test, True) for test, seconds in zip(tests, until, strict=True) if seconds <= FIRST]
         few = [
             (test, True) for tests in (near, same, rest)[: 3 if at_import else 1] for test in ordered(tests)
         ]

@@ -4,7 +4,7 @@ from functools import cache
 from importlib.resources import files
 
 from gateway.errors import RequestInvalid
-from gateway.model.decision import Effect, FieldOutcome, IdleLift, Reason
+from gateway.model.decision import FieldOutcome, IdleLift, Reason
 from gateway.policy.document import read_document
 
 LANGUAGES = ("fr", "nl", "de", "en")
@@ -95,26 +95,26 @@ def explain(reason: Reason, language: str) -> str:
     ``language`` is one of `LANGUAGES`, else `RequestInvalid`. A message id that this version does not know any more
     still names its rule. The line names pointers and rules, never values.
     """
-    frame = _FRAMES[require_language(language)]
-    sentence = messages().get(reason.message_id, {}).get(language) or frame["unknown"].format(reason.rule)
-    source = reason.article.removesuffix(UNREAD).rstrip()
-    notes = [f"{reason.rule}/{reason.version}", f"{reason.source_kind}: {source}"]
-    if source != reason.article:
-        notes.append(frame["unverified"])
-    if reason.pointer:
-        notes.append(reason.pointer)
-    if reason.error:
-        notes.append(frame["error"].format(reason.error))
-    return f"{sentence} ({'; '.join(notes)})"
+    return _line(reason, reason.message_id, reason.error, language)
 
 
 def explain_field(field: FieldOutcome, language: str) -> str:
     """The same of a field's outcome: what the rule that settled it says, released or withheld."""
-    effect: Effect = "PERMIT" if field.outcome == "released" else "DENY"
-    said = Reason(
-        field.rule, field.version, effect, field.source_kind, field.article, field.rule, pointer=field.pointer
-    )
-    return explain(said, language)
+    return _line(field, field.rule, "", language)
+
+
+def _line(said: Reason | FieldOutcome, message_id: str, error: str, language: str) -> str:
+    frame = _FRAMES[require_language(language)]
+    sentence = messages().get(message_id, {}).get(language) or frame["unknown"].format(said.rule)
+    source = said.article.removesuffix(UNREAD).rstrip()
+    notes = [f"{said.rule}/{said.version}", f"{said.source_kind}: {source}"]
+    if source != said.article:
+        notes.append(frame["unverified"])
+    if said.pointer:
+        notes.append(said.pointer)
+    if error:
+        notes.append(frame["error"].format(error))
+    return f"{sentence} ({'; '.join(notes)})"
 
 
 def explain_rule(rule: str, language: str) -> str:

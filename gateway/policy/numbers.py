@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterator
 
 _DIGITS = 11  # of a register number: birth date, series, check
+_MONTHS = frozenset(month + more for more in (0, 20, 40) for month in range(13))  # 0: not known
 _GAP = re.compile(r"[\W_]+")  # what stands between two groups of one number
 _IBAN = re.compile(r"(?<![0-9a-z])[a-z]{2}[0-9]{2}", re.ASCII)
 _GROUP = re.compile(r"[0-9a-z]+", re.ASCII)
@@ -58,7 +59,7 @@ def _is_national(digits: str) -> bool:
     A month or day that is not known is 00.
     """
     month, day = int(digits[2:4]), int(digits[4:6])
-    if not (month % 20 <= 12 and month <= 52 and day <= 31):
+    if month not in _MONTHS or day > 31:
         return False
     return any(97 - int(century + digits[:9]) % 97 == int(digits[9:]) for century in ("", "2"))
 

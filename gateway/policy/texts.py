@@ -143,14 +143,14 @@ def _dates(year: str, month: str, day: str | None) -> Iterator[str]:
     """A date as numbers between blanks, the year in full or beside a day as two digits; day, month and year at once."""
     yield f"{day or ''}{month}{year}"
     short_month, short_day = month.lstrip("0"), day and day.lstrip("0")
+    if not short_day:
+        yield f" {short_month} {year} "
+        yield f" {year} {short_month} "
+        return
     for written in (year, year[2:].lstrip("0") or "0"):
-        if short_day:
-            yield f" {short_day} {short_month} {written} "
-            yield f" {short_month} {short_day} {written} "
-            yield f" {written} {short_month} {short_day} "
-        elif written == year:
-            yield f" {short_month} {year} "
-            yield f" {year} {short_month} "
+        yield f" {short_day} {short_month} {written} "
+        yield f" {short_month} {short_day} {written} "
+        yield f" {written} {short_month} {short_day} "
 
 
 # --- what a text hides -----------------------------------------------------------------------------------------------

@@ -242,6 +242,15 @@ def test_a_day_is_a_full_calendar_date(text: str) -> None:
         day(text)
 
 
+def test_consent_recorded_here_is_for_items_of_a_kind() -> None:
+    """What came with an item counts for it, and no more where no kind knows it."""
+    ctx = world({"consents": [CONSENT]})
+    unknown = LabelledField(
+        "/quux", 1, None, ctx.record.labels[0].label, "nld.aivd-demo", ("esp.police-demo",)
+    )
+    assert FACTS["field.consent"].compute(ctx, unknown) == frozenset({"esp.police-demo"})
+
+
 def test_nothing_else_is_of_the_scale() -> None:
     """Of all signs of a keyboard these four, of numbers these four."""
     off = FACTS["field.off_scale"].compute

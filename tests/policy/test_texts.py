@@ -178,14 +178,26 @@ def test_a_register_number_is_found(
     assert number in register_numbers(" word ".join([*words, "", spelled, ""]))
 
 
+@pytest.mark.parametrize("month", [0, 1, 12, 20, 21, 32, 40, 41, 52])
+@pytest.mark.parametrize("day", [0, 1, 31])
+def test_a_birth_date_may_be_unknown_or_of_a_bis_number(month: int, day: int) -> None:
+    """00 stands for a month or day that nobody knows; a BIS number adds 20 or 40 to the month."""
+    number = national(f"85{month:02d}{day:02d}", 33, second=False)
+    assert register_numbers(f"has {number}") == {number}
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "85.07.30-033.27",  # wrong check digits
         "85.13.30-033.28",  # no such month
-        national("851330", 33, second=False),  # nor with its check
-        national("855330", 33, second=False),
+        *(
+            national(f"85{month}30", 33, second=False) for month in (13, 19, 33, 53, 60, 72)
+        ),  # nor with its check
         national("850732", 33, second=True),  # no such day
+        "BE68 53900754 7034",  # not in groups of eight
+        "BE071234",  # too short, whatever its check says
+        "BE68" + "1" * 32,  # too long
         "85073003328 5",  # is found alone, but not within a longer run
         "185073003328",
         "BE68 5390 0754 7035",  # wrong check digits

@@ -40,7 +40,6 @@ RECORD, THREAT = "BDC-000001", "invented: an attack announced for tonight"
 WHY = ("--purpose", "ct-prevention", "--basis", BASIS, "--justification", "synthetic: to stop it")
 
 #: States of a message that was sealed.
-SEALED = {"sealed", "attempted", "delivered"}
 
 
 @dataclass(frozen=True)
@@ -100,9 +99,10 @@ async def _furnish(stage: Stage) -> None:
 def test_one_officer_reaches_twelve_partners(
     house: House, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """One command of one officer: twelve messages sealed, the partner that is there has its own, marked as an
-    emergency, and the log says who agreed orally. Then the approver confirms and a third person reviews all twelve,
-    each with one signature. The seconds are printed; none is demanded here."""
+    """One command of one officer: twelve messages queued, the partner that is there has its own, marked as an
+    emergency, those that are away have theirs when they answer, and the log says who agreed orally. Then the approver
+    confirms and a third person reviews all twelve, each with one signature. The seconds are printed; none is demanded
+    here."""
     start = time.monotonic()
     said = house.run(
         *("be-requester", "disclose", RECORD, "--to", ",".join((FR, *AWAY)), *WHY),
@@ -113,7 +113,7 @@ def test_one_officer_reaches_twelve_partners(
     assert [one["state"] for one in said["releases"]] == ["queued"] * PARTNERS
     message = next(one["message_id"] for one in said["releases"] if one["partner"] == FR)
     releases = {one["partner"]: one["release"] for one in said["releases"]}
-    sealed, done = asyncio.run(_waited(house.stage, releases, start))
+    done = asyncio.run(_delivered(house.stage, releases[FR], start))
 
     listed = house.run("be-reviewer", "emergency", "list")["emergencies"]
     assert {one["release"] for one in listed} == {*releases.values()}
@@ -134,26 +134,17 @@ def test_one_officer_reaches_twelve_partners(
     with capsys.disabled():
         print(
             f"\n{PARTNERS} partners, one officer, cold: queued {queued:.1f} s, delivered {done:.1f} s, "
-            f"all sealed {sealed:.1f} s, confirmed and reviewed {whole:.1f} s"
+            f"confirmed and reviewed {whole:.1f} s"
         )
 
 
-async def _waited(stage: Stage, releases: dict[str, str], start: float) -> tuple[float, float]:
-    """Seconds until all were sealed, and until the one that is there had its own."""
-    sealed = done = 0.0
+async def _delivered(stage: Stage, release: str, start: float) -> float:
+    """Seconds until the partner that is there had its own."""
     async with desk(stage.be.path, stage.officers["be-requester"]) as client:
-        while not (sealed and done):
+        while (await client.call("messages/trace", calls.Named(release), calls.Trace)).state != "delivered":
             assert time.monotonic() - start < WITHIN_S
-            states = {
-                org: (await client.call("messages/trace", calls.Named(release), calls.Trace)).state
-                for org, release in releases.items()
-            }
-            if states[FR] == "delivered":
-                done = done or time.monotonic() - start
-            if not {*states.values()} - SEALED:
-                sealed = time.monotonic() - start
             await asyncio.sleep(0.1)
-    return sealed, done
+    return time.monotonic() - start
 
 
 @pytest.mark.parametrize(

@@ -231,7 +231,7 @@ async def test_on_the_command_line(line: Line) -> None:
 def openssl_agrees(file: Path, folder: Path) -> None:
     """Both signatures of a pack, by openssl alone."""
     if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed")
+        pytest.skip("needs openssl")
     with zipfile.ZipFile(file) as packed:
         packed.extractall(folder)
     for number in ("1", "2"):

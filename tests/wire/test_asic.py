@@ -49,7 +49,7 @@ def test_what_is_sealed_reads_the_same() -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
 def test_strangers_tools_open_and_verify_it(tmp_path: Path) -> None:
     """unzip (or Python's, where it is not installed), and openssl with -cades: each signature over its manifest; over a
     manifest with one digit changed it fails."""

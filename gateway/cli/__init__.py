@@ -20,6 +20,7 @@ from gateway.cli import (
     emergency,
     erasure,
     evidence,
+    export,
     find,
     ground,
     hold,
@@ -39,7 +40,6 @@ from gateway.cli import (
     request,
     restore,
     server,
-    stats,
     subject,
     witness,
 )
@@ -88,7 +88,7 @@ for name, commands in {
     "partner": partner.commands,
     "agreement": agreement.commands,
     "policy": policy.commands,
-    "audit": stats.commands,  # with those of `audit`, `witness`, `year` and `sample`
+    "audit": export.commands,  # with those of `audit`, `witness`, `year`, `sample` and `stats`
     "founding": server.founding,
     "config": server.config,
     "epoch": restore.epochs,

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
@@ -11,7 +10,7 @@ import typer
 
 from gateway.cli.exported import Files, below, exported, write
 from gateway.cli.shared import DONE, NEGATIVE, Answer, Place, group, local, read_file, table
-from gateway.cli.stamped import NONE_SEEN, STAMPS, Seen, read_stamps, seen, write_stamps
+from gateway.cli.stamped import NONE_SEEN, Seen, read_stamps, seen, write_stamps
 from gateway.errors import AuditBroken, ConfigInvalid, NotFound, StoreUnavailable
 from gateway.model.time import rfc3339
 
@@ -373,7 +372,7 @@ def _known_at_home(place: Place, keys: "list[VerifierKey]") -> tuple[set[str], l
     return {origin for origin in heads if any(key.owns(origin) for key in keys)}, []
 
 
-# --- show, prove, export ---------------------------------------------------------------------------------------------
+# --- show, prove ---------------------------------------------------------------------------------------------
 
 
 @local(commands, "checkpoint")
@@ -428,7 +427,7 @@ def prove(place: Place, message: Annotated[str, typer.Argument(metavar="MESSAGE"
     """Prove that a message, or a receipt by its id, stands in our log under a signed head."""
     from gateway.service.log_source import home_log_keys, prove_message
 
-    with _logs(place, "") as (tx, logs):
+    with logs_of(place, "") as (tx, logs):
         proofs = prove_message(tx, logs, home_log_keys(place.home, organisation(place)), message)
     text: list[str] = []
     for proof in proofs:
@@ -437,46 +436,8 @@ def prove(place: Place, message: Annotated[str, typer.Argument(metavar="MESSAGE"
     return Answer({"message": message, "proofs": proofs}, text)
 
 
-@local(commands, "export")
-def export(place: Place, out: Out, log: Log = "") -> Answer:
-    """Write logs as files (C2SP tlog-tiles), each in a folder named as its origin, for verification without a home.
-
-    Beside them stands `verify.py`, which checks them with Python alone and shares no code with us. Give its `--key` the
-    keys named in the answer, by another way than this folder.
-    """
-    from gateway.audit.export import write_export
-    from gateway.service.log_source import home_log_keys
-    from gateway.service.openings import ERASURES, erasures_of
-    from gateway.service.stamped import kept
-
-    written = {}
-    with _logs(place, log) as (tx, logs):
-        for one in logs:
-            if next(one.checkpoints(), None) is None:
-                continue  # no head signed yet: an export would prove nothing
-            folder, count = below(out, one.origin), 0
-            for name, data in write_export(one):
-                write(folder / name, data)
-                count += 1
-            if shown := erasures_of(tx, one):
-                write(folder / ERASURES, shown)
-                count += 1
-            written[one.origin] = {"folder": str(folder), "files": count}
-        stamps = write_stamps(out, kept(tx, log=log))
-    if not written:
-        raise NotFound("there is no log with a signed head")
-    write(out / VERIFIER, resources.files("gateway.reviewer").joinpath(VERIFIER).read_bytes())
-    keys = [key.encode() for key in home_log_keys(place.home, organisation(place))]
-    text = [f"{origin}: {what['files']} files" for origin, what in written.items()]
-    text += [f"{len(stamps)} time-stamps: {out / STAMPS}"] if stamps else []
-    text.append(f"python3 {out / VERIFIER} {out} " + " ".join(f"--key {key}" for key in keys))
-    return Answer(
-        {"logs": written, "verifier": str(out / VERIFIER), "keys": keys, "time_stamps": stamps}, text
-    )
-
-
 @contextmanager
-def _logs(place: Place, log: str) -> "Iterator[tuple[ReadTx, list[StoredLog]]]":
+def logs_of(place: Place, log: str) -> "Iterator[tuple[ReadTx, list[StoredLog]]]":
     from gateway.service.log_source import stored_logs
 
     org = organisation(place)

@@ -163,6 +163,7 @@ COMMANDS: dict[str, tuple[Class, str]] = {
     "audit find": ("reads", "where a person is mentioned, no content, logged with its reason"),
     "audit prove": ("local", "proofs"),
     "audit export": ("local", "a log"),
+    "audit open": ("local", "with shares of a body's key that whoever runs it holds"),
     "audit stats": ("reads", "counts alone, logged"),
     "audit sample": ("local", "entries and proofs, no content"),
     "audit year": ("reads", "counts alone, logged"),

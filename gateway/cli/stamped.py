@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.cli.exported import write
+from gateway.errors import AuditBroken
 from gateway.model.time import rfc3339
 
 if TYPE_CHECKING:
@@ -87,13 +88,17 @@ def write_stamps(out: Path, stamps: "Sequence[Kept]") -> list[str]:
 
 
 def read_stamps(files: Mapping[str, bytes]) -> "list[Kept]":
-    """The stamps of an export, in their order; a file that is missing is an empty one."""
+    """The stamps of an export, in their order; a file that is missing or cannot be read is an empty one."""
     from gateway.service.stamped import Kept
 
     found: dict[int, dict[str, bytes]] = {}
     for name in sorted(files):
         if match := _FILE.fullmatch(name):
-            found.setdefault(int(match[1]), {})[match[2]] = files[name]
+            try:
+                raw = files[name]
+            except AuditBroken:  # it is there and cannot be read
+                raw = b""
+            found.setdefault(int(match[1]), {})[match[2]] = raw
     return [
         Kept(
             number,

@@ -33,6 +33,8 @@ from gateway.model.rows import (
     OutboxRow,
     ReceiptRow,
     ReleaseRow,
+    StampedHeadRow,
+    StampRow,
 )
 from gateway.model.time import rfc3339
 from gateway.ports import ReadTx
@@ -65,6 +67,9 @@ COURT_PURPOSE = "court-proceedings"
 
 #: Whose key what was withheld is sealed to; a body's own key has the body's name.
 WITHHELD_TO = "main"
+
+#: The folder of time-stamps in a pack, as in an export.
+STAMPS = "stamps"
 
 #: What is bound into the sealing of a withheld record, beside its pack's message.
 WITHHELD = "ecluse/withheld/1"
@@ -269,7 +274,13 @@ class Evidence:
         if oversight is not None and sealed:
             files["oversight.json"] = canonical(oversight)
         files["cover.txt"] = _cover(
-            params, found, sealed, sorted(missing), rfc3339(gateway.clock.now()), gateway.org
+            params,
+            found,
+            sealed,
+            sorted(missing),
+            rfc3339(gateway.clock.now()),
+            gateway.org,
+            stamped=any(name.startswith(f"{STAMPS}/") for name in files),
         )
         return PackView(files, (), sealed, tuple(sorted(missing)))
 
@@ -296,8 +307,8 @@ class Evidence:
         return files
 
     def _proofs(self, tx: ReadTx, found: Sequence[Found], missing: set[str]) -> dict[str, bytes]:
-        """Entry and C2SP tlog-proof of each message and receipt, under the newest signed head of its log. One pass over
-        each log concerned."""
+        """Entry and C2SP tlog-proof of each message and receipt, under the newest time-stamped head of its log with
+        that stamp, or under the newest signed head where no stamp covers it. One pass over each log concerned."""
         files: dict[str, bytes] = {}
         for partner in sorted({one.partner for one in found}):
             log = StoredLog(tx, partner_origin(self._g.org, partner))
@@ -308,7 +319,10 @@ class Evidence:
                     if one.receipt is not None:
                         wanted[one.receipt.id] = f"messages/{one.id}/receipt-entry"
             newest = tx.select(CheckpointRow, {"origin": log.origin}, order="size", descending=True, limit=1)
-            size, note = (newest[0].size, newest[0].note) if newest else (0, b"")
+            stamped = tx.select(
+                StampedHeadRow, {"origin": log.origin}, order="size", descending=True, limit=1
+            )
+            size = newest[0].size if newest else 0
             for index, raw in log.entries():
                 name = wanted.get(parse_partner_entry(raw).message_id)
                 if name is None:
@@ -317,9 +331,12 @@ class Evidence:
                     missing.add("proof")
                     continue
                 files[f"{name}.json"] = raw
+                head = stamped[0] if stamped and index < stamped[0].size else newest[0]
                 files[f"{name}.tlog-proof"] = _proof(
-                    index, inclusion_proof(index, size, log.tiles).hashes, note
+                    index, inclusion_proof(index, head.size, log.tiles).hashes, head.note
                 )
+                if isinstance(head, StampedHeadRow):
+                    files |= _stamp(tx, head.stamp)
         return files
 
     def _keys(self, ours: Sequence[KeyRecord], partners: set[str]) -> dict[str, Any]:
@@ -370,21 +387,42 @@ def _proof(index: int, hashes: Sequence[bytes], note: bytes) -> bytes:
     return "\n".join(lines).encode() + b"\n" + note
 
 
+def _stamp(tx: ReadTx, number: int) -> dict[str, bytes]:
+    """The files of a time-stamp: `openssl ts -verify` takes them, and the digest of a head stands in the document."""
+    row = tx.get(StampRow, number)
+    if row is None:
+        return {}
+    folder = f"{STAMPS}/{number:08}"
+    return {
+        f"{folder}/chain.pem": row.chain,
+        f"{folder}/document.json": row.document,
+        f"{folder}/response.tsr": row.response,
+    }
+
+
 def _cover(
-    params: MakePack, found: Sequence[Found], sealed: int, missing: Sequence[str], at: str, org: str
+    params: MakePack,
+    found: Sequence[Found],
+    sealed: int,
+    missing: Sequence[str],
+    at: str,
+    org: str,
+    *,
+    stamped: bool,
 ) -> bytes:
     """What the pack proves and what it does not, in four languages; fixed texts, ids and counts, nobody's words."""
     texts = schemas.load_json("evidence/cover.json")
+    commands = texts["commands"] + (texts["stamp-commands"] if stamped else [])
     parts = []
     for language in ("fr", "nl", "de", "en"):
         words = texts[language]
         lines = [words["title"], "", words["made"].format(org=org, at=at, body=words["bodies"][params.body])]
         lines += [words["holds"].format(messages=len(found), sealed=sealed), "", words["proves"]]
-        lines += [f"- {line}" for line in words["proven"]]
+        lines += [f"- {line}" for line in (*words["proven"], *([words["stamped"]] if stamped else ()))]
         lines += ["", words["proves-not"]]
         lines += [
             f"- {line}" for line in (*words["not-proven"], *(words["missing"][code] for code in missing))
         ]
-        lines += ["", words["check"], *(f"  {line}" for line in texts["commands"])]
+        lines += ["", words["check"], *(f"  {line}" for line in commands)]
         parts.append("\n".join(lines))
     return ("\n\n" + "-" * 72 + "\n\n").join(parts).encode() + b"\n"

@@ -189,7 +189,8 @@ class Anchor(msgspec.Struct, frozen=True):
 
 
 def anchored(stamps: Sequence[Kept], judged: Sequence[Judged]) -> tuple[list[bytes], dict[str, Anchor]]:
-    """The heads under stamps that hold, and per log the largest of them with the earliest stamp it is under."""
+    """The heads under stamps that hold, and per log the largest of them with the earliest stamp it is under. A head
+    that nobody can read is handed on: it fails whoever verifies the logs with it."""
     notes: list[bytes] = []
     largest: dict[str, Anchor] = {}
     said: Mapping[int, Judged] = {one.number: one for one in judged if one.standing == "holds"}
@@ -199,7 +200,10 @@ def anchored(stamps: Sequence[Kept], judged: Sequence[Judged]) -> tuple[list[byt
             continue
         for note in one.notes:
             notes.append(note)
-            head = parse(note).checkpoint
+            try:
+                head = parse(note).checkpoint
+            except AuditBroken:
+                continue
             if head.origin not in largest or largest[head.origin].size < head.size:
                 largest[head.origin] = Anchor(head.size, word.at, word.by, one.number)
     return notes, largest

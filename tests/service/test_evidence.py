@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import shutil
 import subprocess
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +25,16 @@ from gateway.model.oversight import OversightKey
 from gateway.model.rows import DirectoryRow, EntryRow, OutboxRow
 from gateway.service import calls
 from gateway.service.calls.evidence import MakePack, PackView
+from gateway.service.config import Timestamping
 from gateway.service.evidence import COURT_PURPOSE, MAX_MESSAGES
+from gateway.service.stamps import Stamps
 from gateway.wire import hpke
 from gateway.wire.shares import split
 from gateway.wire.strict import b64url, b64url_decode
 from tests.service.commandline import Line
 from tests.service.test_grounds import ALIAS, CONSENT, EXEMPLAR, SUPPLIER, confirmed
 from tests.service.world import BE, CLEAN, FR, KIND, NOW, Side, World
+from tests.tls.authority import POLICY, Authority, openssl_verify
 
 COURT = "bel.court-demo"
 SEED = bytes(range(32))
@@ -249,3 +254,37 @@ def openssl_agrees(file: Path, folder: Path) -> None:
             "out",
         ]
         assert subprocess.run(check, cwd=folder, capture_output=True).returncode == 0
+
+
+async def test_a_pack_brings_the_stamp_over_its_heads(world: World, tmp_path: Path) -> None:
+    """The proof of what a time-stamp covers is under the stamped head, whose digest stands in the stamped document,
+    which openssl accepts; what came after is under the newest head; no stamp names a partner."""
+    be, tsa = world.be, Authority(tmp_path / "tsa")
+    first, message = await sent(be)
+    await be.gateway.checkpoint_logs([f"ecluse/{BE}/partner/{FR}", f"ecluse/{BE}/master"])
+    be.gateway.config = msgspec.structs.replace(
+        be.gateway.config, timestamping=Timestamping("http://t.invalid/", POLICY)
+    )
+    world.clock.set(datetime.now(UTC))
+    assert await Stamps(be.gateway, tsa, tsa.trusted).round()
+    world.clock.set(NOW)
+    second, later = await sent(be, CLEAN[1])
+    view = await pack(be, first, second)
+    stamps = {name: raw for name, raw in view.files.items() if name.startswith("stamps/")}
+    assert [name.rpartition("/")[2] for name in sorted(stamps)] == [
+        "chain.pem",
+        "document.json",
+        "response.tsr",
+    ]
+    for name, raw in stamps.items():
+        assert FR.encode() not in raw
+        (tmp_path / name.rpartition("/")[2]).write_bytes(raw)
+    paths = (tmp_path / "document.json", tmp_path / "response.tsr", tsa.ca, tmp_path / "chain.pem")
+    assert openssl_verify(*paths) == "OK"
+    heads = json.loads(stamps["stamps/00000001/document.json"])["heads"]
+    notes = [view.files[f"messages/{one}/entry.tlog-proof"].partition(b"\n\n")[2] for one in (message, later)]
+    assert [hashlib.sha256(note).hexdigest() in heads for note in notes] == [True, False]
+    checks = list(_checks(view.files, _keys_inside(view.files)))
+    assert not [one for one in checks if one["fault"]]
+    assert "openssl ts -verify" in view.files["cover.txt"].decode()
+    assert "openssl ts -verify" not in (await pack(be, second)).files["cover.txt"].decode()

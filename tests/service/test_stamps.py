@@ -15,11 +15,14 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.audit.checkpoint import partner_origin
+from gateway.audit.checkpoint import VerifierKey, log_key_name, parse, partner_origin
+from gateway.audit.verify import LogVerdict, verify_log
 from gateway.errors import GatewayError, PartnerUnreachable, SignatureInvalid
-from gateway.model.rows import CheckpointRow, CosignatureRow, StampedHeadRow, StampRow
+from gateway.model.rows import CheckpointRow, CosignatureRow, EntryRow, StampedHeadRow, StampRow, TileRow
+from gateway.ports import ReadTx, Tx
 from gateway.service.config import Timestamping
-from gateway.service.stamped import Judged, Kept, anchored, judge, kept
+from gateway.service.log_source import StoredLog
+from gateway.service.stamped import Judged, Kept, anchored, encode_document, imprint, judge, kept
 from gateway.service.stamps import Stamps, unanchored
 from gateway.service.timestamp import Asked
 from tests.service.world import BE, CLEAN, FR, NOW, World
@@ -177,6 +180,55 @@ async def test_a_stamp_that_was_changed(world: World, tsa: Authority) -> None:
     assert standing(with_second(chain=b"")) == ["holds", "holds", "broken"]
     assert standing([found[0], found[2]]) == ["holds", "broken"]
     assert standing(found, "bel.other") == ["broken"] * 3
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"{}",
+        b'{"before":null,"heads":[],"org":"bel.other","use":"ecluse/stamp/1"}',
+        b'{"before":null,"heads":[],"org":"bel.ocam","use":"ecluse/stamp/2"}',
+        b'{"before":null, "heads":[],"org":"bel.ocam","use":"ecluse/stamp/1"}',
+        b'{"before":null,"heads":[],"more":1,"org":"bel.ocam","use":"ecluse/stamp/1"}',
+        b'{"heads":[],"org":"bel.ocam","use":"ecluse/stamp/1"}',
+    ],
+)
+def test_a_stamp_over_another_document(tsa: Authority, document: bytes) -> None:
+    """Sound in itself, but over bytes that are no document of ours in its one spelling: broken."""
+    raw = tsa.answer(Asked(imprint(document), 5, POLICY).encode())
+    kept_so = Kept(1, document, raw, b"", ())
+    (judged,) = judge([kept_so], BE, tsa.trusted, datetime.now(UTC))
+    assert (judged.standing, judged.reason) == ("broken", "document")
+    right = encode_document(BE, [], None)
+    raw = tsa.answer(Asked(imprint(right), 5, POLICY).encode())
+    (judged,) = judge([Kept(1, right, raw, b"", ())], BE, tsa.trusted, datetime.now(UTC))
+    assert judged.standing == "holds"
+
+
+async def test_a_log_that_does_not_lead_to_a_stamped_head(world: World, tsa: Authority) -> None:
+    """A stamp is a head held outside: a log verifies up to it, and one that was cut off before it, heads and all, is
+    found with the first index that is missing."""
+    stamps = asking(world, tsa)
+    await told(world, CLEAN[0])
+    assert await asked(world, stamps)
+    notes, anchors = anchored(*await archive(world, tsa))
+    keys = [VerifierKey.of(log_key_name(BE), world.be.home.keys.log.public_key())]
+    held = [note for note in notes if parse(note).checkpoint.origin == ABOUT_FR]
+
+    def verdict(tx: ReadTx) -> LogVerdict:
+        return verify_log(StoredLog(tx, ABOUT_FR), keys, held=held)
+
+    whole = await world.be.gateway.store.read(verdict)
+    assert (whole.status, whole.witnessed_size) == ("verified", anchors[ABOUT_FR].size)
+
+    def cut(tx: Tx) -> None:
+        for kind in (EntryRow, TileRow, CheckpointRow):
+            tx.delete(kind, {"origin": ABOUT_FR})
+
+    await world.be.store.write(cut)
+    left = await world.be.gateway.store.read(verdict)
+    assert (left.status, left.reason, left.first_wrong_index) == ("truncated", "held-tail-missing", 0)
 
 
 async def test_nobody_outside_has_seen_a_head(world: World, tsa: Authority) -> None:

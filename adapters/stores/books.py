@@ -105,6 +105,22 @@ _holds = _narrow(
 Index("holds_by_subject", _holds.c.subject)
 Index("holds_by_conversation", _holds.c.conversation)
 
+_findings = _narrow(
+    "findings",
+    _text("id", key=True),
+    _integer("number", key=True),
+    _text("step"),
+    _text("about"),
+    _text("severity"),
+    _text("sha256"),
+    _text("key"),
+    _text("body"),
+    _text("officer"),
+    _text("person"),
+    _text("for_body"),
+    _instant("at"),
+)
+
 _erasures = _wide(
     "erasures",
     _text("id", key=True),
@@ -199,6 +215,7 @@ BOOKS: Final[dict[type[rows.Row], Table]] = {
     rows.StampRow: _stamps,
     rows.StampedHeadRow: _stamped_heads,
     case_rows.HoldRow: _holds,
+    case_rows.FindingRow: _findings,
     case_rows.ErasureRow: _erasures,
     case_rows.ErasedRow: _erased,
     rows.NonceRow: _nonces,

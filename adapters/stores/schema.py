@@ -29,7 +29,7 @@ from adapters.stores.said import SAID
 from gateway.model import case_rows, rows
 
 #: Version of these tables, kept in `meta`. A database of another version is migrated, never opened as it is.
-SCHEMA_VERSION: Final = "16"
+SCHEMA_VERSION: Final = "17"
 
 # --- bodies and records ----------------------------------------------------------------------------------------------
 

@@ -58,6 +58,7 @@ HouseEvent = Literal[
     "notice",  # what a past recipient must, or may, be told
     "oral",  # what was said aloud
     "hold",  # what nobody may erase for now
+    "finding",  # of a reviewer, its answer, or its end
     "erasure",  # keys destroyed on an order; its detail lies open, and lists what is gone
 ]
 

@@ -42,6 +42,7 @@ TOPICS: dict[str, Key] = {
     "erasures": ("step",),
     "erased": ("what",),
     "holds": ("step",),
+    "findings": ("severity", "step"),
     "changes": ("kind", "step"),
     "house_acts": ("step",),  # embargoes, grounds, subjects that are one person
     "imports": ("what",),
@@ -180,6 +181,7 @@ class _Said(msgspec.Struct, frozen=True):
     correction: str = ""
     duty: str = ""
     state: str = ""
+    severity: str = ""
     what: str = ""
     new: int = 0
     changed: int = 0
@@ -248,6 +250,8 @@ def _said(entry: MasterEntry, said: _Said) -> Iterator[tuple[Key, int]]:
                 yield _STEPS.get(said.step, ("house_acts", said.step)), 1
         case "oral" | "hold":
             yield ("oral" if entry.event == "oral" else "holds", said.step), 1
+        case "finding":
+            yield ("findings", said.severity, said.step), 1
         case "notice":
             yield ("notices", said.duty, said.state), 1
         case "import":

@@ -20,8 +20,8 @@ from gateway.cli import (
     emergency,
     erasure,
     evidence,
-    export,
     find,
+    finding,
     ground,
     hold,
     inbox,
@@ -88,7 +88,7 @@ for name, commands in {
     "partner": partner.commands,
     "agreement": agreement.commands,
     "policy": policy.commands,
-    "audit": export.commands,  # with those of `audit`, `witness`, `year`, `sample` and `stats`
+    "audit": finding.commands,  # with those of `audit`, `witness`, `year`, `sample` and `stats`
     "founding": server.founding,
     "config": server.config,
     "epoch": restore.epochs,

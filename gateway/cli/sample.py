@@ -38,6 +38,7 @@ LOOK: dict[str, tuple[str, str]] = {
     "notice": ("were past recipients told, and in time?", "changes list"),
     "oral": ("what was said, to whom, and whether it was recorded in time", "oral show ID"),
     "hold": ("on whose authority it was placed or lifted", "hold list"),
+    "finding": ("was it answered, and was the answer enough?", "audit finding show ID"),
     "erasure": ("the authority, the two persons, and the list of what is gone", "erasure list"),
     "message": ("content, label and purpose against the decision", "evidence pack ID"),
     "receipt": ("that it answers the messages it names", "trace ID"),

@@ -166,6 +166,23 @@ class HoldRow(Row, frozen=True):
     lifted_at: Instant | None = None
 
 
+class FindingRow(Row, frozen=True):
+    """A step of a reviewer's finding; what it says stands in the body, and its digest is over random bytes too."""
+
+    id: str
+    number: int  # of the step, from 0
+    step: str
+    about: str  # ``entry N`` of the master log, or a release
+    severity: str
+    sha256: str
+    key: str
+    body: str
+    officer: str
+    person: str
+    for_body: str  # for whom the officer acted
+    at: Instant
+
+
 class ErasureRow(Row, frozen=True):
     """An order to erase, and what became of it. ``detail`` lies open: random ids and places in the logs, to which the
     entry at ``position`` of the master log commits under ``salt``."""

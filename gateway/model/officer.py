@@ -109,11 +109,16 @@ class Officer(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
         return rank is not None and rank <= self.clearance_rank(now, levels)
 
 
+#: What a person's signature over statements says: two of them release, two review an emergency, three are steps of a
+#: reviewer's finding.
+Act = Literal["request", "approve", "uphold", "overrule", "find", "answer", "close"]
+
+
 class Endorsement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A person's signature over statements: payload of a JWS of typ ``ecluse-endorsement+jws``."""
 
     v: Literal[1]
-    act: Literal["request", "approve", "uphold", "overrule"]  # the last two review an emergency
+    act: Act
     at: Instant
     officer: str
     statements: tuple[str, ...]  # lowercase hex SHA-256 of each statement's bytes

@@ -103,6 +103,13 @@ class DocumentBody(msgspec.Struct, frozen=True):
     document: bytes
 
 
+class FindingBody(msgspec.Struct, frozen=True):
+    """A step of a finding: the exact bytes of its document, and its author's endorsement of them."""
+
+    document: bytes
+    endorsement: str
+
+
 class ReasonBody(msgspec.Struct, frozen=True):
     """Why an officer said something."""
 

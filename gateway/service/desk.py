@@ -36,6 +36,7 @@ from gateway.service.emergencies import Emergencies
 from gateway.service.erasures import Erasures
 from gateway.service.evidence import Evidence
 from gateway.service.finding import Finding
+from gateway.service.findings import Findings
 from gateway.service.grounds import Grounds
 from gateway.service.holds import Holds
 from gateway.service.imports import Imports
@@ -166,6 +167,7 @@ class Desk:
             **Evidence(self._g).operations(),
             **Reconciling(self._g).operations(),
             **Years(self._g).operations(),
+            **Findings(self._g).operations(),
             **Statistics(self._g).operations(),
             **Finding(self._g).operations(),
         }

@@ -24,7 +24,9 @@ from gateway.wire import hpke
 SEALED: frozenset[Body] = frozenset({"dpo", "coc", "comite-p", "comite-r"})
 
 #: Operations that hold partner and kind against the mandate themselves (`require_scope`), or tell of neither.
-SCOPED = frozenset({"status", "evidence/pack", "inbox/show", "releases/show", "policy/decided"})
+SCOPED = frozenset(
+    {"status", "evidence/pack", "inbox/show", "releases/show", "policy/decided", "findings/new"}
+)
 
 #: Looks that leave more behind than an entry that can be sealed: who must read unseen asks for an evidence pack.
 UNSEALED = frozenset({"releases/preview", "persons/find", "emergencies/review"})

@@ -16,6 +16,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.errors import ConfigInvalid, MalformedMessage, RequestInvalid, RoleMissing, SignatureInvalid
+from gateway.model.officer import Act as Act
 from gateway.model.officer import Endorsement, Officer
 from gateway.model.time import Instant
 from gateway.wire.jws import (
@@ -39,7 +40,6 @@ MAX_STATEMENTS = 4096  # statements of one endorsement (a bulk answer); each is 
 READ_KEPT = 16  # endorsements kept as read: those of a batch on its way; each may be half a MiB
 
 _OfficerId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
-Act = Literal["request", "approve", "uphold", "overrule"]
 ChangeAct = Literal["propose", "approve"]
 
 

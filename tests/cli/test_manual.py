@@ -125,6 +125,8 @@ class Sides:
             self.printed["HEAD"] = found["cosigned"][0]["file"]
         if "id" in found and (words[1] == "add" or words[:2] == ["change", "propose"]):
             self.printed["CHANGE"] = found["id"]
+        if words[:3] == ["audit", "finding", "new"]:
+            self.printed["FINDING"] = found["id"]
         if words[0] == "disclose":
             self.printed["RELEASE"] = found["releases"][0]["release"]
             self.printed["MESSAGE"] = found["releases"][0]["message_id"]

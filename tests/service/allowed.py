@@ -110,5 +110,10 @@ ALLOWED: dict[str, set[str]] = {
     "reconcile": {"security-officer", "operator"},
     "audit/tally": {"reviewer"},
     "audit/books": {"reviewer"},
+    "findings/list": {"reviewer", "approver", "security-officer"},
+    "findings/show": {"reviewer", "approver", "security-officer"},
+    "findings/close": {"reviewer"},
+    "findings/answer": {"approver", "security-officer"},
+    "findings/new": {"reviewer"},
     "audit/stats": {"reviewer"},
 }

@@ -57,7 +57,9 @@ SHOWS: dict[str, str] = {
     "subjects/split": NONE, "subjects/confirm": NONE, "subjects/reject": NONE, "subjects/list": NONE,
     "holds/add": NONE, "holds/lift": NONE, "holds/list": NONE, "erasures/propose": NONE, "erasures/confirm": NONE,
     "erasures/reject": NONE, "erasures/show": NONE, "erasures/list": NONE, "oral/confirm": NONE, "oral/list": NONE,
-    "strikes/propose": NONE, "strikes/confirm": NONE, "audit/books": NONE, "audit/logs": NONE,
+    "strikes/propose": NONE, "strikes/confirm": NONE, "audit/books": NONE,
+    "findings/new": NONE, "findings/answer": NONE, "findings/close": NONE, "findings/list": NONE, "findings/show": READ,
+    "audit/logs": NONE,
     "reconcile": NONE,
     "agreements/endorse": NONE, "agreements/approve": NONE,
     "officers/list": HOUSE, "partners/list": HOUSE, "agreements/list": HOUSE, "agreements/offers": HOUSE,
@@ -104,7 +106,14 @@ async def story(world: World) -> dict[str, calls.Params]:
 
 
 #: Tried where their stories are: `test_cases`, `test_lists`, `test_consents`, `test_subjects`.
-ELSEWHERE = {"cases/show", "records/matches", "records/complete", "consents/show", "subjects/show"}
+ELSEWHERE = {
+    "cases/show",
+    "records/matches",
+    "records/complete",
+    "consents/show",
+    "subjects/show",
+    "findings/show",
+}
 
 
 async def reads(side: Side) -> list[tuple[str, Any]]:

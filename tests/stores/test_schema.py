@@ -52,6 +52,7 @@ PRIMARY_KEYS: dict[type[rows.Row], str] = {
     case_rows.OralRow: "id",
     case_rows.StrikeRow: "oral",
     case_rows.HoldRow: "id",
+    case_rows.FindingRow: "id number",
     case_rows.ErasureRow: "id",
     case_rows.ErasedRow: "body",
     rows.LaneRow: "partner conversation",

@@ -85,7 +85,7 @@ class _Folded:
     """A text as it is compared: case, accents, scripts of digits and what lies between words do not count."""
 
     def __init__(self, text: str) -> None:
-        signs = text.casefold()
+        signs = text.lower()
         if not text.isascii():  # ASCII is composed of nothing
             signs = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
         self.words = " ".join(signs.translate(_SIGNS).split())

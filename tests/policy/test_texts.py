@@ -22,7 +22,7 @@ from gateway.policy.facts.text import withheld_values
 from gateway.policy.hints import hints
 from gateway.policy.numbers import register_numbers
 from gateway.policy.redact import redact
-from gateway.policy.texts import Readings, Rights, Value
+from gateway.policy.texts import Readings, Rights, Value, values_of
 from tests.leak import spellings
 from tests.leak.persons import ROOT
 from tests.policy.worlds import INFORMATION_NOTE, KIND, POLICY, world, world_of
@@ -40,6 +40,7 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "base64": lambda value: base64.b64encode(value.encode()).decode(),
     "base64 moved by one": lambda value: base64.b64encode(b"x" + value.encode()).decode(),
     "base64 moved by two": lambda value: base64.b64encode(b"xx" + value.encode()).decode(),
+    "base64 after three signs": lambda value: "AAA" + base64.b64encode(value.encode()).decode(),
     "base64url": lambda value: base64.urlsafe_b64encode(value.encode()).decode().rstrip("="),
     "base64 with a sign too many": lambda value: base64.b64encode((value + " " * (-len(value.encode()) % 3)).encode())
     .decode() + "A",
@@ -48,7 +49,9 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "character references": lambda value: "".join(f"&#{ord(sign)};" for sign in value),
     "hexadecimal references": lambda value: "".join(f"&#x{ord(sign):x};" for sign in value),
     "sha256": lambda value: hashlib.sha256(value.encode()).hexdigest(),
-    "half a sha256": lambda value: hashlib.sha256(value.encode()).hexdigest()[:32],
+    "beginning of a sha256": lambda value: hashlib.sha256(value.encode()).hexdigest()[:12],
+    "sha256 in small letters": lambda value: hashlib.sha256(value.lower().encode()).hexdigest(),
+    "hex backwards": lambda value: value[::-1].encode().hex(),
     "sha1": lambda value: hashlib.sha1(value.encode(), usedforsecurity=False).hexdigest(),
     "md5 in base64": lambda value: base64.b64encode(
         hashlib.md5(value.encode(), usedforsecurity=False).digest()
@@ -106,6 +109,66 @@ def test_a_withheld_value_is_found_in_every_spelling(
 def test_a_date_is_found_as_people_write_it(value: str, text: str, found: bool) -> None:
     """In any order, with or without zeros, a day's year as two digits; another day, or the year alone, is no hit."""
     assert Readings(text).hold(value) is found
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "found"),
+    [
+        ("abcd", "an abcd", True),
+        ("abc", "an abc", False),
+        ("abcd efgh", "a-b-c-d-e-f-g-h", True),
+        ("abcd efg", "a-b-c-d-e-f-g", False),
+        ("123456", "1 2 3 / 4 5 6", True),
+        ("12345", "1 2 3 / 4 5", False),
+        ("123456", "12a34b56", True),
+        ("abcdef", "an fedcba", True),
+        ("abcde", "an edcba", False),
+    ],
+)
+def test_a_value_has_signs_enough_to_be_no_chance(value: str, text: str, found: bool) -> None:
+    """So many for words, for what lies between them, for digits, and for what a text hides; one less is no hit."""
+    assert Readings(text).hold(value) is found
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("René", "of Rene"),
+        ("Rene", "of RENÉ"),
+        ("Rene", "of Re\u200bne"),
+        ("مثال", "of مـثـال"),
+        ("4711", "of ٤٧١١"),
+        ("Zze mo", "of Zze-mo"),
+        ("Zze mo", "of Zze / mo"),
+        ("Maß", "of MASS"),
+    ],
+)
+def test_signs_that_say_the_same_are_the_same(value: str, text: str) -> None:
+    """Case, accents, what nobody sees, a stroke that lengthens, digits of any script, and what lies between words."""
+    assert Readings(text).hold(value)
+
+
+@pytest.mark.parametrize("noise", ["\ud800 ", "%ff ", "\\ud800 ", "&#xd800; ", "ff" * 4 + " "])
+@pytest.mark.parametrize("spelling", ["plain", "percent", "JSON escapes", "hex", "base64"])
+def test_what_is_no_text_hides_nothing(noise: str, spelling: str) -> None:
+    """Halves of a sign, and bytes that say nothing, stand beside a value and it is found."""
+    assert Readings(noise + SPELLINGS[spelling]("Zzemo Exemple")).hold("Zzemo Exemple")
+
+
+def test_both_signs_of_base64url_are_read() -> None:
+    """A value whose encoding needs them is found in either alphabet."""
+    value = "Zzemo?>?>Exemple"
+    spelled = base64.urlsafe_b64encode(value.encode()).decode()
+    assert {"-", "_"} <= set(spelled)
+    assert Readings(spelled).hold(value)
+    assert Readings(spelled.replace("-", "+").replace("_", "/")).hold(value)
+
+
+def test_codes_of_closed_lists_are_not_looked_for() -> None:
+    """An alias is called one in any text."""
+    ctx = world()
+    names = [field for field in fields_of(ctx.record, ctx.kind) if field.pointer.startswith("/names/")]
+    assert {value.text for value in values_of(names)} == {"Zzemo", "Exemple", "Zzemo le Fictif", "Latn"}
 
 
 @settings(max_examples=200, deadline=None)
@@ -176,6 +239,22 @@ def test_a_register_number_is_found(
     number = national(f"{year[2:]}{int(month) + more:02d}{day}", series, second=second)
     spelled = form.format(number[:2], number[2:4], number[4:6], number[6:9], number[9:])
     assert number in register_numbers(" word ".join([*words, "", spelled, ""]))
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("pays to BE68539007547034.", "be68539007547034"),
+        ("pays to BE68 5390 0754 7034.", "be68539007547034"),
+        ("pays to be68-5390-0754-7034 now", "be68539007547034"),
+        ("pays to NO93 8601 1117 947", "no9386011117947"),
+        ("pays to MT84 MALT 0110 0001 2345 MTLC AST0 01S", "mt84malt011000012345mtlcast001s"),
+        ("pays to BE68 5390 ٠٧٥٤ 70\u200b34", "be68539007547034"),
+    ],
+)
+def test_an_account_is_found_as_it_is_printed(text: str, number: str) -> None:
+    """In one piece or in groups of four, the last one shorter; digits of any script, what nobody sees left out."""
+    assert register_numbers(text) == {number}
 
 
 @pytest.mark.parametrize("month", [0, 1, 12, 20, 21, 32, 40, 41, 52])

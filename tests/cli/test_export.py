@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.export import MAX_BYTES, USE, Header, _unpacked
+from gateway.cli.export import USE, Header, _unpacked
 from gateway.errors import MalformedMessage
 from gateway.flow.change import canonical
 from gateway.wire import hpke
@@ -95,4 +95,3 @@ def test_no_file_leads_out(name: str) -> None:
         _unpacked(raw.getvalue())
     with pytest.raises(MalformedMessage):
         _unpacked(b"no archive")
-    assert MAX_BYTES == 2**30

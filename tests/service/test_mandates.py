@@ -16,8 +16,6 @@ from gateway.model.oversight import OversightKey
 from gateway.model.rows import DirectoryRow, EntryRow
 from gateway.service import calls
 from gateway.service.calls.evidence import MakePack
-from gateway.service.calls.finding import FindPersons
-from gateway.service.calls.years import TallyYear
 from gateway.service.mandates import SCOPED, SEALED, UNSEALED, preamble, require_mandate
 from gateway.wire import hpke
 from gateway.wire.strict import b64url
@@ -212,8 +210,6 @@ def test_a_mandate_is_a_reviewers_alone() -> None:
     with pytest.raises(ValueError, match="no other role"):
         Officer("x", "x", "x", ("reviewer", "approver"), (), mandate=WHOLE)
     assert {"comite-p", "comite-r", "coc", "dpo"} == SEALED
-    assert TallyYear(2026).year == 2026
-    assert FindPersons("why", "DOS").names == ()
 
 
 async def test_at_the_command_line(line: Line) -> None:

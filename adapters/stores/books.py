@@ -64,6 +64,17 @@ _held = _wide(
 
 # --- after a loss ----------------------------------------------------------------------------------------------------
 
+_epochs = _wide(
+    "epochs",
+    _integer("number", key=True),
+    _integer("entry"),
+    _blob("salt"),
+    _blob("detail"),
+    _blob("statement"),
+    _blob("document"),
+    Column("endorsements", Texts, nullable=False),
+)
+
 _recovered = _narrow(
     "recovered",
     _text("partner", key=True),
@@ -210,6 +221,7 @@ BOOKS: Final[dict[type[rows.Row], Table]] = {
     rows.CheckpointRow: _checkpoints,
     rows.HeldRow: _held,
     rows.CosignatureRow: _cosignatures,
+    epoch.EpochRow: _epochs,
     epoch.RecoveredRow: _recovered,
     epoch.ReconciledRow: _reconciled,
     rows.StampRow: _stamps,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gateway.audit.verify import LogSource, LogVerdict
     from gateway.audit.witness import WitnessKey
     from gateway.ports import ReadTx
+    from gateway.service.epochs import Loss
     from gateway.service.log_source import HeldFinding, Mismatch, StoredLog
     from gateway.service.openings import ErasureShown, Openings
     from gateway.service.stamped import Kept
@@ -72,16 +73,6 @@ def organisation(place: Place) -> str:
 
 
 # --- verify ----------------------------------------------------------------------------------------------------------
-
-
-class Loss(NamedTuple):
-    """Entries that two persons declared lost when they opened an epoch; a head that knows them is no fault."""
-
-    log: str
-    epoch: int
-    first: int
-    last: int
-    declared: str
 
 
 class Outside(NamedTuple):
@@ -138,7 +129,7 @@ def verify(
 
 def verify_home(place: Place, log: str, keys: "list[VerifierKey]", outside: Outside) -> Answer:
     from gateway.audit.checkpoint import log_key_name, master_origin
-    from gateway.service.epochs import declarations, undeclared
+    from gateway.service.epochs import declarations, losses_in, undeclared
     from gateway.service.log_source import (
         home_log_keys,
         inspect_held,
@@ -170,8 +161,7 @@ def verify_home(place: Place, log: str, keys: "list[VerifierKey]", outside: Outs
             stamps = seen(kept(tx), org, outside.authorities or home_authorities(place.home))
             logs = _named(log, {one.origin: one for one in stored_logs(tx, org, known)})
             epochs = declarations(tx)
-            losses = [Loss(one.origin, epoch.number, one.size, one.known - 1, epoch.at)
-                      for epoch in epochs for one in epoch.lost() if log in ("", one.origin)]  # fmt: skip
+            losses = losses_in(tx, log)
             asked = outside._replace(notes=undeclared(epochs, [*outside.notes, *stamps.notes], keys))
             # (2), (3)
             results = [
@@ -277,6 +267,7 @@ FAULTS = {
     "signer-heads": "the signer's file of heads is missing or cannot be read",
     "schema": "the database has another schema version",
     "time-stamp": "a time-stamp that is kept is not what it was",
+    "declaration": "entries are declared lost, and no entry of a proven master log commits to that",
 }
 
 
@@ -285,7 +276,7 @@ def _verdicts(
     findings: "Sequence[HeldFinding]" = (),
     faults: Sequence[str] = (),
     erasures: "Sequence[ErasureShown]" = (),
-    losses: Sequence[Loss] = (),
+    losses: "Sequence[Loss]" = (),
     stamps: Seen = NONE_SEEN,
 ) -> Answer:
     faults = [*faults, *stamps.faults]
@@ -313,12 +304,12 @@ def _verdicts(
     ]
     text += [
         f"{one.log}: entries {one.first} to {one.last} of an earlier history are LOST, declared with epoch {one.epoch} "
-        f"at {one.declared}"
+        f"at {one.declared} by {' and '.join(one.by)}"
         for one in losses
     ]
     text.append("verified" if verified else "NOT verified")
     document = {"verified": verified, "logs": logs, "held": findings, "faults": faults, "erasures": erasures,
-                "losses": [one._asdict() for one in losses], "time_stamps": stamps.document()}  # fmt: skip
+                "losses": losses, "time_stamps": stamps.document()}  # fmt: skip
     return Answer(document, text, DONE if verified else NEGATIVE)
 
 
@@ -333,6 +324,7 @@ def _verify_export(
     A log is missing when a note of --held, or the signer of the home, knows a head of it and the keys are its own.
     """
     from gateway.audit.export import ExportSource
+    from gateway.service.epochs import committed, read_epochs, undeclared
     from gateway.service.log_source import home_log_keys
     from gateway.service.stamped import home_authorities
 
@@ -343,10 +335,15 @@ def _verify_export(
         read_stamps(Files(folder)), "", outside.authorities or (home_authorities(home) if home else ())
     )
     outside = outside._replace(notes=[*outside.notes, *stamps.notes])
+    declared = read_epochs(folder)
+    asked = outside._replace(notes=undeclared([one.epoch() for one in declared], outside.notes, keys))
     results: dict[str, dict[str, Any]] = {}
+    entries: dict[int, str] = {}
     for path in exported(folder):
         try:
-            result = _judge(ExportSource(Files(path)), keys, outside, ended=True)
+            source = ExportSource(Files(path))
+            result = _judge(source, keys, asked, ended=True)
+            entries |= committed(source) if declared and result["verified"] else {}
         except AuditBroken:
             result = _failed(path.relative_to(folder).as_posix(), "unreadable")
         if results.get(result["log"], {"verified": True})["verified"]:
@@ -356,7 +353,10 @@ def _verify_export(
     known, faults = _known_at_home(place, keys)
     missing = {*known, *filter(None, map(_origin, outside.notes))} - results.keys()
     results |= {origin: _failed(origin, "log-missing") for origin in sorted(missing)}
-    return _verdicts(list(_named(log, results).values()), (), faults, stamps=stamps)
+    if any(entries.get(one.entry) != one.commitment() for one in declared):
+        faults.append("declaration")
+    losses = [loss for one in declared for loss in one.losses() if log in ("", loss.log)]
+    return _verdicts(list(_named(log, results).values()), (), faults, losses=losses, stamps=stamps)
 
 
 def _known_at_home(place: Place, keys: "list[VerifierKey]") -> tuple[set[str], list[str]]:

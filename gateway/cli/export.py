@@ -42,6 +42,7 @@ def export(
 ) -> Answer:
     """Write logs as files (C2SP tlog-tiles), each in a folder named as its origin, for verification without a home.
 
+    Declarations of epochs stand in `epochs.json`, with what opens their entries: export the master log with the others.
     Beside them stands `verify.py`, which checks them with Python alone and shares no code with us. Give its `--key` the
     keys named in the answer, by another way than this folder.
     """
@@ -52,6 +53,7 @@ def export(
 
 def _export(place: Place, out: Path, log: str) -> Answer:
     from gateway.audit.export import write_export
+    from gateway.service.epochs import EPOCHS, epochs_of
     from gateway.service.log_source import home_log_keys
     from gateway.service.openings import ERASURES, erasures_of
     from gateway.service.stamped import kept
@@ -69,6 +71,8 @@ def _export(place: Place, out: Path, log: str) -> Answer:
                 write(folder / ERASURES, shown)
                 count += 1
             written[one.origin] = {"folder": str(folder), "files": count}
+        if declared := epochs_of(tx):
+            write(out / EPOCHS, declared)
         stamps = write_stamps(out, kept(tx, log=log))
     if not written:
         raise NotFound("there is no log with a signed head")

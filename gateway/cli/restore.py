@@ -26,6 +26,17 @@ if TYPE_CHECKING:
 commands = group("Backups.")
 epochs = group("Epochs of the logs: a new log key, or a declared loss, by two persons.")
 
+#: What was decided in the lost days and neither the signer nor a partner knows of. Officers, partners and agreements
+#: come back from the signer's trust, messages from partners.
+REPEAT = (
+    "embargoes placed or lifted",
+    "erasures: what they destroyed came back with the backup",
+    "legal holds placed or lifted",
+    "grounds recorded, confirmed or withdrawn",
+    "persons linked or split",
+    "what was said aloud and recorded",
+)
+
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The backup.")]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The declaration.")]
 Officer = Annotated[str, typer.Option("--as", envvar="ECLUSE_OFFICER", help="Officer who signs.")]
@@ -100,8 +111,16 @@ def restore(
         epoch = None if signed is None else asyncio.run(open_epoch(place.home, signed, now=now()))
     finally:
         lock.release()
-    document = {"restored": str(folder), "epoch": epoch.number if epoch else None, "lost": lost}
-    return Answer(document, [f"restored: {folder}", *(_opened(epoch) if epoch else ())])
+    repeat = REPEAT if lost else ()
+    document = {
+        "restored": str(folder),
+        "epoch": epoch.number if epoch else None,
+        "lost": lost,
+        "repeat": repeat,
+    }
+    text = [f"restored: {folder}", *(_opened(epoch) if epoch else ())]
+    text += [f"to be done again, of the lost days: {what}" for what in repeat]
+    return Answer(document, [*text, "before anything leaves: ecluse reconcile"] if lost else text)
 
 
 # --- epochs ----------------------------------------------------------------------------------------------------------

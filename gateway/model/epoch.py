@@ -54,6 +54,19 @@ class SignedEpoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 # --- what partners know after a loss ---------------------------------------------------------------------------------
 
 
+class EpochRow(Row, frozen=True):
+    """A declaration as two persons signed it, and what opens the commitment of its entry in the master log: for whoever
+    gets the log without the house. There is nothing about a person in it."""
+
+    number: int
+    entry: int  # position in the master log
+    salt: bytes
+    detail: bytes  # exactly what the entry commits to
+    statement: bytes
+    document: bytes
+    endorsements: tuple[str, ...]
+
+
 class RecoveredRow(Row, frozen=True):
     """What a partner has from us, or had from us and we lost: the partner's own entry about it, and its receipt."""
 

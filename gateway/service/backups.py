@@ -28,7 +28,7 @@ from gateway.audit import tree
 from gateway.audit.checkpoint import parse, verify
 from gateway.errors import AuditBroken, ConfigInvalid, Conflict, RequestInvalid, StoreUnavailable
 from gateway.flow.change import canonical, digest, read_change, read_exact, verify_trust_change
-from gateway.model.epoch import LOGS, Epoch, KeptLog, SignedEpoch
+from gateway.model.epoch import LOGS, Epoch, EpochRow, KeptLog, SignedEpoch
 from gateway.model.party import KeyRecord
 from gateway.model.rows import DirectoryRow, KeyRow, LaneRow, LogRow
 from gateway.model.signing import Change, TrustChange
@@ -327,7 +327,18 @@ def _note(tx: Tx, ledger: Ledger, epoch: Epoch, signed: SignedEpoch, trust: Trus
         "document": signed.document,
         "endorsements": signed.endorsements,
     }
-    ledger.record(tx, now, "epoch", change.proposer, change.id, detail)
+    entry, opened = ledger.record(tx, now, "epoch", change.proposer, change.id, detail)
+    tx.insert(
+        EpochRow(
+            epoch.number,
+            entry,
+            opened.salt,
+            opened.detail,
+            signed.statement,
+            signed.document,
+            signed.endorsements,
+        )
+    )
     if epoch.reason == "loss":
         for lane in tx.select(LaneRow, at_least=("queued", 1)):
             tx.put(msgspec.structs.replace(lane, held=True))

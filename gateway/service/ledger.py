@@ -91,15 +91,17 @@ class Ledger:
         detail: Any = None,
         *,
         about: str = "",
-    ) -> None:
-        """Append to the master log. The detail is stored encrypted; the entry holds a salted commitment to it.
+    ) -> tuple[int, Detail]:
+        """Append to the master log; returns the position, and what the entry commits to. That is stored encrypted; the
+        entry holds a salted commitment to it.
 
         ``about`` is the blind index of the person whom the detail says something of: its key is then that person's,
         to be destroyed with the others. One reserved data key is used up (`Vault.reserve`).
         """
         raw, salt = msgspec.msgpack.encode(detail), self._ids.blind()
         key = self._vault.fresh(now)
-        body = self._vault.seal(key, Detail(salt, raw))
+        opened = Detail(salt, raw)
+        body = self._vault.seal(key, opened)
         commitment = detail_commitment(salt, hashlib.sha256(raw).digest())
         entry = master_entry(
             at=now, blind=self._ids.blind(), event=event, actor=actor, detail=commitment, subject=subject
@@ -110,6 +112,7 @@ class Ledger:
             number = sighting_id(key.id, 0)
             sighting = SightingRow(number, "entry", "", key.id, about, now, position, False, 0, b"")
             tx.insert(SubjectRow(about, key.id), sighting)
+        return position, opened
 
     def declare(self, tx: Tx, now: datetime, actor: str, subject: str, detail: bytes) -> tuple[int, bytes]:
         """Append an erasure, whose detail lies open: position of the entry, and the salt of its commitment."""

@@ -176,6 +176,7 @@ def test_the_declaration_names_what_is_missing(told: Restored) -> None:
     logs = {one["origin"]: one for one in told.drafted["epoch"]["logs"]}
     assert logs[LOG]["size"] < logs[LOG]["known"]
     assert [one["origin"] for one in told.restored["lost"]] == [f"ecluse/{BE}/master", LOG]
+    assert any(what.startswith("erasures") for what in told.restored["repeat"])
 
 
 def test_what_the_partner_has_is_settled(told: Restored) -> None:
@@ -212,8 +213,52 @@ def test_the_loss_is_visible_and_the_rest_verifies(told: Restored) -> None:
     said = command(0, "audit", "verify", *held_heads(fr, told.folder / "later"), "--home", be, "--json")
     assert said["verified"]
     assert {(one["log"], one["epoch"]) for one in said["losses"]} == {(f"ecluse/{BE}/master", 2), (LOG, 2)}
+    assert {tuple(one["by"]) for one in said["losses"]} == {(FIRST, SECOND)}
     assert command(0, "audit", "verify", "--home", fr, "--json")["losses"] == []
     assert json.loads((told.backup / "manifest.json").read_bytes())["org"] == BE
+
+
+def test_an_export_carries_the_declaration(told: Restored) -> None:
+    """A head of what was lost is no fault for who gets the export, in either verifier, and both name who declared it;
+    it is one without the declaration, or with one that no entry commits to."""
+    be, out = told.world.stage.be.path, told.folder / "export"
+    delivered(told.sent["later"], told.world.officer(SECOND))
+    lost = [
+        word
+        for path in sorted((told.folder / "held").rglob("*"))
+        if path.is_file()
+        for word in ("--held", path)
+    ]
+    keys = [word for key in command(0, "audit", "export", "--out", out, "--home", be, "--json")["keys"]
+            for word in ("--key", key)]  # fmt: skip
+    epochs = (out / "epochs.json").read_bytes()
+    nowhere = ("--home", told.folder / "nowhere")
+
+    def alone() -> tuple[int, Any]:
+        words = [sys.executable, "-I", out / "verify.py", out, *keys, *lost, "--json"]
+        done = subprocess.run([*map(str, words)], capture_output=True, timeout=60, check=False)
+        return done.returncode, json.loads(done.stdout or b"{}")
+
+    code, said = alone()
+    assert (code, said["proven"]) == (0, True)
+    found = {one["log"]: one["lost"] for one in said["logs"]}
+    assert {log: [one["by"] for one in lost] for log, lost in found.items() if lost} == {
+        f"ecluse/{BE}/master": [[FIRST, SECOND]], LOG: [[FIRST, SECOND]]
+    }  # fmt: skip
+    shown = command(0, "audit", "verify", "--export", out, *keys, *lost, *nowhere, "--json")
+    assert {(one["log"], tuple(one["by"])) for one in shown["losses"]} == {
+        (log, (FIRST, SECOND)) for log in found if found[log]
+    }
+    assert any(one["reads"] for one in said["logs"])
+    (document,) = json.loads(epochs)
+    for wrong in (None, [{**document, "salt": "00" * 32}], [{**document, "entry": 0}]):
+        if wrong is None:
+            (out / "epochs.json").unlink()
+        else:
+            (out / "epochs.json").write_text(json.dumps(wrong))
+        assert alone()[0] == 1, wrong
+        command(1, "audit", "verify", "--export", out, *keys, *lost, *nowhere, "--json")
+    (out / "epochs.json").write_bytes(epochs)
 
 
 def test_the_log_key_changes_and_nothing_is_lost(told: Restored) -> None:

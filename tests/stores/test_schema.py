@@ -79,6 +79,7 @@ PRIMARY_KEYS: dict[type[rows.Row], str] = {
     rows.NonceRow: "nonce",
     rows.IdempotencyRow: "key officer",
     rows.MetaRow: "name",
+    epoch.EpochRow: "number",
     epoch.RecoveredRow: "partner id",
     epoch.ReconciledRow: "partner epoch",
     find_rows.SightingRow: "id",

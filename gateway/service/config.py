@@ -20,7 +20,9 @@ from gateway.model.message import Mode
 # What msgspec says; a place is a path of members of the schema, with `...` where the key is input.
 _MISSING = re.compile(r"Object missing required field `([^`]*)`")
 _UNKNOWN = "Object contains unknown field "
-_DOTTED = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]{0,9})){2,20}")
+# An object identifier as X.660 allows it: below 0 and 1 there are forty arcs.
+_ARC = r"(?:0|[1-9][0-9]{0,9})"
+_DOTTED = re.compile(rf"(?:[01]\.[1-3]?[0-9]|2\.{_ARC})(?:\.{_ARC}){{1,20}}")
 _PLACE = re.compile(r" - at (?:`key` in )?`(\$[^`]*)`\Z")
 
 Count = Annotated[int, msgspec.Meta(ge=1)]

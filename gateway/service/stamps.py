@@ -47,7 +47,7 @@ class Stamps:
         self, gateway: Gateway, authority: TimestampAuthority, trusted: Sequence[x509.Certificate]
     ) -> None:
         self._g, self._authority, self._trusted = gateway, authority, trusted
-        self._failing, self._ending = "", False
+        self._failing, self._ending, self._waiting = "", False, False
 
     async def run(self) -> None:
         """A round at the start and after each interval, for ever. What fails is logged when it begins to, and when it
@@ -67,7 +67,20 @@ class Stamps:
             if self._failing and not failing:
                 log.info("stamp.resumed")
             self._failing = failing
+            await self._look()
             await asyncio.sleep(self._g.config.timestamping.every_s)
+
+    async def _look(self) -> None:
+        """Say once that lanes wait for an outside anchor, and once that none does any more."""
+        now, partners = self._g.clock.now(), [*self._g.directory.partners]
+        waiting = await self._g.store.read(
+            lambda tx: any(unanchored(self._g, tx, partner, now) for partner in partners)
+        )
+        if waiting and not self._waiting:
+            log.error("stamp.unanchored", detail="lanes wait until somebody outside has seen their logs")
+        if self._waiting and not waiting:
+            log.info("stamp.anchored")
+        self._waiting = waiting
 
     async def round(self) -> bool:
         """One request over the newest heads; whether its answer was kept.

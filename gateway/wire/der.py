@@ -40,8 +40,8 @@ def der(tag: int, *parts: bytes) -> bytes:
 def oid(dotted: str) -> bytes:
     """An object identifier (§8.19)."""
     first, second, *rest = map(int, dotted.split("."))
-    encoded = bytearray([first * 40 + second])
-    for arc in rest:
+    encoded = bytearray()
+    for arc in (first * 40 + second, *rest):
         groups = [arc & 0x7F]
         while arc := arc >> 7:
             groups.append(arc & 0x7F | 0x80)
@@ -81,7 +81,8 @@ class Value:
     def number(self) -> int:
         """Of an INTEGER. Raises `MalformedMessage` for another, an empty or a padded one (§8.3.2)."""
         value = int.from_bytes(self.content, "big", signed=True)
-        if self.tag != INTEGER or not self.content or len(self.content) > value.bit_length() // 8 + 1:
+        shortest = (value if value >= 0 else ~value).bit_length() // 8 + 1
+        if self.tag != INTEGER or len(self.content) != shortest:
             raise _malformed()
         return value
 

@@ -17,10 +17,10 @@ from structlog.testing import capture_logs
 
 from gateway.audit.checkpoint import VerifierKey, log_key_name, parse, partner_origin
 from gateway.audit.verify import LogVerdict, verify_log
-from gateway.errors import GatewayError, PartnerUnreachable, SignatureInvalid
+from gateway.errors import ConfigInvalid, GatewayError, PartnerUnreachable, SignatureInvalid
 from gateway.model.rows import CheckpointRow, CosignatureRow, EntryRow, StampedHeadRow, StampRow, TileRow
 from gateway.ports import ReadTx, Tx
-from gateway.service.config import Timestamping
+from gateway.service.config import Timestamping, read_config
 from gateway.service.log_source import StoredLog
 from gateway.service.stamped import Judged, Kept, anchored, encode_document, imprint, judge, kept
 from gateway.service.stamps import Stamps, unanchored
@@ -282,9 +282,45 @@ async def test_what_is_refused_is_not_kept(world: World, tsa: Authority) -> None
     assert not world.be.rows(StampRow)
 
 
+@pytest.mark.parametrize(
+    "members",
+    [
+        'url = "ftp://tsa.invalid/"\npolicy = "1.2.3"',
+        'url = "http://tsa.invalid/"',
+        'url = "http://tsa.invalid/"\npolicy = "1.40.1"',
+        'url = "http://tsa.invalid/"\npolicy = "1.2.03"',
+        'url = "http://tsa.invalid/"\npolicy = "3.1.1"',
+        "every_s = 0",
+        "every_s = 3600\nunanchored_s = 7199",
+        "unanchored_s = 0",
+    ],
+)
+def test_a_configuration_that_is_refused(members: str) -> None:
+    """Another scheme, no policy or none that can be, and a bound that one lost response would pass."""
+    sample = Path(__file__).resolve().parents[2] / "docs" / "samples" / "gateway.toml"
+    right = '\n[timestamping]\nurl = "https://tsa.invalid/"\npolicy = "2.999.1"\n'
+    assert read_config(sample.read_bytes() + right.encode()).config.timestamping.policy == "2.999.1"
+    with pytest.raises(ConfigInvalid, match="timestamping"):
+        read_config(sample.read_bytes() + f"\n[timestamping]\n{members}\n".encode())
+
+
+async def test_that_lanes_wait_is_said_once(world: World, tsa: Authority) -> None:
+    """When the bound is passed, and when it is met again; not in each round."""
+    stamps = asking(world, tsa)
+    await told(world, CLEAN[0])
+    world.clock.advance(seconds=3601)
+    with capture_logs() as logs:
+        await stamps._look()
+        await stamps._look()
+        assert await asked(world, stamps)
+        await stamps._look()
+        await stamps._look()
+    assert [one["event"] for one in logs] == ["stamp.unanchored", "stamp.anchored"]
+
+
 async def test_an_authority_that_is_away_is_logged_once(world: World, tsa: Authority) -> None:
     """Failing rounds say so when they begin to fail and when they end, whatever their number, and the task goes on."""
-    config = msgspec.structs.replace(CONFIG, every_s=1)
+    config = msgspec.structs.replace(CONFIG, unanchored_s=10**10)
     stamps = asking(world, tsa, config)
     await told(world, CLEAN[0])
     rounds = 0

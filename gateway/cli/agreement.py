@@ -1,6 +1,5 @@
 """`ecluse agreement`: terms written and signed offline, then put in force by two officers."""
 
-import sys
 import tomllib
 from contextlib import suppress
 from pathlib import Path
@@ -334,9 +333,7 @@ async def approve(
         terms = msgspec.json.format(raw, indent=2).decode()
         shown([f"{line}, asked by {statement.requester}", why, terms], stderr=on.place.json_out)
     if not yes:
-        if not sys.stdin.isatty():
-            raise RequestInvalid("nobody can be asked here: read the terms, then repeat with --yes")
-        confirm("Send these terms?")
+        confirm("Send these terms?", read="terms")
     endorsed = Endorsed((release,), on.desk.endorse("approve", [view.statement]))
     done: dict[str, str] = await on.desk.call("agreements/approve", endorsed, dict[str, str], once=True)
     return leaving(on, Answer({"release": release, "state": done[release]}, [f"{line}: {done[release]}"]))

@@ -1,6 +1,5 @@
 """`ecluse change`: what widens release is proposed by one person and approved by another."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -112,7 +111,7 @@ async def approve(
 
     \b
     (1) statement and document belong together, for this organisation; (2) the proposer is another officer;
-    (3) both are shown, and at a terminal you are asked; (4) sign and send.
+    (3) both are shown, and you are asked, or have said --yes; (4) sign and send.
     """
     from gateway.flow.change import read_change
     from gateway.service.calls import ApproveChange, ChangeView, Named
@@ -135,8 +134,8 @@ async def approve(
     if not repeated:
         show(_shown(view, statement), stderr=True)
         await _show_effect(on, statement, view.document)
-        if not yes and sys.stdin.isatty():
-            confirm("Approve this change?")
+        if not yes:
+            confirm("Approve this change?", read="change")
         signature = on.desk.sign_change("approve", view.statement)
     # (4)
     sent = ApproveChange(view.id, signature)

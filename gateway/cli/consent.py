@@ -1,6 +1,5 @@
 """`ecluse consent`: ask a partner to let us pass on what it supplied, and answer when it asks us."""
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -162,9 +161,7 @@ async def approve(
             [f"{said}, asked by {statement.requester}", why, readable(view.payload)], stderr=on.place.json_out
         )
     if not yes:
-        if not sys.stdin.isatty():
-            raise RequestInvalid("nobody can be asked here: read the answer, then repeat with --yes")
-        confirm("Approve this answer?")
+        confirm("Approve this answer?", read="answer")
     endorsed = Endorsed((release,), on.desk.endorse("approve", [view.statement]))
     done: dict[str, str] = await on.desk.call("consents/approve", endorsed, dict[str, str], once=True)
     return leaving(on, Answer({"release": release, "state": done[release]}, [f"{said}: {done[release]}"]))

@@ -1,13 +1,12 @@
 """`ecluse erasure`: on an authority's order, two officers destroy the keys of all that holds somebody."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gateway.cli.shared import Acting, Answer, acting, confirm, group, read_file, show, table
-from gateway.errors import RequestInvalid, RoleMissing
+from gateway.errors import RoleMissing
 
 if TYPE_CHECKING:
     from gateway.service.calls.erasures import ErasureView
@@ -62,9 +61,7 @@ async def confirm_erasure(
     if not (yes and on.place.json_out):
         show(_words(view), stderr=on.place.json_out)
     if not yes:
-        if not sys.stdin.isatty():
-            raise RequestInvalid("nobody can be asked here: read the order, then repeat with --yes")
-        confirm("Destroy all of it?")
+        confirm("Destroy all of it?", read="order")
     params = DecideErasure(erasure, view.authority_sha256)
     done: ErasureView = await on.desk.call("erasures/confirm", params, ErasureView, once=True)
     return Answer(done, _words(done))

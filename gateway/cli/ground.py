@@ -1,6 +1,5 @@
 """`ecluse ground`: what a release rests on because somebody outside said so; one officer records, another confirms."""
 
-import sys
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -24,7 +23,7 @@ from gateway.cli.shared import (
     show,
     table,
 )
-from gateway.errors import LocalFault, RequestInvalid, RoleMissing
+from gateway.errors import LocalFault, RoleMissing
 from gateway.model.time import rfc3339
 
 if TYPE_CHECKING:
@@ -143,9 +142,7 @@ async def confirm_ground(
     if not (yes and on.place.json_out):
         show(words(document), stderr=on.place.json_out)
     if not yes:
-        if not sys.stdin.isatty():
-            raise RequestInvalid("nobody can be asked here: read the ground, then repeat with --yes")
-        confirm("Confirm this ground?")
+        confirm("Confirm this ground?", read="ground")
     # (4)
     params = ConfirmGround(ground, _digest(view))
     done: GroundState = await on.desk.call("grounds/confirm", params, GroundState, once=True)

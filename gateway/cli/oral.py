@@ -1,6 +1,5 @@
 """`ecluse oral`: what was said to a partner by telephone or in a meeting, written down and counted."""
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -85,9 +84,7 @@ async def confirm_oral(
     if not (yes and on.place.json_out):
         show(_words(document), stderr=on.place.json_out)
     if not yes:
-        if not sys.stdin.isatty():
-            raise RequestInvalid("nobody can be asked here: read the record, then repeat with --yes")
-        confirm("Confirm this record?")
+        confirm("Confirm this record?", read="record")
     params = ConfirmOral(oral, digest(view.document))
     done: OralItem = await on.desk.call("oral/confirm", params, OralItem, once=True)
     return Answer(done, [f"oral record {oral}: confirmed"])
@@ -126,9 +123,7 @@ async def confirm_strike(
     if not (yes and on.place.json_out):
         show([*_words(_read(view)), *_strike(view)], stderr=on.place.json_out)
     if not yes:
-        if not sys.stdin.isatty():
-            raise RequestInvalid("nobody can be asked here: read the record, then repeat with --yes")
-        confirm("Strike this record?")
+        confirm("Strike this record?", read="record")
     params = ConfirmStrike(oral, digest(view.strike.reason.encode()))
     done: OralItem = await on.desk.call("strikes/confirm", params, OralItem, once=True)
     return Answer(done, [f"oral record {oral}: struck, it counts no longer"])

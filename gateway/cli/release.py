@@ -1,6 +1,5 @@
 """`ecluse disclose`, `approve`, `reject`: officers sign here, and only what they were shown."""
 
-import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from uuid import UUID
@@ -340,9 +339,7 @@ async def agree(
     if whole and not (yes and on.place.json_out):
         show(whole, stderr=on.place.json_out)
     if not yes:
-        if not sys.stdin.isatty():
-            raise RequestInvalid("nobody can be asked here: read the releases, then repeat with --yes")
-        confirm(question)
+        confirm(question, read="releases")
 
 
 def _shown(one: Bound, grounds: Sequence[str]) -> list["RenderableType"]:

@@ -294,8 +294,11 @@ def show(text: "Iterable[RenderableType]", *, stderr: bool = False) -> None:
         console.print(visible(piece) if isinstance(piece, str) else piece)
 
 
-def confirm(question: str) -> None:
-    """Ask the officer at the terminal, on standard error; raises when the answer is no."""
+def confirm(question: str, *, read: str) -> None:
+    """Ask the officer at the terminal, on standard error; raises when the answer is no, and where nobody can be asked:
+    silence signs nothing. ``read``: what is to be read before."""
+    if not sys.stdin.isatty():
+        raise RequestInvalid(f"nobody can be asked here: read the {read}, then repeat with --yes")
     if not typer.confirm(question, err=True):
         raise LocalFault("nothing was signed", code=DECLINED)
 

@@ -1,12 +1,11 @@
 """`ecluse subject`: two records are about one person, or are not after all. Two officers say so."""
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gateway.cli.shared import Acting, Answer, acting, confirm, group, one_line, show, table
-from gateway.errors import RequestInvalid, RoleMissing
+from gateway.errors import RoleMissing
 
 if TYPE_CHECKING:
     from gateway.service.calls.subjects import ActView
@@ -57,9 +56,7 @@ async def confirm_act(
     if not (yes and on.place.json_out):
         show(_words(view), stderr=on.place.json_out)
     if not yes:
-        if not sys.stdin.isatty():
-            raise RequestInvalid("nobody can be asked here: read the proposal, then repeat with --yes")
-        confirm("Confirm this proposal?")
+        confirm("Confirm this proposal?", read="proposal")
     params = DecideAct(proposal, view.act)
     done: ActView = await on.desk.call("subjects/confirm", params, ActView, once=True)
     return Answer(done, [f"{done.act} {done.id}: {done.state}"])

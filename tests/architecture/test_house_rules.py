@@ -126,6 +126,13 @@ def test_nothing_is_left_unwritten() -> None:
     assert [path for path, text in python_files(*PACKAGES) if "NotImplementedError" in text] == []
 
 
+def test_a_question_has_one_place() -> None:
+    """Whether somebody can be asked is looked at in one place, which signs nothing without: no command may ask at a
+    terminal only."""
+    asking = [path for path, text in python_files("gateway") if "stdin.isatty" in text]
+    assert asking == ["gateway/cli/shared.py"]
+
+
 def test_no_private_key_is_in_the_tree() -> None:
     """Test keys are generated when the test runs; none is kept."""
     folders = (*PACKAGES, "tests", "docs")

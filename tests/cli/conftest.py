@@ -138,7 +138,7 @@ def furnish(world: World, files: Path) -> None:
         path.write_bytes(canonical(document))
         proposed = command(0, group, "add", path, *world.officer(first))
         assert proposed["state"] == "proposed"
-        applied = command(0, "change", "approve", proposed["id"], *world.officer(second))
+        applied = command(0, "change", "approve", proposed["id"], "--yes", *world.officer(second))
         assert applied["state"] == "applied"
 
 

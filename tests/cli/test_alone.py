@@ -45,7 +45,7 @@ def test_alone(tmp_path: Path) -> None:
         path = tmp_path / f"{number}.json"
         path.write_bytes(canonical(document))
         proposed = command(0, group, "add", path, *requester)
-        assert "gateway" not in command(0, "change", "approve", proposed["id"], *approver)
+        assert "gateway" not in command(0, "change", "approve", proposed["id"], "--yes", *approver)
     records = tmp_path / "extract.jsonl"
     records.write_bytes(extract(3, 1, now()))
     command(0, "record", "import", KIND, records, *requester)

@@ -159,14 +159,14 @@ def test_an_embargo_voids_what_waits(world: World, ecluse: Run, tmp_path: Path) 
     assert ecluse("preview", "BDC-000001", "--to", FR, *WHY, *requester).code == NEGATIVE
     proposed = ecluse("embargo", "lift", placed, "--authority", authority, *requester).document
     assert proposed["state"] == "proposed"
-    own = ecluse("change", "approve", proposed["id"], *requester)
+    own = ecluse("change", "approve", proposed["id"], "--yes", *requester)
     assert (own.code, own.document["error"]["code"]) == (2, "request-invalid")
-    assert ecluse("change", "approve", proposed["id"], *approver).document["state"] == "applied"
+    assert ecluse("change", "approve", proposed["id"], "--yes", *approver).document["state"] == "applied"
     assert ecluse("preview", "BDC-000001", "--to", FR, *WHY, *requester).code == 0
 
 
 def test_a_partner_is_stopped_by_one_and_released_by_two(world: World, ecluse: Run, tmp_path: Path) -> None:
-    """Stopping applies at once; going back is a proposal that waits for a second officer."""
+    """Stopping applies at once; going back waits for a second officer, and silence without a terminal signs nothing."""
     requester = world.officer("be-requester")
     entry = ecluse("partner", "show", FUSION, *requester).document["entry"]
     stopped = ecluse("partner", "stop", FUSION, *requester)
@@ -177,7 +177,11 @@ def test_a_partner_is_stopped_by_one_and_released_by_two(world: World, ecluse: R
     back.write_text(json.dumps({**entry, "version": 3}))
     proposed = ecluse("partner", "add", back, *requester).document
     assert proposed["state"] == "proposed"
-    assert ecluse("change", "approve", proposed["id"], *world.officer("be-approver")).code == 0
+    approver = world.officer("be-approver")
+    unasked = ecluse("change", "approve", proposed["id"], *approver)
+    assert (unasked.code, unasked.document["error"]["code"]) == (2, "request-invalid")
+    assert ecluse("change", "show", proposed["id"], *approver).document["state"] == "proposed"
+    assert ecluse("change", "approve", proposed["id"], "--yes", *approver).code == 0
 
 
 def test_an_agreement_is_shown_by_its_terms(world: World, ecluse: Run) -> None:

@@ -152,7 +152,7 @@ def learn(world: World, folder: Path, version: int) -> None:
         "--json",
     )
     proposed = command(0, "partner", "add", path, *world.officer("fr-inbox"))
-    command(0, "change", "approve", proposed["id"], *world.officer("fr-second"))
+    command(0, "change", "approve", proposed["id"], "--yes", *world.officer("fr-second"))
 
 
 def test_without_two_persons_there_is_no_way_back(told: Restored) -> None:

@@ -18,7 +18,7 @@ from gateway.cli.demo import start_gateway, stop_gateway, wait_ready
 from gateway.cli.staging import BE
 from gateway.service.app import now
 from tests.cli.conftest import Run
-from tests.tls.authority import POLICY, Authority, openssl_verify, root
+from tests.tls.authority import POLICY, VOUCHING, Authority, openssl_verify, root
 
 pytestmark = pytest.mark.integration
 
@@ -56,7 +56,7 @@ def test_stamps_of_a_gateway_verify_with_openssl(tmp_path: Path, ecluse: Run) ->
     counts for nothing; a stamp or a head that was changed is found."""
     stage = staging.build(tmp_path / "demo", now=now())
     home = stage.be
-    tsa = Authority(tmp_path / "tsa", between=True)
+    tsa = Authority(tmp_path / "tsa", between=VOUCHING)
     shutil.copy(tsa.ca, home.timestamp_authorities)
     with serving(tsa) as url:
         with home.config.open("a") as config:

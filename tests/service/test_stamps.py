@@ -26,7 +26,7 @@ from gateway.service.stamped import Judged, Kept, anchored, encode_document, imp
 from gateway.service.stamps import Stamps, unanchored
 from gateway.service.timestamp import Asked
 from tests.service.world import BE, CLEAN, FR, NOW, World
-from tests.tls.authority import POLICY, Authority, Signer, openssl_verify
+from tests.tls.authority import POLICY, VOUCHING, Authority, Signer, openssl_verify
 
 ABOUT_FR, MASTER = partner_origin(BE, FR), f"ecluse/{BE}/master"
 CONFIG = Timestamping(url="http://tsa.invalid/", policy=POLICY, every_s=60, unanchored_s=3600)
@@ -93,7 +93,7 @@ async def test_one_stamp_anchors_every_log(world: World, tsa: Authority, tmp_pat
 
 async def test_an_authority_between(world: World, tmp_path: Path) -> None:
     """The chain is kept with the stamp, so that openssl accepts it with the root alone."""
-    tsa = Authority(tmp_path / "tsa", between=True)
+    tsa = Authority(tmp_path / "tsa", between=VOUCHING)
     await told(world, CLEAN[0])
     assert await asked(world, asking(world, tsa))
     (one,), judged = await archive(world, tsa)

@@ -31,6 +31,9 @@ class Signer:
     purposes: tuple[ObjectIdentifier, ...] = (STAMPING,)
     purpose_critical: bool = True
     ca: bool = False
+    path: int | None = None  # authorities below it
+    usage: bool = True  # a key usage that fits
+    extra: tuple[x509.ExtensionType, ...] = ()  # critical
     starts: timedelta = timedelta(days=-1)
     ends: timedelta = timedelta(days=300)
     key: Callable[[], Key] = lambda: ec.generate_private_key(ec.SECP256R1())
@@ -41,6 +44,9 @@ def certificate(name: str, signer: Signer, issuer: Issuer | None = None) -> Issu
     key, now = signer.key(), datetime.now(UTC).replace(microsecond=0)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     above, signing = issuer or (None, key)
+    signs, other = signer.usage and not signer.ca, not signer.usage and not signer.ca
+    vouches = signer.usage and signer.ca
+    usage = x509.KeyUsage(signs, False, other, False, False, vouches, signer.ca, False, False)
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -49,19 +55,25 @@ def certificate(name: str, signer: Signer, issuer: Issuer | None = None) -> Issu
         .serial_number(x509.random_serial_number())
         .not_valid_before(now + signer.starts)
         .not_valid_after(now + signer.ends)
-        .add_extension(x509.BasicConstraints(signer.ca, None), True)
-        .add_extension(x509.KeyUsage(not signer.ca, *(False,) * 4, signer.ca, signer.ca, False, False), True)
+        .add_extension(x509.BasicConstraints(signer.ca, signer.path), True)
+        .add_extension(usage, True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key()), False)
     )
     if signer.purposes:
         builder = builder.add_extension(x509.ExtendedKeyUsage(signer.purposes), signer.purpose_critical)
+    for extension in signer.extra:
+        builder = builder.add_extension(extension, True)
     return builder.sign(signing, hashes.SHA256()), key
 
 
-def root(name: str = "fictitious time-stamp root") -> Issuer:
-    """An authority that vouches for signers."""
-    return certificate(name, Signer((), ca=True, ends=timedelta(days=3000)))
+#: An authority that vouches for signers.
+VOUCHING = Signer((), ca=True, ends=timedelta(days=3000))
+
+
+def root(signer: Signer = VOUCHING) -> Issuer:
+    """The top of a chain."""
+    return certificate("fictitious time-stamp root", signer)
 
 
 @dataclass
@@ -71,7 +83,9 @@ class Authority:
     folder: Path
     above: Issuer = field(default_factory=root)
     signer: Signer = Signer()
-    between: bool = False  # an intermediate stands between root and signer, and comes in the token
+    between: Signer | None = None  # an intermediate between root and signer, which comes in the token
+    digest: str = "sha256"
+    names: str = "sha256"  # with which the signing certificate is named
     policy: str = POLICY
     away: bool = False
     rewrite: Callable[[bytes], bytes] = lambda answer: answer
@@ -95,7 +109,7 @@ class Authority:
         """A new key and certificate for the signer, as `signer` says."""
         issuer, chain = self.above, b""
         if self.between:
-            issuer = certificate("fictitious intermediate", Signer((), ca=True), self.above)
+            issuer = certificate("fictitious intermediate", self.between, self.above)
             chain = issuer[0].public_bytes(Encoding.PEM)
         made, key = certificate("fictitious time-stamp authority", self.signer, issuer)
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -109,8 +123,8 @@ class Authority:
         self.asked.append(request)
         at, config = self.folder, self.folder / "tsa.cnf"
         lines = ["[tsa]", "default_tsa = t", "[t]", f"serial = {at}/serial", f"signer_cert = {at}/tsa.pem",
-                 f"signer_key = {at}/tsa.key", "signer_digest = sha256", "digests = sha256, sha384, sha512",
-                 f"default_policy = {self.policy}", f"other_policies = {POLICY}", "ess_cert_id_alg = sha256",
+                 f"signer_key = {at}/tsa.key", f"signer_digest = {self.digest}", "digests = sha256, sha384, sha512",
+                 f"default_policy = {self.policy}", f"other_policies = {POLICY}", f"ess_cert_id_alg = {self.names}",
                  "ess_cert_id_chain = no"]  # fmt: skip
         if self.between:
             lines.append(f"certs = {at}/chain.pem")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,8 +20,19 @@ from hypothesis import strategies as st
 from adapters.timestamps.http import MAX_ANSWER, HttpTimestampAuthority
 from gateway.errors import GatewayError, MalformedMessage, PartnerUnreachable, SignatureInvalid
 from gateway.service.timestamp import Asked, Stamp, verify_archived, verify_response
-from gateway.wire.der import CONTEXT_0, GENERALIZED_TIME, OCTETS, SEQUENCE, SET, der, integer, oid, set_of
-from tests.tls.authority import POLICY, STAMPING, Authority, Signer, certificate, root
+from gateway.wire.der import (
+    CONTEXT_0,
+    GENERALIZED_TIME,
+    OCTETS,
+    SEQUENCE,
+    SET,
+    der,
+    integer,
+    oid,
+    read,
+    set_of,
+)
+from tests.tls.authority import POLICY, STAMPING, VOUCHING, Authority, Signer, certificate, root
 
 DOCUMENT = b"heads of all logs"
 ASKED = Asked(hashlib.sha512(DOCUMENT).digest(), 2**126 + 5, POLICY)
@@ -38,15 +49,74 @@ def checked(authority: Authority, asked: Asked = ASKED, **when: datetime) -> Sta
     )
 
 
-@pytest.mark.parametrize("between", [False, True])
+@pytest.mark.parametrize("between", [None, VOUCHING])
 @pytest.mark.parametrize("key", [Signer.key, lambda: rsa.generate_private_key(65537, 3072)])
-def test_an_authentic_stamp(tmp_path: Path, between: bool, key: Callable[[], rsa.RSAPrivateKey]) -> None:
+def test_an_authentic_stamp(
+    tmp_path: Path, between: Signer | None, key: Callable[[], rsa.RSAPrivateKey]
+) -> None:
     """A response of `openssl ts` over our request is believed, with an EC or an RSA key, with or without an authority
     between: with who says so, since when, and until when its certificates last."""
     stamp = checked(Authority(tmp_path / "tsa", between=between, signer=Signer(key=key)))
     assert (stamp.by, len(stamp.chain)) == ("fictitious time-stamp authority", 3 if between else 2)
     assert abs(stamp.at - now()) < timedelta(seconds=30)
     assert timedelta(days=299) < stamp.until - now() < timedelta(days=301)
+
+
+@pytest.mark.parametrize("digest", ["sha384", "sha512"])
+def test_other_digests(tmp_path: Path, digest: str) -> None:
+    """SHA-384 and SHA-512 do as well, in the signature and where the certificate is named."""
+    assert checked(Authority(tmp_path / "tsa", digest=digest, names=digest)).policy == oid(POLICY)
+
+
+def test_a_certificate_named_by_sha_1(tmp_path: Path) -> None:
+    """The signing certificate attribute of RFC 2634 is bound to SHA-1: it does not count."""
+    with pytest.raises(SignatureInvalid) as refused:
+        checked(Authority(tmp_path / "tsa", names="sha1"))
+    assert refused.value.diagnostic["rule"] == "signature"
+
+
+def test_a_stamp_without_its_certificate(tmp_path: Path) -> None:
+    """What is archived must be checked without asking anybody: the signer's certificate is in it."""
+    raw = ASKED.encode()
+    assert raw.endswith(b"\x01\x01\xff")
+    without = der(SEQUENCE, *(one.raw for one in read(raw).members()[:-1]))
+    authority = Authority(tmp_path / "tsa")
+    with pytest.raises(SignatureInvalid) as refused:
+        verify_response(authority.answer(without), ASKED, authority.trusted, now=now())
+    assert refused.value.diagnostic["rule"] == "certificate"
+
+
+ENDED = timedelta(hours=-1)
+
+
+@pytest.mark.parametrize(
+    ("top", "between"),
+    [
+        (VOUCHING, replace(VOUCHING, ca=False)),
+        (VOUCHING, replace(VOUCHING, usage=False)),
+        (VOUCHING, replace(VOUCHING, ends=ENDED)),
+        (VOUCHING, replace(VOUCHING, key=lambda: rsa.generate_private_key(65537, 2048))),
+        (VOUCHING, replace(VOUCHING, extra=(x509.PolicyConstraints(0, None),))),
+        (replace(VOUCHING, path=0), VOUCHING),
+        (replace(VOUCHING, ends=ENDED), VOUCHING),
+        (replace(VOUCHING, ends=ENDED), None),
+        (replace(VOUCHING, usage=False), None),
+    ],
+)
+def test_a_chain_that_does_not_hold(tmp_path: Path, top: Signer, between: Signer | None) -> None:
+    """An authority that is none, may not vouch, ended, is weak, has a critical extension nobody here reads, or stands
+    deeper than the one above allows."""
+    with pytest.raises(SignatureInvalid) as refused:
+        checked(Authority(tmp_path / "tsa", above=root(top), between=between))
+    assert refused.value.diagnostic["rule"] == "certificate"
+
+
+def test_a_depth_that_is_allowed(tmp_path: Path) -> None:
+    """Path lengths that fit are no hindrance."""
+    tsa = Authority(
+        tmp_path / "tsa", above=root(replace(VOUCHING, path=1)), between=replace(VOUCHING, path=0)
+    )
+    assert len(checked(tsa).chain) == 3
 
 
 @pytest.mark.parametrize(
@@ -146,6 +216,8 @@ def test_what_is_made_by_hand_is_believed() -> None:
         (Token(Signer(purposes=(STAMPING, ExtendedKeyUsageOID.OCSP_SIGNING))), "purpose"),
         (Token(Signer(purposes=(ExtendedKeyUsageOID.OCSP_SIGNING,))), "purpose"),
         (Token(Signer(ca=True)), "certificate"),
+        (Token(Signer(usage=False)), "certificate"),
+        (Token(Signer(extra=(x509.PolicyConstraints(0, None),))), "certificate"),
         (Token(named=bytes(32)), "certificate"),
         (Token(content=bytes(32)), "signature"),
         (Token(left_out=0), "signature"),

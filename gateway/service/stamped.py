@@ -16,9 +16,15 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from certs.profiles import UNREADABLE
+from certs.profiles import UNREADABLE, load_certificate
 from gateway.audit.checkpoint import parse
-from gateway.errors import AuditBroken, ConfigInvalid, MalformedMessage, SignatureInvalid
+from gateway.errors import (
+    AuditBroken,
+    CertificateProfileViolation,
+    ConfigInvalid,
+    MalformedMessage,
+    SignatureInvalid,
+)
 from gateway.flow.change import canonical
 from gateway.model.rows import StampedHeadRow, StampRow
 from gateway.ports import ReadTx
@@ -173,8 +179,9 @@ def _judge(
 def _otherwise(one: Kept) -> Standing:
     """Whether a stamp that no trusted authority made holds for the one that its archived chain ends in."""
     try:
-        verify_archived(one.response, imprint(one.document), x509.load_pem_x509_certificates(one.chain)[-1:])
-    except (SignatureInvalid, MalformedMessage, *UNREADABLE):
+        last = load_certificate(one.chain[max(0, one.chain.rfind(b"-----BEGIN")) :])
+        verify_archived(one.response, imprint(one.document), [last])
+    except (SignatureInvalid, MalformedMessage, CertificateProfileViolation):
         return "broken"
     return "unknown"
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
-from certs.profiles import UNREADABLE, check_strength
+from certs.profiles import UNREADABLE, check_strength, load_certificate
 from gateway.errors import CertificateProfileViolation, MalformedMessage, SignatureInvalid
 from gateway.wire.der import (
     BOOLEAN,
@@ -142,7 +142,7 @@ def verify_archived(raw: bytes, imprint: bytes, trusted: Sequence[x509.Certifica
         raise MalformedMessage("the response is too long", diagnostic={"rule": "size"})
     try:
         return _verified(raw, imprint, trusted)
-    except (*UNREADABLE, IndexError, OverflowError):
+    except (*UNREADABLE, IndexError, OverflowError, CertificateProfileViolation):
         raise MalformedMessage("this is no time-stamp response") from None
 
 
@@ -155,7 +155,7 @@ def _verified(raw: bytes, imprint: bytes, trusted: Sequence[x509.Certificate]) -
     kind, content = token[0].inside(SEQUENCE)
     version, _, encapsulated, *others, signers = _only(content, CONTEXT_0).inside(SEQUENCE)
     _require_form(kind.raw == _SIGNED_DATA and version.number() == 3)
-    certificates = [x509.load_der_x509_certificate(one.raw) for part in others if part.tag == CONTEXT_0
+    certificates = [load_certificate(one.raw) for part in others if part.tag == CONTEXT_0
                     for one in part.members()]  # fmt: skip
     kind, content = encapsulated.inside(SEQUENCE)
     _require_form(kind.raw == _TST_INFO)

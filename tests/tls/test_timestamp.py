@@ -166,6 +166,10 @@ class Token:
     content: bytes = b""  # the digest of the content, when it is another
     left_out: int = -1  # a signed attribute
     extension: bytes = b""
+    kind: str = "1.2.840.113549.1.9.16.1.4"  # of the content
+    said: str = "1.2.840.113549.1.9.16.1.4"  # the same, as the signed attribute has it
+    versions: tuple[int, int, int] = (3, 1, 1)  # of SignedData, SignerInfo and TSTInfo
+    repeated: int = 1  # how often each signed attribute stands there
     signatures: int = 1
 
     def make(self) -> tuple[bytes, list[x509.Certificate]]:
@@ -176,26 +180,35 @@ class Token:
         about = der(SEQUENCE, der(SEQUENCE, oid("2.16.840.1.101.3.4.2.3")), der(OCTETS, ASKED.imprint))
         time = der(GENERALIZED_TIME, f"{now():%Y%m%d%H%M%SZ}".encode())
         info = der(
-            SEQUENCE, integer(1), oid(POLICY), about, integer(9), time, integer(ASKED.nonce), self.extension
+            SEQUENCE,
+            integer(self.versions[2]),
+            oid(POLICY),
+            about,
+            integer(9),
+            time,
+            integer(ASKED.nonce),
+            self.extension,
         )
         stamped = self.named or hashlib.sha256(made.public_bytes(Encoding.DER)).digest()
         values = [
-            ("1.2.840.113549.1.9.3", oid("1.2.840.113549.1.9.16.1.4")),
+            ("1.2.840.113549.1.9.3", oid(self.said)),
             ("1.2.840.113549.1.9.4", der(OCTETS, self.content or hashlib.sha256(info).digest())),
             ("1.2.840.113549.1.9.16.2.47", der(SEQUENCE, der(SEQUENCE, der(SEQUENCE, der(OCTETS, stamped))))),
         ]
         if self.left_out >= 0:
             del values[self.left_out]
-        attributes = set_of(*(der(SEQUENCE, oid(kind), set_of(value)) for kind, value in values))
+        attributes = set_of(
+            *(der(SEQUENCE, oid(kind), set_of(value)) for kind, value in values * self.repeated)
+        )
         name = der(SEQUENCE, made.issuer.public_bytes(), integer(made.serial_number))
         signature = key.sign(attributes, ec.ECDSA(hashes.SHA256()))
         one = der(
-            SEQUENCE, integer(1), name, sha256, bytes([CONTEXT_0]) + attributes[1:],
+            SEQUENCE, integer(self.versions[1]), name, sha256, bytes([CONTEXT_0]) + attributes[1:],
             der(SEQUENCE, oid("1.2.840.10045.4.3.2")), der(OCTETS, signature),
         )  # fmt: skip
-        content = der(SEQUENCE, oid("1.2.840.113549.1.9.16.1.4"), der(CONTEXT_0, der(OCTETS, info)))
+        content = der(SEQUENCE, oid(self.kind), der(CONTEXT_0, der(OCTETS, info)))
         signed = der(
-            SEQUENCE, integer(3), set_of(sha256), content,
+            SEQUENCE, integer(self.versions[0]), set_of(sha256), content,
             der(CONTEXT_0, made.public_bytes(Encoding.DER)), der(SET, one * self.signatures),
         )  # fmt: skip
         token = der(SEQUENCE, oid("1.2.840.113549.1.7.2"), der(CONTEXT_0, signed))
@@ -224,13 +237,20 @@ def test_what_is_made_by_hand_is_believed() -> None:
         (Token(left_out=1), "signature"),
         (Token(left_out=2), "signature"),
         (Token(extension=bytes.fromhex("a100")), "extension"),
+        (Token(kind="1.2.840.113549.1.7.1"), ""),
+        (Token(said="1.2.840.113549.1.7.1"), "signature"),
+        (Token(versions=(1, 1, 1)), ""),
+        (Token(versions=(3, 3, 1)), ""),
+        (Token(versions=(3, 1, 2)), ""),
+        (Token(repeated=2), ""),
         (Token(signatures=2), ""),
         (Token(signatures=0), ""),
     ],
 )
 def test_one_flaw(flawed: Token, rule: str) -> None:
     """No purpose, a purpose that is not critical or not alone, an authority as signer, signed attributes that are
-    missing or about something else, an extension, two signers or none: each is refused by its rule."""
+    missing, twice there or about something else, an extension, another content type or version, two signers or none:
+    each is refused by its rule."""
     raw, trusted = flawed.make()
     with pytest.raises((SignatureInvalid, MalformedMessage)) as refused:
         verify_response(raw, ASKED, trusted, now=now())

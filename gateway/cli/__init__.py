@@ -17,6 +17,7 @@ from gateway.cli import (
     changes,
     consent,
     correct,
+    doctor,
     emergency,
     erasure,
     evidence,
@@ -62,6 +63,7 @@ for commands in (
     queue.tracing,
     restore.commands,
     reconcile.commands,
+    doctor.commands,
 ):
     app.add_typer(commands)
 witness.commands.add_typer(find.commands)

@@ -70,7 +70,7 @@ class Statistics:
         found: Counter[tuple[str, ...]] = Counter()
         zone = ZoneInfo(self._g.config.zone)
         for row in rows:
-            at = answered_at(tx, self._g.ledger, row)
+            at = answered_at(tx, self._g.org, row)
             clock = fate(row, at, as_of, zone)
             release = tx.get(ReleaseRow, row.answer) if clock in ("in_time", "late") else None
             answer = release.type if release is not None else ""

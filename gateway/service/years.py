@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from gateway.audit.checkpoint import partner_origin
 from gateway.audit.entry import parse_master_entry, parse_partner_entry
 from gateway.audit.tally import Key, bounds, counts, tally
 from gateway.errors import AuditBroken, NotFound
@@ -49,7 +50,7 @@ from gateway.service.calls.years import (
     Version,
 )
 from gateway.service.context import Gateway
-from gateway.service.ledger import Detail, Ledger
+from gateway.service.ledger import Detail
 from gateway.service.operation import Operation, note_read
 from gateway.service.vault import keys_of
 
@@ -167,7 +168,7 @@ class Years:
         for row in tx.select(RequestRow):
             if not since <= row.received_at < until:
                 continue
-            at = answered_at(tx, self._g.ledger, row)
+            at = answered_at(tx, self._g.org, row)
             found.setdefault((row.sender, row.urgency), Counter())[fate(row, at, as_of, zone)] += 1
         for (partner, urgency), count in sorted(found.items()):
             yield Clock(
@@ -181,7 +182,7 @@ class Years:
             )
 
 
-def answered_at(tx: ReadTx, ledger: Ledger, row: RequestRow) -> datetime | None:
+def answered_at(tx: ReadTx, org: str, row: RequestRow) -> datetime | None:
     """When the log says that the answer left: the time of its entry; None while it has none."""
     release = tx.get(ReleaseRow, row.answer) if row.answer else None
     if release is None:
@@ -189,7 +190,7 @@ def answered_at(tx: ReadTx, ledger: Ledger, row: RequestRow) -> datetime | None:
     sent = tx.select(OutboxRow, {"message_id": release.message_id}, limit=1)
     if not sent or sent[0].entry < 0 or sent[0].state == "withdrawn":
         return None
-    entry = tx.get(EntryRow, ledger.of_partner(row.sender), sent[0].entry)
+    entry = tx.get(EntryRow, partner_origin(org, row.sender), sent[0].entry)
     if entry is None:
         raise AuditBroken("the entry of an answer that left is missing", diagnostic={"rule": "unreadable"})
     return parse_partner_entry(entry.entry).at

@@ -36,6 +36,7 @@ class Restored:
     refused: list[int]  # codes of the attempts that must not work
     drafted: Any
     restored: Any
+    examined: Any
     reconciled: Any
     backup: Path
     folder: Path
@@ -51,11 +52,15 @@ def release(world: World, record: str) -> str:
 
 def run(*words: object) -> int:
     """A command as a process of its own, for those that end with a code."""
+    return _said(*words).returncode
+
+
+def _said(*words: object) -> subprocess.CompletedProcess[bytes]:
     done = subprocess.run(
         [sys.executable, "-m", "gateway.cli", *map(str, words)], capture_output=True, timeout=60, check=False
     )
     assert b"Traceback" not in done.stderr
-    return done.returncode
+    return done
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +105,10 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restored]:
         learn(world, folder, 2)
         running[be.path.name] = start_gateway(be)
         wait_ready(be, running[be.path.name])
+        examined = command(1, "doctor", *place, "--json")
         reconciled = command(1, "reconcile", *world.officer(FIRST))
         sent["later"] = release(world, "BDC-000005")
-        yield Restored(world, sent, refused, drafted, restored, reconciled, backup, folder, running)
+        yield Restored(world, sent, refused, drafted, restored, examined, reconciled, backup, folder, running)
     structlog.reset_defaults()
 
 
@@ -110,7 +116,7 @@ def attempts(world: World, folder: Path, backup: Path) -> list[int]:
     """What an administrator might try; the home is as before afterwards."""
     home, aside = world.stage.be.path, folder / "aside"
     codes = [run("restore", backup, "--home", home)]
-    shutil.copytree(home, aside, ignore=shutil.ignore_patterns("*.sock"))
+    shutil.copytree(home, aside, ignore=shutil.ignore_patterns("*.sock", ".*"))
     for end in ("-wal", "-shm"):
         (home / f"store.sqlite{end}").unlink(missing_ok=True)
     shutil.copyfile(backup / "store.sqlite", home / "store.sqlite")
@@ -163,7 +169,7 @@ def test_without_two_persons_there_is_no_way_back(told: Restored) -> None:
 def test_a_backup_that_opens_no_more_is_refused(told: Restored) -> None:
     """The wrapping keys of its time are destroyed: it is not put in place."""
     home = told.folder / "turned"
-    shutil.copytree(told.world.stage.be.path, home, ignore=shutil.ignore_patterns("*.sock"))
+    shutil.copytree(told.world.stage.be.path, home, ignore=shutil.ignore_patterns("*.sock", ".*"))
     for path in (home / "signer" / "keys").glob("kek-*.bin"):
         path.rename(path.with_name("kek-999.bin"))
     signed = told.folder / "epoch.json"
@@ -177,6 +183,31 @@ def test_the_declaration_names_what_is_missing(told: Restored) -> None:
     assert logs[LOG]["size"] < logs[LOG]["known"]
     assert [one["origin"] for one in told.restored["lost"]] == [f"ecluse/{BE}/master", LOG]
     assert any(what.startswith("erasures") for what in told.restored["repeat"])
+
+
+def test_the_operator_sees_what_needs_a_hand(told: Restored) -> None:
+    """Between the restored database and the partner's answer: the loss, the partner not asked, the lane that waits.
+    Afterwards neither of the two; an older database in its place is code 4; no home is 2."""
+    be = told.world.stage.be.path
+
+    def found(said: Any) -> dict[str, Any]:
+        return {one["name"]: one for one in said["checks"]}
+
+    before = found(told.examined)
+    assert {name for name, one in before.items() if one["state"] == "finding"} >= {"reconcile", "lanes-held"}
+    assert before["reconcile"]["ids"] == [FR]
+    assert before["epochs"]["count"] > 0
+    assert before["gateway"]["detail"] == "running"
+    after = found(json.loads(_said("doctor", "--home", be, "--json").stdout))
+    assert {after[name]["state"] for name in ("reconcile", "lanes-held", "heads")} == {"well"}
+    assert "synthetic" not in json.dumps(after)
+    aside = told.folder / "behind"
+    shutil.copytree(be, aside, ignore=shutil.ignore_patterns("*.sock", ".*", "store.sqlite*"))
+    shutil.copyfile(told.backup / "store.sqlite", aside / "store.sqlite")
+    behind = found(command(4, "doctor", "--home", aside, "--json"))
+    assert behind["heads"]["state"] == "broken"
+    assert f"ecluse/{BE}/master" in behind["heads"]["ids"]
+    command(2, "doctor", "--home", told.folder / "nowhere", "--json")
 
 
 def test_what_the_partner_has_is_settled(told: Restored) -> None:

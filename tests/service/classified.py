@@ -176,6 +176,7 @@ COMMANDS: dict[str, tuple[Class, str]] = {
     "audit witness-key": ("local", "a key pair that no home knows"),
     "founding new": ("local", "a file that nobody has signed"),
     "founding sign": ("local", "a signature on a file"),
+    "doctor": ("local", "counts and ids"),
     "config check": ("local", "a file"),
     "ca init": ("local", "an authority that no home knows"),
     "ca issue": ("local", "a certificate; the directory pins keys"),

@@ -202,9 +202,15 @@ def conditions(field: Field, mark: World) -> Iterator[str]:
         last = calendar_day(mark["retention_until"])
         if last is None or last < today(field.world):
             yield "label.retention"
-    # TLP 2.0 [M]: RED is for named persons. PAP [M]: for the purposes configured
+    # TLP 2.0 [M]: RED is for named persons, AMBER+STRICT for the organisation that received it. PAP [M]: for the
+    # purposes configured
     if mark.get("tlp") == "RED":
         yield "label.tlp"
+    suppliers = _suppliers(field, mark)
+    if mark.get("tlp") == "AMBER+STRICT" and (
+        suppliers is None or (suppliers and not _consented(field, mark))
+    ):
+        yield "label.tlp-strict"
     if mark.get("pap") is not None and purpose not in field.settings["pap_purposes"].get(mark["pap"], ()):
         yield "label.pap"
     # house: DIFFUSION RESTREINTE only where it is handled as such

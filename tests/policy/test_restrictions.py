@@ -122,6 +122,7 @@ OFFICER: dict[str, Any] = {
     "need_to_know": [[], ["another"]],
     "suspended": [True],
     "version": INDIFFERENT,
+    "mandate": INDIFFERENT,  # of a reviewer, who decides about no release
 }
 
 HELD: dict[str, Any] = {
@@ -287,7 +288,7 @@ def test_what_decides_nothing_is_read_by_no_rule(path: str, name: str) -> None:
     """Another value of an indifferent member, and the whole decision is the same."""
     others: dict[str, Any] = {
         "version": 7, "sha256": "f" * 64, "onward": "originator-consent", "suites": ["jwe-ecdh-es-a256gcm"],
-        "signature_profiles": ["hybrid"], "keys": [],
+        "signature_profiles": ["hybrid"], "keys": [], "mandate": None,
     }  # fmt: skip
     if name != "terms":
         assert decide(POLICY, world({f"{path}.{name}": others.get(name, "another")})) == decide(

@@ -12,9 +12,10 @@ def doctor(place: Place) -> Answer:
 
     \b
     Schema and configuration; keys, certificates and revocation lists that end or are late; age of the wrapping key;
-    logs against the signer's heads; how long no partner, time-stamp or reviewer has seen a head; declared losses, and
-    partners not asked since (`ecluse reconcile`); clocks of partners against ours; lanes held; quarantine of a week;
-    clocks of the law that ran out; disk space. Whether the logs hold from their first entry says `ecluse audit verify`.
+    logs against the signer's heads; how long no partner, time-stamp or reviewer has seen a head; when the newest
+    time-stamp must be renewed; declared losses, and partners not asked since (`ecluse reconcile`); clocks of partners
+    against ours; lanes held; quarantine of a week; clocks of the law that ran out; disk space. Whether the logs hold
+    from their first entry says `ecluse audit verify`.
 
     \b
     Exit codes: 0 all is well; 1 something needs a hand; 2 no home, or a file of it cannot be read; 3 the database

@@ -35,6 +35,7 @@ from gateway.model.rows import (
     QuarantineRow,
     ReleaseRow,
     RequestRow,
+    StampRow,
 )
 from gateway.model.time import parse_rfc3339
 from gateway.ports import ReadTx
@@ -96,6 +97,7 @@ class Doctor:
         yield self._wrapping()
         yield self._heads()
         yield from self._unseen()
+        yield self._stamps()
         yield self._epochs()
         yield self._reconciled()
         yield self._skew()
@@ -181,6 +183,15 @@ class Doctor:
             over = (asked and age > bound) or (row.origin in witnesses and age > witnessing)
             detail = f"unseen for {int(age.total_seconds())} s"
             yield Check("unwitnessed", "finding" if over else "well", row.size, (row.origin,), detail)
+
+    def _stamps(self) -> Check:
+        """The newest time-stamp: when a certificate under it ends before the next one is kept, all of them lapse."""
+        newest = self._tx.select(StampRow, order="number", descending=True, limit=1)
+        if not newest:
+            return Check("time-stamps", "well")
+        ending = newest[0].until - self._now < ENDS_SOON
+        detail = f"to be renewed by {newest[0].until:%Y-%m-%d}"
+        return Check("time-stamps", "finding" if ending else "well", newest[0].number, detail=detail)
 
     def _epochs(self) -> Check:
         epochs = declarations(self._tx)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
 
-from gateway.model.rows import CosignatureRow, QuarantineRow
+from gateway.model.rows import CosignatureRow, QuarantineRow, StampRow
 from gateway.ports import Tx
 from gateway.service import doctor
 from gateway.service.config import LoadedConfig
@@ -39,6 +40,10 @@ def _look(side: Side, name: str, tx: Any, now: Any) -> Any:
     )
     made = getattr(one, name)()
     return list(made) if not isinstance(made, doctor.Check) else made
+
+
+def _insert(row: StampRow, tx: Tx) -> None:
+    tx.insert(row)
 
 
 async def test_a_request_is_overdue_when_its_clock_ran_out(world: World) -> None:
@@ -73,3 +78,15 @@ async def test_a_partner_whose_clock_is_apart_is_named(world: World) -> None:
 
         await world.be.store.write(moved)
         assert looked(world.be, "_skew").state == state, apart
+
+
+async def test_a_stamp_that_is_to_be_renewed(world: World) -> None:
+    """The newest one says until when; thirty days before that it is a finding, a second earlier it is not."""
+    assert looked(world.be, "_stamps").state == "well"
+    for number, days in ((1, 1), (2, 40)):
+        row = StampRow(number, NOW, NOW + timedelta(days=days), b"", b"", b"")
+        await world.be.store.write(partial(_insert, row))
+    world.clock.advance(days=10)
+    assert (looked(world.be, "_stamps").state, looked(world.be, "_stamps").count) == ("well", 2)
+    world.clock.advance(seconds=1)
+    assert looked(world.be, "_stamps").state == "finding"

@@ -203,8 +203,9 @@ class Reconciling:
         """One commit, the run's entry in the master log with it.
 
         (1) what was to leave is unlocked, to be held against the receipt; (2) messages of ours: delivered after all, or
-        recovered; the lane's next number stands behind each; (3) messages of the partner that it has our receipt for
-        and we have not; (4) receipts; (5) a lane in which nothing waits any more is held no longer; (6) the entry.
+        recovered, of which there are no more than entries were lost; the lane's next number stands behind each; (3)
+        messages of the partner that it has our receipt for and we have not; (4) receipts; (5) a lane in which nothing
+        waits any more is held no longer; (6) the entry.
         """
         gateway, now = self._g, self._g.clock.now()
         entries = told.entries if told is not None else ()
@@ -233,6 +234,8 @@ class Reconciling:
                 # (3)
                 elif crossing == ("out", "message") and tx.get(InboxRow, partner, one.message_id) is None:
                     found.missing.append(_crossed(one))
+            if len(found.recovered) > self._lost(tx, partner):
+                raise PartnerFault("the partner names more of ours than was lost", code="more-than-lost")
             # (4)
             for one in entries:
                 if one.event == "receipt" and tx.get(ReceiptRow, one.message_id) is None:
@@ -261,6 +264,11 @@ class Reconciling:
             return outcome
 
         return await gateway.store.write(unit)
+
+    def _lost(self, tx: ReadTx, partner: str) -> int:
+        origin = self._g.ledger.of_partner(partner)
+        logs = [one for epoch in declarations(tx) for one in epoch.lost() if one.origin == origin]
+        return sum(one.known - one.size for one in logs)
 
     def _ours(
         self,

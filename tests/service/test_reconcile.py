@@ -31,7 +31,9 @@ from tests.service.world import BASIS, BE, CLEAN, FR, PURPOSE, World
 OFFICER = "be-only-operator"
 
 
-async def lose(world: World, tmp_path: Path, lost: Callable[[], Awaitable[None]]) -> None:
+async def lose(
+    world: World, tmp_path: Path, lost: Callable[[], Awaitable[None]], admitted: int | None = None
+) -> None:
     """BE is put back, with its signer's files, to before ``lost``; the loss is declared as two persons would."""
     be = world.be
     database, older = tmp_path / f"{BE}.sqlite", tmp_path / "older"
@@ -50,7 +52,12 @@ async def lose(world: World, tmp_path: Path, lost: Callable[[], Awaitable[None]]
     def declare(tx: Tx) -> None:
         kept = {row.origin: row.size for row in tx.select(LogRow)}
         logs = tuple(
-            KeptLog(origin, size, tree.root(size, TxTiles(tx, origin)).hex(), known[origin])
+            KeptLog(
+                origin,
+                size,
+                tree.root(size, TxTiles(tx, origin)).hex(),
+                known[origin] if admitted is None else size + admitted,
+            )
             for origin in sorted(known)
             for size in [kept.get(origin, 0)]
         )
@@ -224,6 +231,21 @@ async def test_an_answer_that_does_not_hold_settles_nothing(
     assert be.rows(ReconciledRow) == []
     await be.disclose(CLEAN[2])
     assert await be.dispatcher._partners() == []
+
+
+async def test_more_than_was_lost_is_believed_of_nobody(world_on_disk: World, tmp_path: Path) -> None:
+    """Each message of ours was an entry: a partner that names more of them than were declared lost is refused, and what
+    it says counts for nothing."""
+    world, be = world_on_disk, world_on_disk.be
+
+    async def lost() -> None:
+        await be.disclose(CLEAN[1], CLEAN[2])
+        await be.send()
+
+    await lose(world, tmp_path, lost, admitted=1)
+    outcome = await reconciled(world)
+    assert (outcome.state, outcome.code) == ("refused", "more-than-lost")
+    assert be.rows(RecoveredRow) == be.rows(ReservationRow) == be.rows(ReconciledRow) == []
 
 
 async def test_without_a_declared_loss_nobody_is_asked(world_on_disk: World) -> None:

@@ -28,7 +28,7 @@ from gateway.cli.shared import (
 from gateway.errors import LocalFault, PartnerFault, RequestInvalid, RoleMissing
 
 if TYPE_CHECKING:
-    from gateway.model.decision import Statement
+    from gateway.model.decision import ReplyDocument, Statement
     from gateway.model.message import Reply
     from gateway.service.calls import ReleaseView
 
@@ -108,9 +108,12 @@ async def answer(
     request: Named_,
     given: Annotated[Given, typer.Option("--consent", help="What we say.")],
     justification: Justification,
-    until: Annotated[str, typer.Option("--until", help="Last day of a grant, YYYY-MM-DD.")] = "",
+    until: Annotated[str, typer.Option("--until", help="Last day, YYYY-MM-DD; a grant has one.")] = "",
 ) -> Answer:
     """Answer a consent request with a code. A refusal leaves on your signature; a grant waits for another officer's.
+
+    A grant is held against the message it is about: that this partner has it, which items left with it, and whether it
+    was recalled since, its record deleted or an embargo placed.
 
     \b
     (1) the gateway decides and freezes the bytes; (2) they must say exactly what you typed, and the statement must
@@ -151,14 +154,16 @@ async def approve(
     from gateway.service.calls import Endorsed, Named, ReleaseView
 
     view: ReleaseView = await on.desk.call("consents/show", Named(release), ReleaseView)
-    statement, reply = _bound(view)
+    statement, document = _bound(view)
+    reply = document.reply
     if statement.requester == on.desk.identity.officer:
         raise RoleMissing("you prepared this answer yourself: another person approves it")
     said = f"{view.partner}: consent {reply.consent}{f' until {reply.until}' if reply.until else ''}"
     if not (yes and on.place.json_out):
         why = f"justification: {one_line(view.justification)}"
         show(
-            [f"{said}, asked by {statement.requester}", why, readable(view.payload)], stderr=on.place.json_out
+            [f"{said}, asked by {statement.requester}", why, *_about(document), readable(view.payload)],
+            stderr=on.place.json_out,
         )
     if not yes:
         confirm("Approve this answer?", read="answer")
@@ -184,20 +189,32 @@ async def accept(
     return Answer(view.item, [*words(read_ground(view)), hint])
 
 
-def _bound(view: "ReleaseView") -> "tuple[Statement, Reply]":
+def _about(document: "ReplyDocument") -> list[str]:
+    """What a grant lets pass on, for whoever approves it: bound by the statement, and nothing of it leaves."""
+    about = document.about
+    if about is None:
+        return []
+    return [
+        f"record {about.record} ({about.kind}), in message {about.message_id} (release {about.release})",
+        f"items: {', '.join(about.items)}",
+        f"for {about.purpose}, to {about.recipient or 'a recipient that the partner does not name'}",
+    ]
+
+
+def _bound(view: "ReleaseView") -> "tuple[Statement, ReplyDocument]":
     """What is signed binds what is shown: digests are computed here."""
     from gateway.flow.change import digest
     from gateway.model.decision import ReplyDocument, Statement
     from gateway.wire.strict import read_canonical
 
     statement = read_canonical(view.statement, Statement)
-    reply = read_canonical(view.document, ReplyDocument).reply
+    document = read_canonical(view.document, ReplyDocument)
     shown = (view.id, view.message_id, digest(view.payload), digest(view.document))
     signed = (statement.release, statement.message_id, statement.payload_sha256, statement.decision_sha256)
     if shown != signed:
         raise LocalFault("the statement names other bytes than those shown", code=BYTES_DIFFER)
-    _require_said(view.payload, view.partner, reply)
-    return statement, reply
+    _require_said(view.payload, view.partner, document.reply)
+    return statement, document
 
 
 def _require_said(payload: bytes, partner: str, reply: "Reply") -> None:

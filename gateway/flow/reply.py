@@ -6,6 +6,7 @@ embargoed give the same bytes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -13,13 +14,25 @@ import msgspec
 from gateway.flow.coded import PreparedCoded, envelope_of, freeze, in_force
 from gateway.flow.outbound import Draft, Refused, house
 from gateway.model.agreement import AgreementState
-from gateway.model.decision import Decision, ReplyDocument
+from gateway.model.decision import ConsentAbout, Decision, ReplyDocument
 from gateway.model.message import ANSWERING, DEMANDS, ExchangeMessage, MessageType, Reply
 from gateway.model.party import Partner
 from gateway.wire.ct_json import CtJson
 
 #: Every reason of a decision about a coded answer, each with its sentence among the explanations.
-REASONS = ("coded.agreement", "reply.question", "reply.once", "reply.looked", "reply.permit")
+REASONS = (
+    "coded.agreement",
+    "reply.question",
+    "reply.once",
+    "reply.looked",
+    "consent.release",
+    "consent.recalled",
+    "consent.removed",
+    "embargo",
+    "consent.items",
+    "consent.until",
+    "reply.permit",
+)
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -45,13 +58,16 @@ def prepare_reply(
     repeated: bool,
     now: datetime,
     looked: bool = False,
+    about: ConsentAbout | None = None,
+    against: Sequence[str] = (),
 ) -> PreparedCoded | Refused:
     """Decide about a coded answer, and freeze its one form.
 
     (1) the agreement is in force, for the format and ours; (2) what it answers came from this partner and is of the
     type that such an answer answers; (3) no answer to it is on its way or was delivered (``repeated``), and a refusal
-    is older than any look at a record for it (``looked``): after one it would tell what was found; (4) render
-    once: the bytes hang on the envelope, the id and the code alone; the statement binds them.
+    is older than any look at a record for it (``looked``): after one it would tell what was found; (4) a
+    grant is about a message of ours, and nothing stands ``against`` it; (5) render once: the bytes hang on the
+    envelope, the id and the code alone; the statement binds them.
     """
     denied: list[str] = []
     # (1)
@@ -69,9 +85,12 @@ def prepare_reply(
         denied.append("reply.once")
     if looked and message_type == "refusal":
         denied.append("reply.looked")
+    # (4)
+    if reply.consent == "granted":
+        denied += against or (() if about is not None else ("consent.release",))
     if denied or agreement is None or DEMANDS[message_type].message_class != "coded":
         return Refused(Decision("DENY", tuple(house(rule) for rule in denied), (), ()))
-    # (4)
+    # (5)
     terms, permit = agreement.terms, msgspec.structs.replace(house("reply.permit"), effect="PERMIT")
     envelope = envelope_of(message_type, draft, ours, partner.org, terms, language, now)
     document = ReplyDocument(
@@ -86,6 +105,7 @@ def prepare_reply(
         partner_version=partner.version,
         justification=justification,
         reasons=(permit,),
+        about=about if reply.consent == "granted" else None,
     )
     payload = CtJson().render(ExchangeMessage(envelope, reply=reply)).payload
     return freeze(payload, document, draft, requester=requester, partner=partner, terms=terms, now=now)

@@ -151,7 +151,8 @@ def read_reply(decision: bytes) -> ReplyDocument:
     """Read the endorsed decision of a coded answer; raises `GuardRefused` only.
 
     (1) it is a `ReplyDocument` in canonical form, effect PERMIT, of an answer without content, for the partner it
-    addresses; (2) it does not answer itself, and its type has exactly the codes it says.
+    addresses; (2) it does not answer itself, and its type has exactly the codes it says; a grant, and nothing else,
+    has a last day and what it is about.
     """
     document = _exactly(decision, ReplyDocument, "decision")  # (1)
     envelope, reply = document.envelope, document.reply
@@ -167,7 +168,8 @@ def read_reply(decision: bytes) -> ReplyDocument:
     if (
         envelope.message_id == reply.answers
         or codes[envelope.type] != said
-        or (reply.until and reply.consent != "granted")
+        or (reply.until != "") != (reply.consent == "granted")
+        or (document.about is not None) != (reply.consent == "granted")
     ):
         raise refuse("decision", "the decision does not say what is answered, and how", subject="decision")
     return document

@@ -170,7 +170,19 @@ class AgreementDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     reasons: tuple[Reason, ...]
 
 
-class ReplyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ConsentAbout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a grant is about, as both persons sign it; none of it leaves."""
+
+    release: str  # of the message that the asker names
+    message_id: str
+    record: str  # its handle here
+    kind: str
+    items: tuple[str, ...]  # field patterns of that kind
+    purpose: str
+    recipient: str  # to whom they would go on; empty where the asker does not tell
+
+
+class ReplyDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Everything the endorsement of a coded answer binds to, beside the payload bytes.
 
     ``justification`` and whatever led to the answer stay inside: the same answer leaves for every reason.
@@ -187,6 +199,7 @@ class ReplyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     partner_version: int
     justification: str
     reasons: tuple[Reason, ...]
+    about: ConsentAbout | None = None  # of a consent granted, and of nothing else
 
 
 #: What the endorsement of a coded message binds to.

@@ -29,6 +29,7 @@ from gateway.service import calls
 from gateway.service.calls.consents import AcceptConsent, AnswerConsent, ConsentItem
 from gateway.service.calls.grounds import GroundView, RecordGround
 from gateway.service.coded import ENDED, About, Coded, view
+from gateway.service.consented import about, against_grant, keys_about, wanted_by
 from gateway.service.contents import CodedBody, InboundBody, ReleaseBody
 from gateway.service.context import Gateway
 from gateway.service.operation import DESK, RECALLERS, Operation, limit_of, note_read, require_need_to_know
@@ -88,21 +89,29 @@ class Consents:
     async def answer(self, officer: Officer, params: AnswerConsent) -> calls.DecisionView:
         """Decide, freeze and keep the answer to a consent request, or the denial.
 
-        (1) the officer may see what is asked; (2) a grant may name its last day, not yet over, and a refusal none; (3)
-        one form of bytes: an id, a code and that day.
+        (1) the officer may see what is asked; (2) a grant names its last day, not yet over, and a refusal none; (3) a
+        grant is about a message of ours, held against what became of it (`consented.about`); (4) one form of bytes: an
+        id, a code and that day.
         """
         gateway, now = self._g, self._g.clock.now()
         # (1)
-        inbox, _ = await self._opened(officer, params.request, ASKED)
+        inbox, message = await self._opened(officer, params.request, ASKED)
         # (2)
         require_text("justification", params.justification)
         _require_until(params.until, now, granted=params.consent == "granted")
+        # (3)
+        wanted, grants = wanted_by(message), params.consent == "granted"
+        if grants:
+            await gateway.vault.unlock(
+                await gateway.store.read(lambda tx: keys_about(tx, inbox.sender, wanted))
+            )
         await gateway.vault.reserve(3)
         draft = self._coded.draft(inbox.conversation)
 
-        # (3)
+        # (4)
         def unit(tx: Tx) -> calls.DecisionView:
             row = tx.get(ConsentRow, inbox.sender, inbox.message_id)
+            found, denied = about(gateway, tx, inbox.sender, wanted, params.until) if grants else (None, ())
             prepared = prepare_reply(
                 Asked(inbox.message_id, inbox.sender, inbox.type),
                 ANSWERED,
@@ -116,13 +125,16 @@ class Consents:
                 justification=params.justification,
                 repeated=row is not None and _answered(tx, row) is not None,
                 now=now,
+                about=found,
+                against=denied,
             )
             if isinstance(prepared, Refused):
                 detail = {"answers": inbox.message_id, "decision": msgspec.to_builtins(prepared.decision)}
                 gateway.ledger.record(tx, now, "decision", officer.id, inbox.message_id, detail)
             else:
-                about = About(inbox.sender, ANSWERED, (inbox.entry,))
-                self._coded.store(tx, now, officer, draft, prepared, about)
+                self._coded.store(
+                    tx, now, officer, draft, prepared, About(inbox.sender, ANSWERED, (inbox.entry,))
+                )
             return view(inbox.sender, draft, prepared)
 
         return await gateway.store.write(unit)
@@ -170,8 +182,10 @@ class Consents:
             raise NotFound("the consent request is not here any more")
         if _answered(tx, asked) is not None:
             raise Conflict("another answer to this request is on its way or delivered already")
-        if reply.until and reply.until < now.date().isoformat():
-            raise Conflict("the last day of this consent is over")
+        if denied := against_grant(tx, body, now):
+            raise Conflict(
+                f"it may not be granted any more: {', '.join(denied)}", diagnostic={"rule": denied[0]}
+            )
         tx.put(msgspec.structs.replace(asked, answer=row.id))
 
     # --- what partners answer -----------------------------------------------------------------------------------
@@ -256,10 +270,10 @@ def _answered(tx: ReadTx, row: ConsentRow) -> ReleaseRow | None:
 
 
 def _require_until(until: str, now: datetime, *, granted: bool) -> None:
-    if not until:
+    if not until and not granted:
         return
-    bounds = PartialDate(date=until, precision="day").bounds()
+    bounds = PartialDate(date=until, precision="day").bounds() if until else None
     if not granted or bounds is None or bounds[0] < now.date():
         raise RequestInvalid(
-            "until: a grant may state its last day, YYYY-MM-DD, not yet over", diagnostic={"field": "until"}
+            "until: a grant states its last day, YYYY-MM-DD, not yet over", diagnostic={"field": "until"}
         )

@@ -35,6 +35,7 @@ from gateway.model.signing import (
 from gateway.model.time import rfc3339
 from gateway.ports import ReadTx, Tx
 from gateway.service.coded import Coded
+from gateway.service.consented import against_grant
 from gateway.service.contents import CodedBody, EndorsementBody, ProtocolBody, ReleaseBody, SealBody
 from gateway.service.context import Gateway
 from gateway.service.corrections import corrected_by_us
@@ -108,6 +109,9 @@ class Sealing:
         if recalled_by_us(tx, *about) or corrected_by_us(tx, *about):
             return Void((house("release.recalled"),))
         if isinstance(slot.body, CodedBody):
+            grant = against_grant(tx, slot.body, now) if slot.row.type == "consent-answer" else ()
+            if grant:
+                return Void(tuple(house(rule) for rule in grant))
             return self._coded.recheck(tx, slot.release, slot.body, now)
         signed = endorsed(self._g, tx, slot.release, slot.body, now)
         if isinstance(signed, Void):

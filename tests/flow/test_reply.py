@@ -12,7 +12,7 @@ from gateway.flow.coded import PreparedCoded, recheck_coded
 from gateway.flow.outbound import Draft, Go, Refused
 from gateway.flow.reply import REASONS, Asked, prepare_reply
 from gateway.model.agreement import AgreementState
-from gateway.model.decision import ReplyDocument, Statement
+from gateway.model.decision import ConsentAbout, ReplyDocument, Statement
 from gateway.model.message import ANSWERING, DEMANDS, Reply
 from gateway.policy.explain import messages
 from gateway.wire.ct_json import CtJson
@@ -31,6 +31,7 @@ DRAFT = Draft(
 )
 SILENT = ("no-information", Reply(ASKED))
 REFUSED = ("refusal", Reply(ASKED, ground="incomplete"))
+ABOUT = ConsentAbout("release-1", OTHER, "record-1", "bdc-person/1.0", ("/threat",), "ct-prevention", "")
 GRANTED = ("consent-answer", Reply(ASKED, consent="granted", until="2027-01-01"))
 
 
@@ -56,6 +57,7 @@ def prepared(said: Any = SILENT, **changes: Any) -> PreparedCoded | Refused:
         "justification": "nothing: synthetic",
         "repeated": False,
         "now": NOW,
+        "about": ABOUT,
     }
     return prepare_reply(**members | changes)
 
@@ -106,6 +108,8 @@ def test_what_led_to_it_is_not_in_the_bytes() -> None:
         (SILENT, {"asked": Asked(OTHER, POLICE, "request")}, ["reply.question"]),
         (GRANTED, {"asked": Asked(ASKED, POLICE, "request")}, ["reply.question"]),
         (SILENT, {"repeated": True}, ["reply.once"]),
+        (GRANTED, {"about": None}, ["consent.release"]),
+        (GRANTED, {"against": ("consent.recalled", "embargo")}, ["consent.recalled", "embargo"]),
         (REFUSED, {"looked": True}, ["reply.looked"]),
         (REFUSED, {"looked": True, "repeated": True}, ["reply.once", "reply.looked"]),
         (SILENT, {"message_type": "answer"}, []),

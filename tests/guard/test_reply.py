@@ -29,7 +29,18 @@ REFUSED = envelope("refusal") | {"answers": ASKED, "ground": "incomplete"}
 DENIED = envelope("consent-answer") | {"answers": ASKED, "consent": "refused"}
 GRANTED = DENIED | {"consent": "granted"}
 LIMITED = GRANTED | {"until": "2027-01-01"}
-ALL = (SILENT, REFUSED, DENIED, GRANTED, LIMITED)
+ALL = (SILENT, REFUSED, DENIED, LIMITED)
+
+
+ABOUT = {
+    "release": "release-1",
+    "message_id": OTHER,
+    "record": "record-1",
+    "kind": "bdc-person/1.0",
+    "items": ["/threat"],
+    "purpose": "ct-prevention",
+    "recipient": "",
+}
 
 
 def decided(payload: dict[str, Any], **members: Any) -> bytes:
@@ -47,6 +58,7 @@ def decided(payload: dict[str, Any], **members: Any) -> bytes:
         "partner_version": 1,
         "justification": "embargoed: synthetic",
         "reasons": [],
+        **({"about": ABOUT} if reply.get("consent") == "granted" else {}),
     } | members
     return encode(test_recall._sorted(document))
 
@@ -87,9 +99,8 @@ def test_an_id_and_a_code_pass(payload: dict[str, Any]) -> None:
         (REFUSED, REFUSED | {"ground": "minor-offence"}, "altered-protocol"),
         (REFUSED, REFUSED | {"ground": "withheld"}, "altered-protocol"),
         (REFUSED, envelope("refusal") | {"answers": ASKED}, "missing"),
-        (GRANTED, DENIED, "altered-constant"),
+        (LIMITED, LIMITED | {"consent": "refused"}, "altered-constant"),
         (DENIED, GRANTED, "altered-constant"),
-        (GRANTED, LIMITED, "unexplained"),
         (DENIED, DENIED | {"until": "2027-01-01"}, "unexplained"),
         (LIMITED, GRANTED, "missing"),
         (LIMITED, LIMITED | {"until": "2027-01-02"}, "altered-protocol"),
@@ -128,6 +139,10 @@ def test_anything_more_or_other_is_refused(
         (decided(SILENT | {"consent": "refused"}), "decision"),
         (decided(SILENT, envelope=envelope("ping")), "decision"),
         (decided(SILENT, envelope=envelope("consent-request")), "decision"),
+        (decided(GRANTED), "decision"),
+        (decided(LIMITED, about=None), "form"),
+        (decided(DENIED, about=ABOUT), "decision"),
+        (decided(SILENT, about=ABOUT), "decision"),
         (decided(DENIED | {"ground": "incomplete"}), "decision"),
         (decided(GRANTED | {"ground": "incomplete", "until": "2027-01-01"}), "decision"),
         (decided(REFUSED | {"until": "2027-01-01"}), "decision"),

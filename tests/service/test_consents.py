@@ -9,22 +9,25 @@ from typing import Any
 import msgspec
 import pytest
 
+from adapters.records.synthetic import extract
 from gateway.errors import Conflict, GatewayError, NotFound, RequestInvalid, RoleMissing
 from gateway.flow.change import canonical
 from gateway.model.case_rows import ConsentRow, GroundRow
+from gateway.model.decision import ReplyDocument
 from gateway.model.ground import Consent, GroundDocument
 from gateway.model.request import Lift
-from gateway.model.rows import EndorsementRow, InboxRow, OutboxRow
+from gateway.model.rows import EndorsementRow, InboxRow, OutboxRow, ReleaseRow, RemovalRow
 from gateway.service import calls
 from gateway.service.calls.consents import AcceptConsent, AnswerConsent, ConsentItem
 from gateway.service.calls.grounds import ConfirmGround, GroundView
+from gateway.service.calls.notices import RemoveRecord
 from gateway.service.grounds import in_force
 from gateway.wire.ct_json import CtJson
 from tests.service.asking import LABEL, sign
 from tests.service.commandline import Line
 from tests.service.founding import sign_agreement, terms
 from tests.service.test_accumulation import subject_of
-from tests.service.world import BASIS, BE, CLEAN, CONSENT, FR, KIND, PURPOSE, SERIES, Side, World
+from tests.service.world import BASIS, BE, CLEAN, CONSENT, FR, KIND, NOW, PURPOSE, SERIES, Side, World
 
 #: Whom we would pass it on to.
 DE = "deu.police-demo"
@@ -61,9 +64,45 @@ async def prepare(world: World, line: bytes, *lifts: Lift) -> calls.DecisionView
     return views[0]
 
 
-async def ask(world: World, *lifts: Lift, line: bytes = b"") -> str:
-    """A consent request approved, sent, receipted; its id."""
-    view = await prepare(world, line or consent_line(), *lifts)
+async def agree(world: World, version: int, *lifts: str) -> None:
+    """An agreement by which the French side may supply a person too."""
+    kinds = {BE: "police", FR: "police"}
+    agreed = terms(version=version, recipient_kinds=kinds, lifts=("/national_number", *lifts))
+    signed = sign_agreement(agreed, world.founded.agreement_keys)
+    for side in world.sides.values():
+        await side.change("agreement", SERIES, canonical(signed))
+
+
+async def supplied(world: World) -> dict[str, str]:
+    """What the French side supplied of its own person, as the Belgian side names it when it asks."""
+    fr = world.fr
+    if not fr.rows(ReleaseRow, type="disclosure"):
+        ours = fr.gateway.directory.partners[BE]
+        entry = msgspec.structs.replace(ours, recipient_kind="police", version=ours.version + 1)
+        await fr.change("partner", BE, canonical(entry))
+        await agree(world, 2)
+        line = json.loads(extract(2, 1, NOW).splitlines()[1]) | {
+            "originator": FR,
+            "label": LABEL,
+            "labels": [],
+        }
+        await fr.call("fr-inbox", "records/import", calls.ImportChunk(KIND, 1, json.dumps(line).encode()))
+        params = calls.Disclose(line["id"], (BE,), PURPOSE, BASIS, "synthetic case")
+        (view,) = await fr.call("fr-inbox", "releases/prepare", params)
+        assert view.effect == "PERMIT", [reason.rule for reason in view.reasons]
+        await sign(fr, view)
+        await fr.send()
+    (row,) = fr.rows(ReleaseRow, type="disclosure")
+    received = await world.be.call("be-requester", "inbox/show", calls.Named(row.message_id))
+    (part,) = CtJson().parse(received.payload).records
+    return {"message": row.message_id, "ref": part.ref, "kind": part.kind}
+
+
+async def ask(world: World, *lifts: Lift, line: bytes = b"", **about: str) -> str:
+    """A consent request approved, sent, receipted; its id. It names what was supplied, unless ``about`` says else."""
+    document = json.loads(line or consent_line())
+    document["content"]["about"] = await supplied(world) | about
+    view = await prepare(world, json.dumps(document).encode() + b"\n", *lifts)
     assert view.effect == "PERMIT", [reason.rule for reason in view.reasons]
     await sign(world.be, view)
     await world.be.send()
@@ -113,11 +152,8 @@ async def accept(world: World, message: str, until: str = "") -> GroundView:
 
 async def lifting(world: World) -> None:
     """An agreement under which it may be said who asks."""
-    signed = sign_agreement(
-        terms(version=2, lifts=("/national_number", "/recipient")), world.founded.agreement_keys
-    )
-    for side in world.sides.values():
-        await side.change("agreement", SERIES, canonical(signed))
+    await supplied(world)
+    await agree(world, 3, "/recipient")
 
 
 # --- asking ----------------------------------------------------------------------------------------------------------
@@ -133,7 +169,7 @@ async def test_who_asks_is_withheld_and_our_record_never_leaves(world: World) ->
     request = await ask(world)
     content = await payload(world, request)
     assert set(content) == {"about", "items", "purpose", "urgency"}
-    assert content["about"] == {"message": MESSAGE, "ref": REF, "kind": KIND}
+    assert content["about"] == await supplied(world)
     items: list[ConsentItem] = await world.fr.call("fr-inbox", "consents/list", calls.Page())
     assert [(item.sender, item.message_id, item.release) for item in items] == [(BE, request, "")]
 
@@ -206,7 +242,7 @@ async def test_a_grant_takes_two_persons(world: World) -> None:
     view = await answer(world, request)
     assert await endorse(world, view) == "awaiting-approval"
     await world.fr.send()
-    assert world.fr.rows(OutboxRow) == []
+    assert "consent-answer" not in {row.type for row in world.fr.rows(OutboxRow)}
     with pytest.raises(RoleMissing):
         await approve(world, view, "fr-second", "request")
     shown = await world.fr.call("fr-second", "consents/show", calls.Named(view.release))
@@ -223,7 +259,7 @@ async def test_a_grant_of_who_left_since_does_not_leave(world: World) -> None:
     await endorse(world, view)
     await approve(world, view)
     officer = world.fr.gateway.directory.officers["fr-second"]
-    (row,) = world.fr.rows(OutboxRow)
+    (row,) = world.fr.rows(OutboxRow, type="consent-answer")
     suspended = msgspec.structs.replace(officer, suspended=True, version=officer.version + 1)
     directory = world.fr.gateway.directory
     world.fr.gateway.directory = msgspec.structs.replace(
@@ -244,7 +280,7 @@ async def test_a_grant_without_its_second_signature_does_not_leave(world: World)
     await world.fr.store.write(lambda tx: tx.delete(EndorsementRow, where))
     await world.fr.send()
     assert world.fr.release(view).reason == "endorsement.in-force"
-    assert {row.type for row in world.be.rows(InboxRow)} == set()
+    assert {row.type for row in world.be.rows(InboxRow)} == {"disclosure"}
 
 
 @pytest.mark.parametrize(
@@ -253,6 +289,7 @@ async def test_a_grant_without_its_second_signature_does_not_leave(world: World)
         ("refused", "2026-12-31", "until"),
         ("granted", "2026-11-20", "until"),
         ("granted", "tomorrow", "until"),
+        ("granted", "", "until"),
         ("granted", "2026-02-30", "until"),
     ],
 )
@@ -264,6 +301,88 @@ async def test_a_last_day_is_a_grant_s_and_to_come(
     with pytest.raises(RequestInvalid) as caught:
         await answer(world, request, consent, until)
     assert caught.value.diagnostic == {"field": field}
+
+
+UNSENT, OTHER = "5f0c7f0e-6a0e-4a53-9d57-0f3c1c2b7a11", "p-" + "0" * 32
+
+
+@pytest.mark.parametrize(
+    ("about", "items", "until", "rule"),
+    [
+        ({"message": UNSENT}, ["/threat"], "2026-12-31", "consent.release"),
+        ({"ref": OTHER}, ["/threat"], "2026-12-31", "consent.release"),
+        ({"kind": "information-note/1.0"}, ["/threat"], "2026-12-31", "consent.release"),
+        ({}, ["/threat", "/national_number"], "2026-12-31", "consent.items"),
+        ({}, ["/health"], "2026-12-31", "consent.items"),
+        ({}, ["/threat"], "2027-11-22", "consent.until"),
+    ],
+)
+async def test_a_grant_is_about_what_left(
+    world: World, about: dict[str, str], items: list[str], until: str, rule: str
+) -> None:
+    """A message that this partner was sent, the person in it by that pseudonym, items that left with it, and no longer
+    than it may be kept: anything else is denied by that one rule, nothing is frozen, and a refusal may still leave."""
+    request = await ask(world, line=consent_line(items=items), **about)
+    view = await answer(world, request, until=until)
+    assert (view.effect, [reason.rule for reason in view.reasons]) == ("DENY", [rule])
+    assert world.fr.rows(ReleaseRow, type="consent-answer") == []
+    assert (await answer(world, request, "refused", "")).effect == "PERMIT"
+
+
+async def embargo(world: World) -> None:
+    params = calls.PlaceEmbargo(CLEAN[0], b"invented order")
+    await world.fr.call("fr-inbox", "embargoes/add", params)
+
+
+async def recall(world: World) -> None:
+    message = (await supplied(world))["message"]
+    view = await world.fr.call(
+        "fr-inbox", "recalls/prepare", calls.RecallMessage(message, "withdrawn", "", "invented")
+    )
+    token = world.fr.endorse("fr-inbox", "request", [view.statement])
+    await world.fr.call("fr-inbox", "recalls/endorse", calls.Endorsed((view.release,), token))
+
+
+async def remove(world: World) -> None:
+    await world.fr.call("fr-inbox", "records/remove", RemoveRecord(CLEAN[0], "false", "invented"))
+    assert world.fr.rows(RemovalRow)
+
+
+MEANWHILE = [(embargo, "embargo"), (recall, "consent.recalled"), (remove, "consent.removed")]
+
+
+@pytest.mark.parametrize(("happened", "rule"), MEANWHILE)
+async def test_what_became_of_the_message_stands_against_a_grant(
+    world: World, happened: Any, rule: str
+) -> None:
+    """When it is prepared; when the second person signs; and at the look before it leaves."""
+    before, signed, queued = [await ask(world, line=consent_line(number)) for number in (1, 2, 3)]
+    waiting, leaving = await answer(world, signed), await answer(world, queued)
+    for view in (waiting, leaving):
+        assert await endorse(world, view) == "awaiting-approval"
+    assert await approve(world, leaving) == "queued"
+    await happened(world)
+    denied = await answer(world, before)
+    assert (denied.effect, [reason.rule for reason in denied.reasons]) == ("DENY", [rule])
+    with pytest.raises(Conflict, match=rule):
+        await approve(world, waiting)
+    await world.fr.send()
+    assert (world.fr.release(leaving).state, world.fr.release(leaving).reason) == ("voided", rule)
+    assert "consent-answer" not in {row.type for row in world.be.rows(InboxRow)}
+
+
+async def test_whoever_approves_a_grant_sees_what_goes_on(world: World) -> None:
+    """The record, the items, the purpose, and to whom where that is told: in the document that both sign."""
+    lift = Lift("/recipient", "the originator asked us to say so")
+    await lifting(world)
+    for number, lifts, told in ((1, (), ""), (2, (lift,), DE)):
+        view = await answer(world, await ask(world, *lifts, line=consent_line(number)))
+        shown = await world.fr.call("fr-second", "consents/show", calls.Named(view.release))
+        about = msgspec.json.decode(shown.document, type=ReplyDocument).about
+        assert about is not None
+        (record,) = world.fr.rows(ReleaseRow, type="disclosure")
+        assert (about.record, about.release) == (record.handle, record.id)
+        assert (about.items, about.purpose, about.recipient) == (("/names/*", "/threat"), PURPOSE, told)
 
 
 async def test_what_is_no_consent_request_is_not_answered(world: World) -> None:
@@ -304,15 +423,11 @@ async def test_a_grant_is_a_ground_once_two_persons_here_say_so(world: World) ->
 
 
 async def test_a_grant_is_not_stretched(world: World) -> None:
-    """Not beyond its day; one without a day gets one here; a shorter one may be chosen."""
+    """Not beyond its day; a shorter one may be chosen."""
     message = await granted(world, await ask(world))
     with pytest.raises(RequestInvalid):
         await accept(world, message, "2027-01-01")
     assert (await accept(world, message, "2026-12-01")).item.until == "2026-12-01"
-    endless = await granted(world, await ask(world, line=consent_line(2)), until="")
-    with pytest.raises(RequestInvalid):
-        await accept(world, endless)
-    assert (await accept(world, endless, "2026-12-24")).item.until == "2026-12-24"
 
 
 async def test_nobody_else_s_message_is_an_answer(world: World) -> None:

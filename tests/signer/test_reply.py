@@ -20,6 +20,7 @@ from gateway.flow.change import canonical, digest
 from gateway.flow.coded import PreparedCoded
 from gateway.flow.outbound import Draft
 from gateway.flow.reply import Asked, prepare_reply
+from gateway.model.decision import ConsentAbout
 from gateway.model.message import ANSWERING, MessageType, Reply
 from gateway.model.signing import Announced, CheckpointRequest, ReplyEvidence, SealBatch, SealRequest
 from gateway.wire.hpke import SUITE
@@ -72,6 +73,9 @@ def prepared(said: tuple[MessageType, Reply], requester: str) -> PreparedCoded:
         justification="withheld: synthetic",
         repeated=False,
         now=NOW,
+        about=ConsentAbout(
+            "release-1", OTHER_ID, "record-1", "bdc-person/1.0", ("/threat",), "ct-prevention", ""
+        ),
     )
     assert isinstance(made, PreparedCoded)
     return made

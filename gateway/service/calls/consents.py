@@ -10,7 +10,8 @@ from gateway.service.calls import Params
 
 
 class AnswerConsent(Params, frozen=True):
-    """Prepare the answer to a partner's consent request, ``ID`` or ``ORG/ID``; ``until`` only with a grant."""
+    """Prepare the answer to a partner's consent request, ``ID`` or ``ORG/ID``; ``until`` with a grant, and
+    only with one."""
 
     request: str
     consent: Consent

@@ -43,6 +43,7 @@ REASON_OF: dict[Code, CorrectionReason] = {
     "not-validated": "outdated",
     "archived": "outdated",
     "delisted": "outdated",
+    "judicial": "outdated",
     "level-raised": "outdated",
     "label-relaxed": "outdated",
     "updated": "outdated",

@@ -47,6 +47,7 @@ Code = Literal[
     "not-validated",
     "archived",
     "delisted",
+    "judicial",  # became judicial information, without the authorisation that it takes
     "minor",
     "level-raised",
     "label-relaxed",
@@ -70,8 +71,11 @@ RELEASE_RULES: dict[str, Code] = {
     "bdc.validated": "not-validated",
     "bdc.card": "not-validated",
     "bdc.archived": "archived",
+    "bdc.judicial": "judicial",
     "bdc.pre-inquiry": "expired",
     "list.current": "delisted",
+    "dna.confirmed": "not-validated",
+    "pnr.reviewed": "not-validated",
     "person.under-12": "minor",
     "person.minor": "minor",
 }
@@ -117,7 +121,8 @@ def findings(
     later about the record reached this partner; ``withdrawn``: kinds of grounds that the message named, and that were
     taken back.
 
-    (1) a record that is gone for cause is a finding alone; (2) so is one that could not leave at all any more; (3) each
+    (1) a record that is gone for cause is a finding alone; (2) so is one that could not leave at all any more: what was
+    judicial information then left with an authorisation, which has a code of its own once it is withdrawn; (3) each
     field that left is looked for in the record of today, its value, label and consent; (4) what may be told, what would
     leave today and did not among it, is told of the newest message alone.
     """
@@ -127,15 +132,18 @@ def findings(
     # (2)
     reading = Reading(ctx)
     stopped = _codes(policy.release_rules, RELEASE_RULES, reading)
+    if "judicial" in stopped:
+        then = Reading(msgspec.structs.replace(ctx, record=left.record, subject=left.record))
+        stopped -= _codes(policy.release_rules, {"bdc.judicial": "judicial"}, then)
     stopped |= {code for kind, code in WITHDRAWN.items() if kind in withdrawn}
     if stopped:
         return tuple(sorted(Finding(code) for code in stopped))
     # (3)
-    then, today = _by_value(left.record, ctx.kind), _by_value(ctx.record, ctx.kind)
+    before, today = _by_value(left.record, ctx.kind), _by_value(ctx.record, ctx.kind)
     leaving = frozenset(left.decision.released)
     found: set[Finding] = set()
     matched: set[str] = set()
-    for key, fields in then.items():
+    for key, fields in before.items():
         candidates = list(today.get(key, ()))
         for field in (field for field in fields if field.pointer in leaving):
             same = _match(field, candidates)
@@ -169,6 +177,15 @@ def replaceable(found: tuple[Finding, ...]) -> bool:
     """Whether the record of today could stand in the message's place: nothing says that it must not be there at all."""
     whole = {*RELEASE_RULES.values(), *WITHDRAWN.values(), "false", "acquitted"}
     return not any(one.code in whole and not one.member for one in found) and Finding("removed") not in found
+
+
+def stays(ctx: Context, policy: Policy) -> bool:
+    """Whether the record of today may be at the partner in part: fields that leave unasked, on whichever officer's
+    word, make a record of its kind. What holds up a release as a whole for now is not asked."""
+    reading = Reading(msgspec.structs.replace(ctx, officers=(), request=None, emergency=None))
+    fields = fields_of(ctx.record, ctx.kind)
+    left = [one for one in fields if judge(policy.field_rules, reading.of_field(one)).effect != "DENY"]
+    return bool(left) and ctx.kind.required <= {_member(one.pointer) for one in left}
 
 
 # --- one field -------------------------------------------------------------------------------------------------------

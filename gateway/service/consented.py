@@ -14,11 +14,12 @@ from gateway.errors import NotFound
 from gateway.flow.recall import ATTEMPTED
 from gateway.model.decision import ConsentAbout, DecisionDocument, ReplyDocument
 from gateway.model.message import ExchangeMessage
-from gateway.model.rows import KeyRow, ReleaseRow, RemovalRow
+from gateway.model.rows import KeyRow, ReleaseRow
 from gateway.ports import ReadTx
 from gateway.service.contents import CodedBody, ReleaseBody
 from gateway.service.context import Gateway
 from gateway.service.corrections import corrected_by_us
+from gateway.service.looks import removal
 from gateway.service.mentions import embargoed, mentioned
 from gateway.service.recalls import recall_under_way
 from gateway.service.vault import keys_of
@@ -105,7 +106,7 @@ def against(tx: ReadTx, release: ReleaseRow) -> tuple[str, ...]:
     if recall_under_way(tx, *named) or corrected_by_us(tx, *named):
         denied.append("consent.recalled")
     # (2)
-    if any(row.at >= release.created for row in tx.select(RemovalRow, {"handle": release.handle})):
+    if removal(tx, release) is not None:
         denied.append("consent.removed")
     # (3)
     if embargoed(tx, (release.subject, *mentioned(tx, release.key, release.subject))):

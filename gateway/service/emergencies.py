@@ -16,6 +16,7 @@ from gateway.errors import Conflict, LocalFault, NotFound, PartnerFault, Request
 from gateway.flow.recall import ATTEMPTED
 from gateway.flow.typed import require_text
 from gateway.model.officer import Officer
+from gateway.model.request import Emergency
 from gateway.model.rows import EmergencyRow, EndorsementRow, InformRow, KeyRow, ReleaseRow
 from gateway.model.signing import Settlement
 from gateway.ports import ReadTx, Tx
@@ -280,3 +281,10 @@ def _item(
         inform=inform,
         signer=signer,
     )
+
+
+def claim(tx: ReadTx, body: ReleaseBody, row: ReleaseRow) -> Emergency | None:
+    """The emergency a message left in: what it waived was never there to be withdrawn, unless a review did not uphold
+    it."""
+    kept = tx.get(EmergencyRow, row.id)
+    return None if kept is None or kept.verdict == "not-upheld" else body.emergency

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from gateway.model.rows import LookRow, ReleaseRow
-from gateway.ports import Tx
+import msgspec
+
+from gateway.flow.notice import Removal
+from gateway.model.rows import LookRow, ReleaseRow, RemovalRow
+from gateway.ports import ReadTx, Tx
 
 
 def look_again(tx: Tx, handle: str) -> None:
@@ -14,3 +17,9 @@ def look_again(tx: Tx, handle: str) -> None:
     """
     if tx.select(ReleaseRow, {"handle": handle}, limit=1):
         tx.put(LookRow(handle))
+
+
+def removal(tx: ReadTx, row: ReleaseRow) -> Removal | None:
+    """Why the record was deleted after this message was prepared, or None."""
+    later = [each for each in tx.select(RemovalRow, {"handle": row.handle}) if each.at >= row.created]
+    return msgspec.convert(max(later, key=lambda each: each.at).because, Removal) if later else None

@@ -15,15 +15,15 @@ import structlog
 
 from gateway.errors import Conflict, NotFound, RequestInvalid, Unavailable
 from gateway.flow.correction import reason_of
-from gateway.flow.notice import Finding, Left, Removal, due_at, duty_of, findings, replaceable
+from gateway.flow.notice import Finding, Left, due_at, duty_of, findings, replaceable, stays
 from gateway.flow.recall import ATTEMPTED
 from gateway.flow.typed import MAX_TEXT, require_plain, require_text
 from gateway.model.case_rows import GroundRow
 from gateway.model.message import CorrectionAction, RecallAction
 from gateway.model.officer import Officer
 from gateway.model.record import CanonicalRecord
-from gateway.model.request import Emergency
-from gateway.model.rows import EmergencyRow, KeyRow, LookRow, NoticeRow, RecordRow, ReleaseRow, RemovalRow
+from gateway.model.rows import KeyRow, LookRow, NoticeRow, RecordRow, ReleaseRow, RemovalRow
+from gateway.policy.context import Context
 from gateway.ports import ReadTx, Tx
 from gateway.service import calls
 from gateway.service.calls import notices as wanted
@@ -32,11 +32,12 @@ from gateway.service.contents import RecordBody, ReleaseBody
 from gateway.service.context import Gateway
 from gateway.service.corrections import Corrections, corrected_by_us
 from gateway.service.drafted import Why
+from gateway.service.emergencies import claim
 from gateway.service.endings import last_days
 from gateway.service.grounds import not_withdrawn, taken_back
 from gateway.service.held_back import require_free
 from gateway.service.imports import destroy, handle_of
-from gateway.service.looks import look_again
+from gateway.service.looks import look_again, removal
 from gateway.service.mentions import mentioned, mentions
 from gateway.service.operation import DESK, RECALLERS, Operation, limit_of, note_read, require_need_to_know
 from gateway.service.recalls import Recalls, recall_under_way
@@ -176,17 +177,32 @@ class Notices:
         )
 
     def _findings(self, tx: ReadTx, row: ReleaseRow, newest: bool, now: datetime) -> tuple[Finding, ...]:
-        """What is otherwise about one message. A record that was only purged says what it said last; a message whose
-        content was erased, or of a kind not known any more, cannot be compared."""
+        """What is otherwise about one message; nothing of one that cannot be compared."""
+        world = self._world(tx, row, now)
+        if world is None:
+            return ()
+        left, ctx = world
+        return findings(
+            left,
+            ctx,
+            self._g.directory.policy,
+            removal=removal(tx, row),
+            newest=newest,
+            withdrawn=taken_back(tx, row.id, ctx),
+        )
+
+    def _world(self, tx: ReadTx, row: ReleaseRow, now: datetime) -> tuple[Left, Context] | None:
+        """What left with a message, and what the rules may ask about today. A record that was only purged says what it
+        said last; a message whose content was erased, or of a kind not known any more, cannot be compared: None."""
         try:
             body, then = self._body(tx, row)
             latest = tx.select(RecordRow, {"handle": row.handle, "latest": True}, limit=1)
             raw = self._g.vault.open(tx, latest[0].body, RecordBody).record if latest else body.record
         except NotFound:
-            return ()
+            return None
         today = msgspec.json.decode(raw, type=CanonicalRecord)
         if today.kind not in self._g.kinds:
-            return ()
+            return None
         requester = self._g.directory.officers.get(row.requester)
         why = Why(
             body.purpose,
@@ -194,7 +210,7 @@ class Notices:
             body.justification,
             body.lifts,
             body.request,
-            _claim(tx, body, row),
+            claim(tx, body, row),
         )
         ctx = self._releases.context(
             tx,
@@ -208,15 +224,7 @@ class Notices:
             others=mentioned(tx, row.key, row.subject) if mentions(then) else (),
         )
         consents = (*ctx.consents, *not_withdrawn(tx, row.id, now))
-        ctx = msgspec.structs.replace(ctx, consents=consents)
-        return findings(
-            Left(then, body.decision),
-            ctx,
-            self._g.directory.policy,
-            removal=_removal(tx, row),
-            newest=newest,
-            withdrawn=taken_back(tx, row.id, ctx),
-        )
+        return Left(then, body.decision), msgspec.structs.replace(ctx, consents=consents)
 
     def _body(self, tx: ReadTx, row: ReleaseRow) -> tuple[ReleaseBody, CanonicalRecord]:
         body = self._g.vault.open(tx, row.body, ReleaseBody)
@@ -289,7 +297,8 @@ class Notices:
     async def prepare(self, officer: Officer, params: wanted.PrepareNotice) -> wanted.NoticePrepared:
         """Make what is to be signed, only where released bytes would be otherwise today.
 
-        (1) the notice is compared again, and the officer may see it; (2) what must not be there any more is recalled;
+        (1) the notice is compared again, and the officer may see it; (2) what must not be there any more is recalled,
+        which it must not either where nothing of the record of today may leave to that partner;
         (3) what the record of today can stand in for is disclosed anew first, by the ordinary way of two persons, and
         (4) recalled as replaced once that may be at the partner; with ``correct``, a correction that names the reason
         goes in the recall's place. Raises `NotFound` for a notice that is not the
@@ -308,7 +317,8 @@ class Notices:
         changed = f"{', '.join(notice.changes)} after {notice.message_id}"
         reason = params.justification.strip() or changed[:MAX_TEXT]
         # (2)
-        if notice.duty == "must" and (params.withdraw or not replaceable(found)):
+        gone = not replaceable(found) or not await self._stays(notice)
+        if notice.duty == "must" and (params.withdraw or gone):
             action: RecallAction = "expired" if {one.code for one in found} == {"expired"} else "withdrawn"
             if params.correct:
                 return await self._correct(officer, notice, "", reason)
@@ -323,6 +333,17 @@ class Notices:
             return await self._recall(officer, notice, "replaced", by, reason)
         # (3)
         return await self._disclose(officer, notice, reason)
+
+    async def _stays(self, notice: NoticeRow) -> bool:
+        """Whether the record of today may be at the partner in part (`flow.notice.stays`); keys are unlocked."""
+        now = self._g.clock.now()
+
+        def read(tx: ReadTx) -> bool:
+            row = tx.get(ReleaseRow, notice.release)
+            world = self._world(tx, row, now) if row is not None else None
+            return world is not None and stays(world[1], self._g.directory.policy)
+
+        return await self._g.store.read(read)
 
     async def _recall(
         self, officer: Officer, notice: NoticeRow, action: RecallAction, by: str, reason: str
@@ -450,19 +471,6 @@ def _at_partner(tx: ReadTx, handle: str) -> list[ReleaseRow]:
     """Messages about the record that a partner may have, the oldest first."""
     where: dict[str, object] = {"handle": handle, "type": CARRY_RECORDS, "state": tuple(sorted(ATTEMPTED))}
     return sorted(tx.select(ReleaseRow, where), key=lambda row: (row.created, row.id))
-
-
-def _removal(tx: ReadTx, row: ReleaseRow) -> Removal | None:
-    """Why the record was deleted after this message was prepared, or None."""
-    later = [each for each in tx.select(RemovalRow, {"handle": row.handle}) if each.at >= row.created]
-    return msgspec.convert(max(later, key=lambda each: each.at).because, Removal) if later else None
-
-
-def _claim(tx: ReadTx, body: ReleaseBody, row: ReleaseRow) -> Emergency | None:
-    """The emergency a message left in: what it waived was never there to be withdrawn, unless a review did not uphold
-    it."""
-    kept = tx.get(EmergencyRow, row.id)
-    return None if kept is None or kept.verdict == "not-upheld" else body.emergency
 
 
 def _finding(change: str) -> Finding:

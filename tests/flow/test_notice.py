@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.flow.notice import (
     MAY,
+    RELEASE_RULES,
     Code,
     Finding,
     Left,
@@ -19,6 +20,7 @@ from gateway.flow.notice import (
     duty_of,
     findings,
     replaceable,
+    stays,
 )
 from gateway.flow.replay import outcome
 from tests.policy.worlds import CONTENT, NOW, POLICY, world
@@ -56,6 +58,7 @@ def test_what_left_is_as_it_was() -> None:
         ({"release.embargoed": True}, ["embargo"]),
         ({"content.validation.state": "rejected"}, ["not-validated"]),
         ({"content.status.archived": True}, ["archived"]),
+        ({"content.status.judicial_information": True}, ["judicial"]),
         ({"content.status.card": "information-file"}, ["not-validated"]),
         ({"content.birth": [{"date": "2016-01-01", "precision": "day"}]}, ["minor"]),
         ({"content.threat.level": 1}, ["level-lowered /threat"]),
@@ -87,6 +90,67 @@ def test_what_may_be_told(changes: dict[str, Any], expected: list[str]) -> None:
     assert said(changes) == expected
     assert {*expected[0].split(" ")[:1]} <= MAY
     assert said(changes, newest=False) == []
+
+
+#: Release rules that make nothing untrue of what a partner holds, or of which something else speaks. With those of
+#: `RELEASE_RULES` they are all that there are: a new rule takes its place in one of the two.
+NOT_NEEDED = {
+    "about the agreement, the partner or the way there, not the record": """
+        agreement.in-force agreement.parties agreement.covers agreement.recipient-kind agreement.legal-basis
+        agreement.protocol agreement.assurance retention.set language.common format.common partner.active
+        recipient.public transfer.ground request.answers evaluation.recipient bdc.recipient bdc.reference bdc.route
+        bdc.intelligence-conditions bdc.bulk-configured bdc.bulk""",
+    "a ground that is withdrawn has a code of its own": "transfer.derogation",
+    "about who signs, and why": """
+        justification.given officer.present officer.role officer.four-eyes officer.need-to-know lift.reasoned
+        lift.approver""",
+    "about an emergency of then": """
+        emergency.scope-configured emergency.kind emergency.purpose emergency.partner emergency.threat emergency.locked
+        emergency.second-signature emergency.lift""",
+    "about how much the partner holds, not whether it is true": """
+        compilation.level held.combination held.sharing-ceiling held.repeats held.sharing-quota""",
+    "only about the next release: imported again, it may leave": "extract.fresh",
+    "of each field that left: label, value, text and grade are compared": """
+        label.present label.known fields.required free-text.register-number free-text.withheld free-text.mentioned
+        grade.travels dna.loci dna.reference dna.mixture release.permit""",
+    "of the kind: it never left, and no version changes it": """
+        kind.regime person.category signal.local proposal.internal judicial.input""",
+    "time that passes for what leaves from then on; the partner's copy has its own retention": "pnr.masked pnr.term",
+}
+
+
+def test_every_release_rule_is_looked_at_or_said_not_to_be() -> None:
+    """A closed table: what stops a release as a whole is a change to tell, or it is said why not."""
+    excused = [rule for rules in NOT_NEEDED.values() for rule in rules.split()]
+    assert len(excused) == len(set(excused))
+    assert {*excused} & RELEASE_RULES.keys() == set()
+    assert {*excused} | RELEASE_RULES.keys() == {each.id for each in POLICY.rules if each.scope == "release"}
+
+
+def test_what_was_judicial_information_when_it_left_did_not_become_it() -> None:
+    """It left with an authorisation; that one is withdrawn with a code of its own, and ends on a day that was known."""
+    changes = {"request": None, "content.status.judicial_information": True}
+    then = world(changes | {"release.judicial_authorisation": "ground-1"})
+    left = Left(then.record, outcome(POLICY, then))
+    assert left.decision.effect == "PERMIT"
+    assert findings(left, world(changes), POLICY, removal=None, newest=True) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, True),
+        ({"labels./sex.label.releasable_to": []}, True),
+        ({"officers.0.clearance": None}, True),
+        ({"record.extracted_at": "2026-01-01T09:00:00Z"}, True),
+        ({"labels.*.label.releasable_to": []}, False),
+        ({"labels./names/0.label.tlp": "RED", "labels./names/1.label.tlp": "RED"}, False),
+    ],
+)
+def test_whether_anything_of_the_record_may_stay(changes: dict[str, Any], expected: bool) -> None:
+    """By the field rules alone: not who asks, nor what holds up a release for now; without what makes it a record of
+    its kind nothing stays."""
+    assert stays(world({"request": None} | changes), POLICY) is expected
 
 
 def test_an_alias_that_is_gone_must_be_told() -> None:

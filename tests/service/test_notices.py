@@ -69,9 +69,9 @@ async def prepare(world: World, notice: str, **how: Any) -> NoticePrepared:
         "be-requester", "notices/prepare", PrepareNotice(notice, **how)
     )
     if done.view.release:
-        operation = "recalls/endorse" if done.what == "recall" else "releases/endorse"
+        way = {"recall": "recalls", "correction": "corrections"}.get(done.what, "releases")
         token = world.be.endorse("be-requester", "request", [done.view.statement])
-        await world.be.call("be-requester", operation, calls.Endorsed((done.view.release,), token))
+        await world.be.call("be-requester", f"{way}/endorse", calls.Endorsed((done.view.release,), token))
     return done
 
 
@@ -305,6 +305,22 @@ async def test_what_can_stand_nowhere_is_withdrawn(world: World) -> None:
     said = CtJson().parse(message.payload)
     assert said.recall is not None
     assert (said.recall.recalls, said.records) == (sent.message_id, ())
+    assert await listed(world) == []
+
+
+@pytest.mark.parametrize("correct", [False, True])
+async def test_what_may_not_be_there_in_any_part_is_withdrawn(world: World, correct: bool) -> None:
+    """Labels raised until nothing of the record may leave to that partner: a recall, or a correction, at once."""
+    (sent,) = await delivered(world, NAME)
+    world.clock.advance(seconds=3600)
+    line = person(world)
+    await load(world, line | {"label": line["label"] | {"releasable_to": []}})
+    (one,) = await listed(world)
+    assert one.duty == "must"
+    done = await prepare(world, one.id, correct=correct)
+    assert (done.what, done.action) == ("correction" if correct else "recall", "withdrawn")
+    assert (done.view.effect, done.message_id) == ("PERMIT", sent.message_id)
+    await world.be.send()
     assert await listed(world) == []
 
 

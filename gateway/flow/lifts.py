@@ -35,7 +35,8 @@ def require_lifts(lifts: tuple[Lift, ...], kind: RecordKind) -> None:
 
 
 def idle_lifts(ctx: Context, policy: Policy, decision: Decision) -> tuple[IdleLift, ...]:
-    """Lifts without which ``decision``, a permit, would be the same, each with the rule that has the last word there.
+    """Lifts without which the same would leave as by ``decision``, a permit, each with the rule that has the last word
+    there.
 
     One after the other is left away, so that of two that do the same one stays. Of a denial nothing is told: its
     reasons come first.
@@ -46,9 +47,14 @@ def idle_lifts(ctx: Context, policy: Policy, decision: Decision) -> tuple[IdleLi
     found = []
     for lift in ctx.lifts:
         without = msgspec.structs.replace(ctx, lifts=tuple(one for one in ctx.lifts if one is not lift))
-        if decide(policy, without) == decision:
+        if _leaving(decide(policy, without)) == _leaving(decision):
             ctx = without
             found.append(
                 IdleLift(lift.pointer, NO_FIELDS.get(lift.pointer) or outcomes.get(lift.pointer, REASONS[0]))
             )
     return tuple(found)
+
+
+def _leaving(decision: Decision) -> tuple[str, tuple[str, ...]]:
+    """What a decision comes to. By which rule a field stays may hang on a lift that does not unlock it."""
+    return decision.effect, decision.released

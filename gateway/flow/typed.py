@@ -27,8 +27,13 @@ def require_plain(field: str, text: str) -> None:
     of signs or hides one. Raises `RequestInvalid`, naming field and rule. Not asked here: whether it is true."""
     if len(text) > MAX_TEXT:
         raise fault(field, f"a text of at most {MAX_TEXT} characters")
-    if any(sign != "\n" and unicodedata.category(sign) in _UNSEEN for sign in text):
+    if not plain(text):
         raise fault(field, "no control, bidirectional or other unseen characters but line feeds")
+
+
+def plain(text: str) -> bool:
+    """Whether every sign of a text but its line feeds is seen, and where it stands."""
+    return all(sign == "\n" or unicodedata.category(sign) not in _UNSEEN for sign in text)
 
 
 def require_reasons(justification: str, lifts: tuple[Lift, ...], emergency: Emergency | None = None) -> None:

@@ -46,8 +46,10 @@ def test_a_lift_that_unlocks_is_not() -> None:
 
 
 def test_what_the_agreement_does_not_list_stays() -> None:
-    """The same field under an agreement that allows no lift of it."""
+    """The same field under an agreement that allows no lift of it; whatever rule the lift still quiets."""
     assert lifted("/national_number", **{"agreement.terms.lifts": []}) == [("/national_number", "class.C")]
+    special = {"agreement.terms.lifts": [], "content.special": {"kind": "belief", "text": "invented"}}
+    assert lifted("/special", **special) == [("/special", "class.C")]
 
 
 def test_of_two_that_do_the_same_one_is_told() -> None:

@@ -240,13 +240,16 @@ async def mandate(
 
 @acting(commands, "suspend")
 async def suspend(on: Acting, officer: OfficerId) -> Answer:
-    """Suspend an officer, at once: no signature of theirs counts any more, made before or after."""
+    """Suspend an officer, at once: no signature of theirs counts any more, made before or after.
+
+    Another entry of the same person stays as it is: suspend that one too.
+    """
     return await _change(on, officer, lambda one: msgspec.structs.replace(one, suspended=True))
 
 
 @acting(commands, "resume")
 async def resume(on: Acting, officer: OfficerId) -> Answer:
-    """Propose that a suspended officer comes back. Takes a second person."""
+    """Propose that a suspended officer comes back. Takes two persons, neither of them the one who comes back."""
     return await _change(on, officer, lambda one: msgspec.structs.replace(one, suspended=False))
 
 

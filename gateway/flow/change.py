@@ -159,7 +159,8 @@ def verify_trust_change(
     (1) the statement decodes, is for this home, and its start time has come; (2) it was made against the document in
     force, names exactly this new one, which is in its one form, and tells its signers truly whether it widens; (3)
     every endorsement over its exact bytes verifies; (4) two persons, both security officers, or one where the change
-    only narrows; (5) the proposal is by the proposer it names; (6) of an officer: `require_people`; (7) of a partner:
+    only narrows; (5) the proposal is by the proposer it names; (6) of an officer: `require_people`, and
+    what widens `require_others`; (7) of a partner:
     `require_certified`, unless the change only narrows: it brings no key, and a kill switch must always work.
     Raises `Conflict` when the state has moved on, `RoleMissing` or `SignatureInvalid` when a signature is short.
     """
@@ -193,6 +194,8 @@ def verify_trust_change(
     # (6)
     if isinstance(decoded, Officer):
         require_people(officers, decoded)
+        if not narrowing:
+            require_others(found, officers, decoded)
     # (7)
     if isinstance(decoded, Partner) and not narrowing:
         require_certificates(decoded)
@@ -216,6 +219,20 @@ def require_people(before: Mapping[str, Officer], officer: Officer) -> None:
     left = _able(after.values())
     if len(left) < min(MIN_SECURITY_OFFICERS, len(_able(before.values()))):
         raise Conflict("two security officers must stay in force: without them nobody could change anything")
+
+
+def require_others(
+    found: Sequence[VerifiedChange], officers: Mapping[str, Officer], officer: Officer
+) -> None:
+    """What gives a person more is approved by somebody else, whichever entry that person would sign with; and once an
+    entry of the person is suspended, it is proposed by somebody else too: another entry does not bring the first back.
+    Raises `RoleMissing`."""
+    before = officers.get(officer.id)
+    persons = {officer.person, before.person if before is not None else officer.person}
+    suspended = any(one.suspended for one in officers.values() if one.person in persons)
+    for endorsement in found:
+        if endorsement.person in persons and (suspended or endorsement.act == "approve"):
+            raise RoleMissing("a change that widens what a person may do is another person's to sign")
 
 
 def require_own_keys(officers: Iterable[Officer]) -> None:

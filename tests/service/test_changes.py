@@ -12,6 +12,7 @@ from adapters.records.synthetic import extract
 from gateway.errors import Conflict, GatewayError, LocalFault, NotFound, RequestInvalid, RoleMissing
 from gateway.flow.change import canonical
 from gateway.model.rows import ChangeRow, DirectoryRow, EmbargoRow, RecordRow
+from gateway.model.signing import TrustChange
 from gateway.service import calls
 from gateway.service.provision import shipped_policy
 from tests.service.founding import sign_agreement, terms
@@ -53,6 +54,51 @@ async def test_one_person_or_an_operator_cannot_be_the_second(world: World, seco
         await be.call(second, "changes/approve", params)
     assert [row.state for row in be.rows(ChangeRow, id=view.id)] == ["proposed"]
     assert be.signer.authority.trust.trust == before
+
+
+async def test_nobody_approves_what_widens_for_oneself(world: World) -> None:
+    """Refused in gateway and signer; somebody else's approval of the same proposal carries it out."""
+    be = world.be
+    officer = be.gateway.directory.officers[SECOND]
+    after = msgspec.structs.replace(officer, roles=(*officer.roles, "requester"), version=officer.version + 1)
+    view = await be.propose("officer", SECOND, canonical(after), FIRST)
+    token = be.sign_change(SECOND, "approve", view.statement)
+    with pytest.raises(RoleMissing, match="another person's to sign"):
+        await be.call(SECOND, "changes/approve", calls.ApproveChange(view.id, token))
+    (row,) = be.rows(ChangeRow, id=view.id)
+    with pytest.raises(RoleMissing, match="another person's to sign"):
+        await be.signer.change(TrustChange(row.statement, row.document, (*row.endorsements, token)))
+    other = be.sign_change(THIRD, "approve", view.statement)
+    applied = await be.call(THIRD, "changes/approve", calls.ApproveChange(view.id, other))
+    assert applied.state == "applied"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "state"),
+    [
+        ("be-anna-again", SECOND, "proposed"),
+        (SECOND, "be-anna-again", "proposed"),
+        (SECOND, THIRD, "applied"),
+    ],
+)
+async def test_another_entry_does_not_bring_a_suspended_one_back(
+    world: World, first: str, second: str, state: str
+) -> None:
+    """A person with two entries, one of them suspended, takes no part in what widens for that person again."""
+    be = world.be
+    officer = be.gateway.directory.officers[FIRST]
+    suspended = msgspec.structs.replace(officer, suspended=True, version=officer.version + 1)
+    assert (await be.propose("officer", FIRST, canonical(suspended), SECOND)).state == "applied"
+    back = msgspec.structs.replace(suspended, suspended=False, version=suspended.version + 1)
+    view = await be.propose("officer", FIRST, canonical(back), first)
+    params = calls.ApproveChange(view.id, be.sign_change(second, "approve", view.statement))
+    if state == "applied":
+        await be.call(second, "changes/approve", params)
+    else:
+        with pytest.raises(RoleMissing, match="another person's to sign"):
+            await be.call(second, "changes/approve", params)
+    assert [row.state for row in be.rows(ChangeRow, id=view.id)] == [state]
+    assert be.gateway.directory.officers[FIRST].suspended is (state != "applied")
 
 
 async def test_only_security_officers_propose_and_reject(world: World) -> None:

@@ -100,6 +100,14 @@ def strings_of(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, .
             yield from strings_of(inner, (*path, str(index)))
 
 
+def said_texts(field: LabelledField) -> Iterator[tuple[str, str]]:
+    """Pointer and text of each place of the field that says something: codes of closed lists do not."""
+    codes = field.spec.codes if field.spec else frozenset()
+    for path, text in strings_of(field.value, tuple(field.pointer.split("/")[1:])):
+        if codes.isdisjoint([step for step in path if not step.isdecimal()][-1:]):
+            yield "/" + "/".join(path), text
+
+
 def free_texts(field: LabelledField) -> Iterator[tuple[str, str]]:
     """Pointer and text of each place of the field that holds somebody's own words, as its kind says."""
     names = field.spec.texts if field.spec else frozenset()

@@ -154,7 +154,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     ``record`` is what would be rendered; ``subject`` is the same record in full, from which facts about the person
     and the file are computed: they do not change because a field was withheld. ``officers`` holds the requester first
     and, from approval on, the approver; in an emergency who approved orally stands there from the start. ``permitted``,
-    ``members`` and ``left`` belong to `decide`. ``mentioned`` names free texts of the subject that say what our records
+    ``members`` and ``left`` belong to `decide`. ``mentioned`` names texts of the subject that say what our records
     about persons it mentions keep from this partner.
     """
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from gateway.model.record import CanonicalRecord, fields_of, free_texts
+from gateway.model.record import CanonicalRecord, fields_of, said_texts
 from gateway.model.rows import EmbargoRow, KeyRow, RecordRow, SubjectRow
 from gateway.policy.context import Context
 from gateway.policy.decide import decide
@@ -84,8 +84,8 @@ class Mentions:
         return list(dict.fromkeys(found))
 
     def said(self, ctx: Context, values: Sequence[Value]) -> Context:
-        """The context with the free texts of its record that say one of these, unless the record holds it as data: then
-        its own decision settles whether it leaves."""
-        fields = list(fields_of(ctx.record, ctx.kind))
-        saying = holding([text for field in fields for text in free_texts(field)], values, Rights(fields))
+        """The context with the texts of its record that say one of these: data as well as somebody's own words, since
+        whoever writes a record chooses where in it a value stands."""
+        texts = [text for field in fields_of(ctx.record, ctx.kind) for text in said_texts(field)]
+        saying = holding(texts, values, Rights(()))
         return msgspec.structs.replace(ctx, mentioned=frozenset(saying))

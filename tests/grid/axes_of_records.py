@@ -72,6 +72,10 @@ RECORD: Axes = (
             ),
             "of another's record": {"mentioned": ["/facts/0/text"]},
             "of another's record, elsewhere": {"mentioned": ["/assessments/0/text"]},
+            "of another's record, as data": {
+                **_content(persons__0__account="ZZ-ACCOUNT"),
+                "mentioned": ["/persons/0/account"],
+            },
         },
     ),
     (

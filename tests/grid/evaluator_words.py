@@ -47,7 +47,13 @@ def reviews(world: World, kind: World, left: frozenset[str]) -> Iterator[str]:
         _plain(value) in _plain(text) for text in texts.values() for value in kept - there if _sought(value)
     ):
         yield "free-text.withheld"
-    if set(world["mentioned"]) & set(texts):
+    # What another's record keeps back is no freer for standing in data.
+    if set(world["mentioned"]) & {
+        place
+        for pointer, value in items_of(world, kind)
+        if pointer in left
+        for place in _places(pointer, value)
+    }:
         yield "free-text.mentioned"
 
 
@@ -95,6 +101,15 @@ def _strings(value: Any) -> Iterator[str]:
     elif isinstance(value, dict | list):
         for inner in value.values() if isinstance(value, dict) else value:
             yield from _strings(inner)
+
+
+def _places(pointer: str, value: Any) -> Iterator[str]:
+    """Where the strings of a field stand."""
+    if isinstance(value, str):
+        yield pointer
+    elif isinstance(value, dict | list):
+        for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _places(f"{pointer}/{name}", inner)
 
 
 def _plain(text: str) -> str:

@@ -17,12 +17,13 @@ from tests.service.world import BASIS, CLEAN, FR, KIND, NOTE, NOW, PURPOSE, Side
 LABEL = {"policy": "BEL", "level": "UNCLASSIFIED", "releasable_to": ["FRA"], "originators": ["bel.ocam"]}
 
 
-async def write(side: Side, number: int, text: str, *mentions: str) -> str:
+async def write(side: Side, number: int, text: str, *mentions: str, **more: list[dict[str, Any]]) -> str:
     """A synthetic note, every item labelled; its id."""
-    content: dict[str, Any] = {"title": "Crossing", "facts": [{"text": text}], "language": "en"}
+    content: dict[str, Any] = {"title": "Crossing", "facts": [{"text": text}], "language": "en", **more}
     if mentions:
         content["mentions"] = list(mentions)
     pointers = ["/title", "/facts/0", "/language", *(f"/mentions/{index}" for index in range(len(mentions)))]
+    pointers += [f"/{member}/0" for member in more]
     line = {
         "id": f"NOTE-{number}",
         "written_at": "2026-11-21T20:00:00Z",
@@ -66,6 +67,25 @@ async def test_what_the_record_of_a_person_mentioned_withholds_is_found(world: W
     assert silent.effect == "PERMIT"
     assert mail not in silent.payload.decode()
     assert person not in silent.payload.decode()
+
+
+@pytest.mark.parametrize(
+    ("member", "item", "pointer"),
+    [
+        ("objects", {"type": "other"}, "/objects/0/value"),
+        ("persons", {"role": "suspect", "adult": True}, "/persons/0/names/0"),
+    ],
+)
+async def test_what_is_withheld_is_found_in_data_too(
+    world: World, member: str, item: dict[str, Any], pointer: str
+) -> None:
+    """A value does not leave because the note holds it as data: there it is found, and in a text beside it."""
+    person, mail = await withheld_of(world.be)
+    item = item | ({"value": mail} if member == "objects" else {"names": [mail]})
+    note = await write(world.be, 1, f"writes from {mail}", person, **{member: [item]})
+    told = await world.be.prepare(note)
+    assert told.effect == "REVIEW"
+    assert set(rules(told)) == {("free-text.mentioned", "/facts/0/text"), ("free-text.mentioned", pointer)}
 
 
 async def test_an_embargo_on_a_person_mentioned_keeps_the_note(world: World) -> None:

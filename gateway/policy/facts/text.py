@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from gateway.model.record import LabelledField, free_texts, member_of
+from gateway.model.record import LabelledField, free_texts, member_of, said_texts
 from gateway.policy.context import Context
 from gateway.policy.facts.declare import fact, fields_read, subject_fields
 from gateway.policy.numbers import register_numbers
@@ -39,13 +39,14 @@ def text_withheld(ctx: Context) -> frozenset[str] | None:
 
 @fact("text.mentioned", frozenset, after=True)
 def text_mentioned(ctx: Context) -> frozenset[str] | None:
-    """Texts that leave with a value that our record about a person mentioned keeps back from this partner."""
+    """Texts that leave, data or somebody's own words, with a value that our record about a person mentioned keeps back
+    from this partner."""
     if not ctx.mentioned:
         return None
-    named = {
-        (_members(pointer), text) for pointer, text in _texts(subject_fields(ctx)) if pointer in ctx.mentioned
-    }
-    return _some(pointer for pointer, text in _texts(_left(ctx)) if (_members(pointer), text) in named)
+    said = [found for field in subject_fields(ctx) for found in said_texts(field)]
+    named = {(_members(pointer), text) for pointer, text in said if pointer in ctx.mentioned}
+    left = [found for field in _left(ctx) for found in said_texts(field)]
+    return _some(pointer for pointer, text in left if (_members(pointer), text) in named)
 
 
 def withheld_values(ctx: Context, left: list[LabelledField]) -> list[Value]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from gateway.model.officer import Officer
 from gateway.model.record import CanonicalRecord, fields_of, said_texts
 from gateway.model.rows import EmbargoRow, KeyRow, RecordRow, SubjectRow
 from gateway.policy.context import Context
@@ -20,6 +21,7 @@ from gateway.ports import ReadTx
 from gateway.service.contents import RecordBody
 from gateway.service.context import Gateway
 from gateway.service.holdings import one_with
+from gateway.service.operation import require_need_to_know
 from gateway.service.vault import keys_of
 
 #: Makes the context of a decision about another record toward the same partner, for the same reasons.
@@ -61,11 +63,13 @@ class Mentions:
     def __init__(self, gateway: Gateway) -> None:
         self._g = gateway
 
-    async def unlock(self, row: RecordRow) -> None:
-        """Make what is here about the persons a record mentions readable inside a transaction."""
+    async def unlock(self, row: RecordRow, officer: Officer) -> None:
+        """Make what is here about the persons a record mentions readable inside a transaction. Raises `RoleMissing`
+        where one of their records is of a kind outside the officer's need to know: the answer would tell of it."""
 
         def keys(tx: ReadTx) -> list[KeyRow]:
             rows = records_of(tx, mentioned(tx, row.key, row.subject))
+            require_need_to_know(officer, *(one.kind for one in rows))
             return keys_of(tx, [one.key for one in rows])
 
         await self._g.vault.unlock(await self._g.store.read(keys))

@@ -175,7 +175,7 @@ class Releases:
         Without ``keep`` it is a preview: the same decisions, nothing stored but the fact that somebody looked.
         """
         row, record = await self.record(name)
-        await self._mentions.unlock(row)
+        await self._mentions.unlock(row, officer)
         answers = []
         for partner in partners:
             self._g.directory.partner(partner)

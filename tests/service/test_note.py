@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from adapters.records.synthetic import extract
+from gateway.errors import RoleMissing
 from gateway.model.rows import ReservationRow, SubjectRow
 from gateway.service import calls
 from tests.service.world import BASIS, CLEAN, FR, KIND, NOTE, NOW, PURPOSE, Side, World
@@ -86,6 +87,17 @@ async def test_what_is_withheld_is_found_in_data_too(
     told = await world.be.prepare(note)
     assert told.effect == "REVIEW"
     assert set(rules(told)) == {("free-text.mentioned", "/facts/0/text"), ("free-text.mentioned", pointer)}
+
+
+async def test_who_need_not_know_a_person_mentioned_is_told_nothing(world: World) -> None:
+    """What is found in a text tells what the other record holds: it is asked for only by who may know that kind."""
+    note = await write(world.be, 1, "expect him in Lille", CLEAN[0])
+    alone = await write(world.be, 2, "expect him in Lille")
+    officers = world.be.gateway.directory.officers
+    officers["be-requester"] = msgspec.structs.replace(officers["be-requester"], need_to_know=(NOTE,))
+    with pytest.raises(RoleMissing):
+        await world.be.prepare(note)
+    assert (await world.be.prepare(alone)).effect == "PERMIT"
 
 
 async def test_an_embargo_on_a_person_mentioned_keeps_the_note(world: World) -> None:

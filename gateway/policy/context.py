@@ -155,7 +155,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     and the file are computed: they do not change because a field was withheld. ``officers`` holds the requester first
     and, from approval on, the approver; in an emergency who approved orally stands there from the start. ``permitted``,
     ``members`` and ``left`` belong to `decide`. ``mentioned`` names texts of the subject that say what our records
-    about persons it mentions keep from this partner.
+    about persons it mentions keep from this partner, and ``mentioned_age`` is the age of the youngest of these.
     """
 
     record: CanonicalRecord
@@ -188,6 +188,9 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     members: frozenset[str] | None = None  # members of which a field is left; None before they ran
     left: frozenset[str] | None = None  # pointers of the fields left; None before they ran
     mentioned: frozenset[str] = frozenset()  # pointers
+    mentioned_age: int | None = (
+        None  # completed years, 0 where a record does not tell; None: nobody is mentioned
+    )
     fields: tuple[LabelledField, ...] | None = (
         None  # of the record, as `decide` read them; None: read them again
     )

@@ -14,6 +14,7 @@ from gateway.model.record import CanonicalRecord, fields_of, said_texts
 from gateway.model.rows import EmbargoRow, KeyRow, RecordRow, SubjectRow
 from gateway.policy.context import Context
 from gateway.policy.decide import decide
+from gateway.policy.facts.record import person_min_age, record_of_a_person
 from gateway.policy.facts.text import holding
 from gateway.policy.redact import released
 from gateway.policy.texts import Rights, Value, values_of
@@ -57,6 +58,14 @@ def embargoed(tx: ReadTx, subjects: Sequence[str]) -> bool:
     return bool(tx.select(EmbargoRow, {"subject": everybody, "lifted_at": None}, limit=1))
 
 
+class Told(msgspec.Struct, frozen=True):
+    """What our records about persons mentioned keep back, and the youngest age they tell, in completed years: 0 where
+    one of a person does not tell it, None where there is none of a person."""
+
+    values: tuple[Value, ...]
+    age: int | None
+
+
 class Mentions:
     """Decides about the records of persons mentioned."""
 
@@ -74,22 +83,25 @@ class Mentions:
 
         await self._g.vault.unlock(await self._g.store.read(keys))
 
-    def withheld(self, tx: ReadTx, subjects: Sequence[str], context_of: ContextOf) -> list[Value]:
-        """Every value of these persons' records that would not leave toward the same partner, for the same reasons,
-        with nothing lifted."""
-        found: list[Value] = []
+    def told(self, tx: ReadTx, subjects: Sequence[str], context_of: ContextOf) -> Told:
+        """What these persons' records tell of them: every value that would not leave toward the same partner, for the
+        same reasons, with nothing lifted, and the age of the youngest."""
+        values: list[Value] = []
+        ages: list[int] = []
         for row in records_of(tx, subjects):
             raw = self._g.vault.open(tx, row.body, RecordBody).record
             record = msgspec.json.decode(raw, type=CanonicalRecord)
             ctx = context_of(record, row.subject)
             leaving = frozenset(released(decide(self._g.directory.policy, ctx)))
             kept = (field for field in fields_of(record, ctx.kind) if field.pointer not in leaving)
-            found += values_of(kept)
-        return list(dict.fromkeys(found))
+            values += values_of(kept)
+            if (age := person_min_age(ctx)) is not None or record_of_a_person(ctx):
+                ages.append(age or 0)  # who may be a child is one
+        return Told(tuple(dict.fromkeys(values)), min(ages, default=None))
 
-    def said(self, ctx: Context, values: Sequence[Value]) -> Context:
-        """The context with the texts of its record that say one of these: data as well as somebody's own words, since
-        whoever writes a record chooses where in it a value stands."""
+    def said(self, ctx: Context, told: Told) -> Context:
+        """The context with the youngest age, and with the texts of its record that say one of these values: data as
+        well as somebody's own words, since whoever writes a record chooses where in it a value stands."""
         texts = [text for field in fields_of(ctx.record, ctx.kind) for text in said_texts(field)]
-        saying = holding(texts, values, Rights(()))
-        return msgspec.structs.replace(ctx, mentioned=frozenset(saying))
+        saying = holding(texts, told.values, Rights(()))
+        return msgspec.structs.replace(ctx, mentioned=frozenset(saying), mentioned_age=told.age)

@@ -212,18 +212,18 @@ class Releases:
             gateway.vault.require(tx, row.body, row.key)
             others = mentioned(tx, row.key, row.subject)
             bare = msgspec.structs.replace(why, lifts=(), emergency=None)
-            withheld = self._mentions.withheld(
+            told_of = self._mentions.told(
                 tx, others, lambda of, subject: self.context(tx, of, subject, partner, bare, officers, now)
             )
             ctx = self.context(tx, record, row.subject, partner, why, officers, now, others=others)
-            ctx = self._mentions.said(ctx, withheld)
+            ctx = self._mentions.said(ctx, told_of)
             timed = looked_up(tx, gateway.config.answers, draft, partner, why.request, now)
             prepared = prepare(ctx, gateway.directory.policy, timed, ref=ref)
             if keep and why.request is not None and answered(tx, tx.get(RequestRow, partner, why.request.id)):
                 prepared = Refused(Decision("DENY", (house("reply.once"),), (), ()))
             kept = considered(ctx, gateway.directory.policy, row.version)
             decided = Decided(partner, prepared.decision, kept, kind=record.kind)
-            told = hints(ctx, prepared.decision, withheld)
+            told = hints(ctx, prepared.decision, told_of.values)
             texts = texts_of(ctx, prepared.decision, told if keep else None)
             idle = idle_lifts(ctx, gateway.directory.policy, prepared.decision)
             answer = Drafted(partner, prepared.decision, texts=texts, idle=idle)

@@ -86,6 +86,8 @@ RECORD: Axes = (
             "a child": _content(persons__0__birth={"date": "2020", "precision": "year"}),
             "perhaps a minor": _content(persons__0__birth={"date": "2009", "precision": "year"}),
             "nobody": _content(persons=[]),
+            "a child by its record": {"mentioned_age": 11},
+            "a minor by its record, and nobody by name": {**_content(persons=[]), "mentioned_age": 17},
         },
     ),
     (

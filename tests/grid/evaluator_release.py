@@ -300,13 +300,18 @@ def persons(world: World, kind: World) -> Iterator[str]:
         an_entity = "/subject" in kind["fields"] and content.get("subject") == "entity"
         about_a_person = not an_entity and kind["person"] != "none"
         born = latest_birth(content.get("birth") or ())
-    if born is None:
+    other = world["mentioned_age"]  # of the youngest whose own record is mentioned
+    if born is None and (about_a_person or other is None):
         if about_a_person:
             yield "person.under-12"
         return
-    if child is None or not has_turned(child, born, today(world)):
+
+    def turned(age: int) -> bool:
+        return (born is None or has_turned(age, born, today(world))) and (other is None or other >= age)
+
+    if child is None or not turned(child):
         yield "person.under-12"
-    elif minor is None or (not has_turned(minor, born, today(world)) and not lifted(world, "/person")):
+    elif minor is None or (not turned(minor) and not lifted(world, "/person")):
         yield "person.minor"
 
 

@@ -102,6 +102,7 @@ def context(world: Mapping[str, Any], at: Point) -> Context:
         emergency=msgspec.convert(world["emergency"], Emergency | None),
         consents=msgspec.convert(world["consents"], tuple[Consent, ...]),
         mentioned=frozenset(world["mentioned"]),
+        mentioned_age=world["mentioned_age"],
         settings=msgspec.convert(world["settings"], Settings),
         levels=LEVELS,
         now=datetime.fromisoformat(world["now"]),

@@ -161,6 +161,7 @@ CHANGES += [
     ("release.language", "nl"),
     ("release.format", "another/1.0"),
     ("release.embargoed", True),
+    ("mentioned_age", 11),
     ("release.emergencies_overdue", 1),
     ("officers", []),
     ("request", None),

@@ -100,6 +100,33 @@ async def test_who_need_not_know_a_person_mentioned_is_told_nothing(world: World
     assert (await world.be.prepare(alone)).effect == "PERMIT"
 
 
+@pytest.mark.parametrize(
+    ("born", "effect", "rule"),
+    [
+        ("2018-01-01", "DENY", "person.under-12"),
+        ("2010-01-01", "DENY", "person.minor"),
+        ("1990-01-01", "PERMIT", ""),
+        ("", "DENY", "person.under-12"),
+    ],
+)
+async def test_whoever_is_mentioned_is_as_old_as_the_record_says(
+    world: World, born: str, effect: str, rule: str
+) -> None:
+    """A note that calls a child of full age, or names nobody, leaves no more than the child's own record would; who may
+    be a child is one."""
+    line = json.loads(extract(3, 1, NOW).splitlines()[1]) | {"id": "BDC-000999"}
+    line["content"] |= {"birth": [{"date": born, "precision": "day"}]}
+    if not born:
+        del line["content"]["birth"]
+    chunk = calls.ImportChunk(KIND, 1, json.dumps(line).encode())
+    await world.be.call("be-requester", "records/import", chunk)
+    adult = {"role": "suspect", "adult": True, "names": ["Pzik Invented"]}
+    for number, more in enumerate(({}, {"persons": [adult]}), start=1):
+        told = await world.be.prepare(await write(world.be, number, "crossed at dawn", "BDC-000999", **more))
+        assert told.effect == effect
+        assert not rule or rules(told) == [(rule, "")]
+
+
 async def test_an_embargo_on_a_person_mentioned_keeps_the_note(world: World) -> None:
     """What waits is voided at its approval, and nothing more is prepared."""
     note = await write(world.be, 1, "expect him in Lille", CLEAN[0])

@@ -132,9 +132,10 @@ def pre_inquiry_age_months(ctx: Context) -> int | None:
 def person_min_age(ctx: Context) -> int | None:
     """The youngest age, in completed years, that the birth dates allow; None when one of them cannot be told.
 
-    Of persons mentioned, a birth date or the word that they are of full age, which is `FULL_AGE` years, of each.
+    Of persons that a record names, a birth date or the word that they are of full age, which is `FULL_AGE` years, of
+    each; whoever it mentions by the record about them counts with the age that this tells.
     """
-    latest: list[date] = []
+    ages = [] if ctx.mentioned_age is None else [ctx.mentioned_age]
     births = [*(ctx.subject.content.get("birth") or ())]
     if ctx.kind.spec(_MENTIONED) is not None:
         persons = ctx.subject.content.get("persons") or ()
@@ -142,10 +143,13 @@ def person_min_age(ctx: Context) -> int | None:
             return None
         births = [person["birth"] for person in persons if "birth" in person]
         if persons and not births:
-            return FULL_AGE
+            ages.append(FULL_AGE)
+    latest: list[date] = []
     for birth in births:
         bounds = PartialDate(birth["date"], birth["precision"], birth.get("about", False)).bounds()
         if bounds is None:
             return None
         latest.append(bounds[1])
-    return full_years(max(latest), ctx.now.date()) if latest else None
+    if latest:
+        ages.append(full_years(max(latest), ctx.now.date()))
+    return min(ages, default=None)

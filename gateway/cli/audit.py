@@ -156,6 +156,11 @@ def verify_home(place: Place, log: str, keys: "list[VerifierKey]", outside: Outs
     known = {master_origin(org), *heads, *claimed}
     try:
         with stored(place) as tx:
+            # (5) first: of another version, what follows may not be readable
+            try:
+                require_schema(tx)
+            except ConfigInvalid:
+                faults.append("schema")
             outside = outside._replace(witnesses=[*outside.witnesses, *partner_witnesses(tx)])
             # (0)
             stamps = seen(kept(tx), org, outside.authorities or home_authorities(place.home))
@@ -170,11 +175,6 @@ def verify_home(place: Place, log: str, keys: "list[VerifierKey]", outside: Outs
             ]
             # (4)
             findings = [one for one in inspect_held(tx, org, outside.notes) if log in ("", one.origin)]
-            # (5)
-            try:
-                require_schema(tx)
-            except ConfigInvalid:
-                faults.append("schema")
             # (6)
             openings = inspect_openings(tx, org, list(logs.values()))
     except (AuditBroken, StoreUnavailable):
@@ -439,7 +439,9 @@ def prove(place: Place, message: Annotated[str, typer.Argument(metavar="MESSAGE"
 @contextmanager
 def logs_of(place: Place, log: str) -> "Iterator[tuple[ReadTx, list[StoredLog]]]":
     from gateway.service.log_source import stored_logs
+    from gateway.service.provision import require_schema
 
     org = organisation(place)
     with stored(place) as tx:
+        require_schema(tx)
         yield tx, [one for one in stored_logs(tx, org, ()) if log in ("", one.origin)]

@@ -194,10 +194,18 @@ def test_the_signers_heads_must_be_there(home: Path, ecluse: Run, damage: str) -
     assert (served.returncode, json.loads(served.stdout)["error"]["code"]) == (4, "audit-broken")
 
 
+@pytest.mark.parametrize("older", [False, True])
 @pytest.mark.parametrize("statement", ["DROP TABLE meta", "DELETE FROM meta", "UPDATE meta SET value='0'"])
-def test_a_database_of_another_schema_is_not_verified(home: Path, ecluse: Run, statement: str) -> None:
-    """What `ecluse serve` would refuse to open is a fault: exit code 1."""
+def test_a_database_of_another_schema_is_not_verified(
+    home: Path, ecluse: Run, statement: str, older: bool
+) -> None:
+    """What `ecluse serve` would refuse to open is a fault, exit code 1; also where a table of today is not there yet,
+    and nothing can be read. No export is made of it: wrong configuration, exit code 2."""
     changed(home, statement)
+    if older:
+        changed(home, "DROP TABLE stamps")
+    out = ecluse("audit", "export", "--home", home, "--out", home / "out", "--json")
+    assert (out.code, out.document["error"]["code"]) == (2, "config-invalid")
     said = ecluse("audit", "verify", "--home", home, "--json")
     assert (said.code, said.document["verified"], said.document["faults"]) == (1, False, ["schema"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, get_args
@@ -12,7 +13,7 @@ from gateway.audit.entry import HouseEvent, WireEvent
 from gateway.audit.tree import InclusionProof, leaf_hash, verify_inclusion
 from gateway.cli.sample import LOOK
 from gateway.cli.staging import FR
-from tests.cli.conftest import Run, World
+from tests.cli.conftest import DELIVERED_S, Run, World
 
 pytestmark = pytest.mark.integration
 
@@ -49,7 +50,10 @@ def test_of_one_event_and_of_a_partners_log(world: World, ecluse: Run) -> None:
     """Releases alone; and what crossed one wire; the text names the head and the method."""
     home = ("--home", world.stage.be.path)
     ask = ("audit", "sample", "--seed", "s", "--size", "100", *PERIOD, *home)
-    releases = ecluse(*ask, "--event", "release", "--json").document
+    deadline = time.monotonic() + DELIVERED_S
+    while "sample" not in (releases := ecluse(*ask, "--event", "release", "--json").document):
+        assert time.monotonic() < deadline, releases  # no signed head covers a release yet
+        time.sleep(0.1)
     assert {one["event"] for one in releases["sample"]} == {"release"}
     assert releases["population"] == len(releases["sample"])
     assert all(one["command"] == f"ecluse evidence pack {one['id']}" for one in releases["sample"])

@@ -14,6 +14,7 @@ import os
 import statistics
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +60,10 @@ RATIOS = {
     "p50_in_floors": "latency in floors",
     "p99_to_p50": "spread of the latency",
 }
+
+
+#: Seconds after the last message: keepers sign heads each second, and a log of which none was signed proves nothing.
+SETTLED_S = 1.5
 
 
 @dataclass
@@ -109,6 +114,7 @@ def _measure(stage: Stage, folder: Path, messages: int, rounds: int) -> Rounds:
                 with done.traced.attached([child.pid for child in children.values()], folder):
                     _, sent = asyncio.run(one_at_a_time(stage, persons, TRACED))
                 done.approved += sent.messages
+            time.sleep(SETTLED_S)
         finally:
             for child in children.values():
                 stop_gateway(child)

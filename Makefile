@@ -30,8 +30,10 @@ demo: $(VENV)/.done                ## two gateways on loopback, one story from r
 test: $(VENV)/.done                ## all tests
 	$(PY) -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
+# What a year holds, what a partner's log tells and what a mandate reaches is asked of whole worlds, so their tests count too.
 coverage: $(VENV)/.done           ## branch coverage of the core, by its own tests
-	$(PY) -m pytest -q -n 2 --cov --cov-report=term $(addprefix tests/,model policy wire audit guard flow signer)
+	$(PY) -m pytest -q -n 2 --cov --cov-report=term $(addprefix tests/,model policy wire audit guard flow signer \
+		service/test_years.py service/test_reconcile.py service/test_mandates.py)
 
 check: $(VENV)/.done               ## style, types, import contracts, house rules
 	$(BIN)/ruff check .

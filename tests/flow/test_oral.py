@@ -73,9 +73,21 @@ def told(**changes: Any) -> None:
 
 
 def test_what_tells_enough_is_taken() -> None:
-    """Of any fields of the record, whatever their class, and a moment ahead of our clock."""
-    told()
-    told(fields=("/health",), at=NOW + MAX_SKEW)
+    """Of any fields of the record, whatever their class, and a moment ahead of our clock; no longer moment, and no
+    field that the record has not."""
+    assert fault_of() == ""
+    assert fault_of(fields=("/health",), at=NOW + MAX_SKEW) == ""
+    assert fault_of(fields=("/health",), at=NOW + MAX_SKEW + timedelta(seconds=1)) == "at"
+    assert fault_of(fields=("/health", "/nickname"), at=NOW + MAX_SKEW) == "fields"
+
+
+def fault_of(**changes: Any) -> str:
+    """The field at fault; empty for what is taken."""
+    try:
+        told(**changes)
+    except RequestInvalid as refused:
+        return str(refused.diagnostic["field"])
+    return ""
 
 
 #: By name, a change of what was told, and the field at fault.

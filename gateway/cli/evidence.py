@@ -121,13 +121,28 @@ def verify(
     """Check a pack offline; no home is needed. Exit code 1 when something does not hold.
 
     \b
-    (1) every signature holds over every file; (2) each message's entry commits to its payload, opened with the salt
-    beside it; (3) each entry stands under a head of the log, signed with a --key, or without one with a key that the
-    pack itself names, which proves nothing about whose it is.
+    (1) every signature holds over every file; (2) each message has its entry, of its id, which commits to the payload,
+    opened with the salt beside it; (3) each entry stands under a head of the log, signed with a --key, or without one
+    with a key that the pack itself names, which proves nothing about whose it is.
+
+    \b
+    Not checked: seals and receipts, for which the keys of their signers are needed, and whose the signers' keys are.
     """
     from gateway.audit.checkpoint import VerifierKey
+    from gateway.wire.asic import MAX_BYTES
 
-    files, signatures = _read(file, read_file(file, limit=512 * 1024 * 1024))
+    container = read_file(file, limit=MAX_BYTES)
+    try:
+        files, signatures = _read(file, container)
+    except MalformedMessage as fault:
+        document = {
+            "holds": False,
+            "fault": fault.detail,
+            "signatures": [],
+            "entries": [],
+            "keys_given": bool(key),
+        }
+        return Answer(document, [fault.detail, "does NOT hold"], NEGATIVE)
     keys = [VerifierKey.parse(text) for text in key or ()]
     checks = list(_checks(files, keys or _keys_inside(files)))
     held = all(not one["fault"] for one in checks) and bool(checks)
@@ -138,7 +153,7 @@ def verify(
         text.append("log keys are those of the pack itself: compare them with the service's, or give --key")
     text.append("holds" if held else "does NOT hold")
     return Answer(
-        {"holds": held, "signatures": signers, "entries": checks, "keys_given": bool(keys)},
+        {"holds": held, "fault": "", "signatures": signers, "entries": checks, "keys_given": bool(keys)},
         text,
         DONE if held else NEGATIVE,
     )
@@ -167,20 +182,27 @@ def _keys_inside(files: dict[str, bytes]) -> "list[VerifierKey]":
 
 
 def _checks(files: dict[str, bytes], keys: "list[VerifierKey]") -> Iterator[dict[str, Any]]:
-    """Every entry of the pack: its place in the log, and for a message that it commits to the payload beside it."""
+    """Every entry of the pack: its place in the log, and for a message, which must have one, that it is of this id and
+    commits to the payload beside it."""
     from gateway.audit.entry import parse_partner_entry
 
-    for name in sorted(files):
-        if not name.endswith("entry.json"):
-            continue
+    folders = [name.removesuffix("/payload.json") for name in files if name.endswith("/payload.json")]
+    entries = {f"{folder}/entry.json" for folder in folders}
+    for name in sorted(entries | {name for name in files if name.endswith("entry.json")}):
         fault, origin, index = "", "", -1
         try:
+            if name not in files:
+                raise MalformedMessage("no entry of the log stands for this message")
             origin, index = _proven(
                 files[name], files.get(name.removesuffix("json") + "tlog-proof", b""), keys
             )
-            folder, _, last = name.rpartition("/")
-            if last == "entry.json" and not _opens(files, folder, parse_partner_entry(files[name]).body):
-                fault = "the entry commits to another payload"
+            folder = name.rpartition("/")[0]
+            if name in entries:
+                entry = parse_partner_entry(files[name])
+                if entry.message_id != folder.rpartition("/")[2]:
+                    fault = "the entry is another message's"
+                elif not _opens(files, folder, entry.body):
+                    fault = "the entry commits to another payload"
         except (AuditBroken, MalformedMessage) as error:
             fault = error.detail
         yield {"file": name, "log": origin, "index": index, "fault": fault}

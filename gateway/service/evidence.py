@@ -52,7 +52,7 @@ from gateway.service.context import Gateway
 from gateway.service.grounds import in_force
 from gateway.service.log_source import StoredLog
 from gateway.service.mandates import key_of, require_scope
-from gateway.service.operation import Operation, note_read
+from gateway.service.operation import Operation, note_read, require_need_to_know
 from gateway.service.received import received
 from gateway.service.vault import keys_of
 from gateway.wire import hpke
@@ -102,9 +102,9 @@ class Evidence:
         """The files of a pack.
 
         (1) it says for whom, on what authority, of which messages, each of which crossed; (2) the reviewer may see
-        every label in them; (3) for a court, every item is free to be shown, or the answer names those that are not and
-        holds no file; (4) the read is an entry, with body and authority, before anything is shown; (5) heads are signed
-        that cover the newest entries, and the files are put together.
+        every label in them, and needs to know every kind; (3) for a court, every item is free to be shown, or the
+        answer names those that are not and holds no file; (4) the read is an entry, with body and authority, before
+        anything is shown; (5) heads are signed that cover the newest entries, and the files are put together.
         """
         gateway = self._g
         # (1)
@@ -146,8 +146,11 @@ class Evidence:
 
     def _find(self, tx: ReadTx, names: Sequence[str]) -> tuple[list[Found], list[Any]]:
         found = [self._one(tx, name) for name in names]
-        if len({(one.partner, one.out, one.id) for one in found}) < len(found):
-            raise RequestInvalid("messages: one is named twice", diagnostic={"field": "messages"})
+        if len({one.id for one in found}) < len(found):  # an id is its sender's choice, and names the files
+            raise RequestInvalid(
+                "messages: one is named twice, or two of one id: these go into packs of their own",
+                diagnostic={"field": "messages"},
+            )
         names_of_keys = {key for one in found for key in one.keys}
         names_of_keys |= {one.receipt.key for one in found if one.receipt is not None}
         return found, keys_of(tx, sorted(names_of_keys))
@@ -195,6 +198,7 @@ class Evidence:
         for one in found:
             message = CtJson().parse(self._content(tx, one)[0])
             require_scope(officer, one.partner, (part.kind for part in message.records))
+            require_need_to_know(officer, *(part.kind for part in message.records))
             if message.label is not None and not officer.may_see(message.label, now, levels):
                 raise RoleMissing("your clearance does not reach a message of this pack")
             if params.body != "court":
@@ -312,19 +316,22 @@ class Evidence:
         files: dict[str, bytes] = {}
         for partner in sorted({one.partner for one in found}):
             log = StoredLog(tx, partner_origin(self._g.org, partner))
+            # By direction and event too: a partner may choose an id of ours for a message of its own.
             wanted = {}
             for one in found:
                 if one.partner == partner:
-                    wanted[one.id] = f"messages/{one.id}/entry"
+                    there, back = ("out", "in") if one.out else ("in", "out")
+                    wanted[there, "message", one.id] = f"messages/{one.id}/entry"
                     if one.receipt is not None:
-                        wanted[one.receipt.id] = f"messages/{one.id}/receipt-entry"
+                        wanted[back, "receipt", one.receipt.id] = f"messages/{one.id}/receipt-entry"
             newest = tx.select(CheckpointRow, {"origin": log.origin}, order="size", descending=True, limit=1)
             stamped = tx.select(
                 StampedHeadRow, {"origin": log.origin}, order="size", descending=True, limit=1
             )
             size = newest[0].size if newest else 0
             for index, raw in log.entries():
-                name = wanted.get(parse_partner_entry(raw).message_id)
+                entry = parse_partner_entry(raw)
+                name = wanted.get((entry.direction, entry.event, entry.message_id))
                 if name is None:
                     continue
                 if index >= size:

@@ -18,7 +18,7 @@ import pytest
 from adapters.records.synthetic import extract
 from gateway.audit.entry import body_commitment, parse_partner_entry
 from gateway.cli.evidence import _checks, _keys_inside
-from gateway.errors import NotFound, RequestInvalid
+from gateway.errors import NotFound, RequestInvalid, RoleMissing
 from gateway.flow.change import canonical
 from gateway.model.ground import Consent
 from gateway.model.oversight import OversightKey
@@ -29,7 +29,6 @@ from gateway.service.config import Timestamping
 from gateway.service.evidence import COURT_PURPOSE, MAX_MESSAGES
 from gateway.service.stamps import Stamps
 from gateway.wire import hpke
-from gateway.wire.shares import split
 from gateway.wire.strict import b64url, b64url_decode
 from tests.service.commandline import Line
 from tests.service.test_grounds import ALIAS, CONSENT, EXEMPLAR, SUPPLIER, confirmed
@@ -93,6 +92,35 @@ async def test_a_pack_proves_what_crossed(world: World) -> None:
     ]
 
 
+async def test_what_does_not_fit_in_a_pack_is_named(world: World) -> None:
+    """Whoever signs a pack may put other things in it: a message without its entry, under another id, or with another
+    payload or proof, is at fault by name."""
+    be = world.be
+    release, message = await sent(be)
+    files = (await pack(be, release)).files
+    folder = f"messages/{message}"
+    moved = {
+        name.replace(message, "2213c717-1a7f-44d5-85d8-04ca394a2cd5"): raw for name, raw in files.items()
+    }
+    proof = f"{folder}/entry.tlog-proof"
+    spoilt: dict[str, dict[str, bytes]] = {
+        "": files,
+        "no entry of the log stands for this message": {
+            name: raw for name, raw in files.items() if name != f"{folder}/entry.json"
+        },
+        "the entry is another message's": moved,
+        "the entry commits to another payload": files | {f"{folder}/payload.json": b"{}"},
+        "a proof is missing, or is no C2SP tlog-proof": files | {proof: b""},
+        "a proof cannot be read": files | {proof: files[proof].replace(b"index ", b"index x")},
+        "the opening of a message is missing or cannot be read": files | {f"{folder}/opening.json": b"[]"},
+    }
+    for fault, changed in spoilt.items():
+        found = [
+            one["fault"] for one in _checks(changed, _keys_inside(files)) if "receipt" not in one["file"]
+        ]
+        assert found == [fault]
+
+
 async def test_what_came_is_shown_too(world: World) -> None:
     """A message received, by its partner's id of it: payload, seal, our receipt, and our entry."""
     _, message = await sent(world.be)
@@ -130,10 +158,9 @@ async def test_what_was_withheld_is_sealed_to_the_oversight_key(world: World) ->
     bound = canonical({"message": message, "use": "ecluse/withheld/1"})
     record = json.loads(hpke.decrypt(bound, sealed, hpke.kem_private(SEED)))
     shown = json.loads(payload)["records"][0]
-    assert len(record["content"]["names"]) > len(
-        shown["content"]["names"] if "content" in shown else shown["names"]
-    )
-    assert len(split(SEED, 2, 3, lambda size: bytes(size))) == 3
+    assert len(record["content"]["names"]) == len(shown["names"]) + 1
+    assert "national_number" in record["content"]
+    assert "national_number" not in shown
 
 
 async def test_a_court_sees_what_originators_let_it_see(world: World) -> None:
@@ -145,7 +172,7 @@ async def test_a_court_sees_what_originators_let_it_see(world: World) -> None:
     view = await pack(be, release, body="court", court=COURT)
     assert view.files == {}
     assert {(one.message, one.originators) for one in view.blocked} >= {(message, (SUPPLIER,))}
-    assert {one.rule for one in view.blocked} <= {"label.orcon", "classified", "handling.judicial-use"}
+    assert {one.rule for one in view.blocked} == {"label.orcon", "handling.judicial-use"}
     consent = Consent(
         SUPPLIER, (COURT,), (COURT_PURPOSE,), (ALIAS.replace("2", "*"),), "2026-12-31", "paper", "x", NOW
     )
@@ -182,7 +209,7 @@ async def test_what_is_asked_wrongly(world: World, changes: dict[str, Any], fiel
 
 
 async def test_what_did_not_cross_and_who_may_not(world: World) -> None:
-    """A release that waits is no evidence of an exchange; an approver makes no pack; an unknown id is not found."""
+    """A release that waits is no evidence of an exchange; only a reviewer makes a pack; an unknown id is not found."""
     be = world.be
     (view,) = await be.disclose(CLEAN[0])
     for name in (view.release, "nothing"):
@@ -191,9 +218,29 @@ async def test_what_did_not_cross_and_who_may_not(world: World) -> None:
     assert be.desk.operations()["evidence/pack"].roles == ("reviewer",)
 
 
+async def test_a_reviewer_sees_no_more_in_a_pack_than_elsewhere(world: World) -> None:
+    """Without need to know of the kind there is no pack, and no entry of a read that did not happen."""
+    be = world.be
+    release, _ = await sent(be)
+    officers = be.gateway.directory.officers
+    officers["be-only-reviewer"] = msgspec.structs.replace(officers["be-only-reviewer"], need_to_know=())
+    before = len(be.rows(EntryRow))
+    with pytest.raises(RoleMissing):
+        await pack(be, release)
+    assert len(be.rows(EntryRow)) == before
+
+
+async def test_two_messages_of_one_id_are_not_mixed(world: World) -> None:
+    """Named by release and by message it is one and the same; files are named by ids, so neither is taken twice."""
+    release, message = await sent(world.be)
+    with pytest.raises(RequestInvalid) as refused:
+        await pack(world.be, release, message)
+    assert refused.value.diagnostic == {"field": "messages"}
+
+
 @pytest.mark.integration
 async def test_on_the_command_line(line: Line) -> None:
-    """Made, countersigned, verified offline, opened by unzip and openssl; one byte changed and it holds no more; the
+    """Made, countersigned, verified offline, opened by unzip and openssl; one word changed and it holds no more; the
     shares of the oversight key open what was withheld."""
     be = line.world.be
     code, out, err = await line.said(
@@ -226,10 +273,13 @@ async def test_on_the_command_line(line: Line) -> None:
     code, out, _ = await line.said(*opened, "--share", shares[0], "--share", shares[2])
     assert code == 0
     assert json.loads((line.folder / "opened" / f"{message}.json").read_bytes())["kind"] == "bdc-person/1.0"
-    raw = bytearray(second.read_bytes())
-    raw[len(raw) // 2] ^= 1
-    code, _, _ = await line.said("evidence", "verify", line.file("spoilt.asice", bytes(raw)), "--json")
-    assert code in (1, 2)
+    spoilt = line.file("spoilt.asice", b"")
+    with zipfile.ZipFile(second) as whole, zipfile.ZipFile(spoilt, "w") as changed:
+        for name in whole.namelist():
+            changed.writestr(name, whole.read(name).replace(b"EVIDENCE PACK", b"EVIDENCE HACK"))
+    code, out, _ = await line.said("evidence", "verify", spoilt, "--json")
+    assert (code, json.loads(out)["holds"]) == (1, False)
+    assert json.loads(out)["fault"] == "a manifest does not name the files as they are"
     await asyncio.to_thread(openssl_agrees, second, line.folder / "unpacked")
 
 

@@ -6,7 +6,9 @@ schema of its type, and an agreement must be in force under which anything is ex
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -14,10 +16,10 @@ from gateway.flow.change import canonical, digest
 from gateway.flow.outbound import Draft, Go, Void, house, valid_until
 from gateway.model.agreement import AgreementState, AgreementTerms
 from gateway.model.decision import CodedDocument, Decision, Statement
-from gateway.model.message import AgreementPart, Envelope, MessageType
+from gateway.model.message import AgreementPart, Envelope, ExchangeMessage, MessageType
 from gateway.model.party import Partner
 from gateway.model.time import parse_rfc3339, rfc3339
-from gateway.wire.ct_json import FORMAT
+from gateway.wire.ct_json import FORMAT, CtJson
 from gateway.wire.strict import b64url
 
 
@@ -81,6 +83,47 @@ def freeze(
     )
     decision = Decision("PERMIT", document.reasons, (), ())
     return PreparedCoded(payload, decision, decided, canonical(statement), not_after)
+
+
+def permit(
+    shape: type[CodedDocument],
+    message_type: MessageType,
+    part: Mapping[str, Any],
+    draft: Draft,
+    *,
+    rule: str,
+    ours: str,
+    requester: str,
+    partner: Partner,
+    agreement: AgreementState,
+    language: str,
+    justification: str,
+    now: datetime,
+    **more: Any,
+) -> PreparedCoded:
+    """Permit by ``rule`` and freeze: one form of the message, and the document of this shape that says why it leaves.
+
+    ``part`` is the one member by its name, in message and document alike; ``more`` are members of the document alone.
+    The bytes hang on the envelope and the part.
+    """
+    terms, reason = agreement.terms, msgspec.structs.replace(house(rule), effect="PERMIT")
+    envelope = envelope_of(message_type, draft, ours, partner.org, terms, language, now)
+    document = shape(
+        v=1,
+        effect="PERMIT",
+        envelope=envelope,
+        agreement_sha256=agreement.sha256,
+        agreement_series=terms.series,
+        agreement_version=terms.version,
+        partner=partner.org,
+        partner_version=partner.version,
+        justification=justification,
+        reasons=(reason,),
+        **part,
+        **more,
+    )
+    payload = CtJson().render(ExchangeMessage(envelope, **part)).payload
+    return freeze(payload, document, draft, requester=requester, partner=partner, terms=terms, now=now)
 
 
 def recheck_coded(

@@ -10,17 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-import msgspec
-
-from gateway.flow.coded import PreparedCoded, envelope_of, freeze
+from gateway.flow.coded import PreparedCoded, permit
 from gateway.flow.notice import Code, Finding
 from gateway.flow.outbound import Draft, Refused, house
 from gateway.flow.recall import Sent, objections
 from gateway.model.agreement import AgreementState
 from gateway.model.decision import CorrectionDocument, Decision
-from gateway.model.message import Correction, CorrectionReason, ExchangeMessage
+from gateway.model.message import Correction, CorrectionReason
 from gateway.model.party import Partner
-from gateway.wire.ct_json import CtJson
 
 #: Reasons of decisions about corrections that no recall has, each with its sentence among the explanations.
 REASONS = ("correction.once", "correction.permit")
@@ -88,21 +85,18 @@ def prepare_correction(
     )
     if denied or agreement is None:
         return Refused(Decision("DENY", tuple(house(rule) for rule in denied), (), ()))
-    terms, permit = agreement.terms, msgspec.structs.replace(house("correction.permit"), effect="PERMIT")
-    envelope = envelope_of("correction", draft, ours, partner.org, terms, language, now)
-    document = CorrectionDocument(
-        v=1,
-        effect="PERMIT",
-        envelope=envelope,
-        correction=said,
-        release=message.release,
-        agreement_sha256=agreement.sha256,
-        agreement_series=terms.series,
-        agreement_version=terms.version,
-        partner=partner.org,
-        partner_version=partner.version,
+    return permit(
+        CorrectionDocument,
+        "correction",
+        {"correction": said},
+        draft,
+        rule="correction.permit",
+        ours=ours,
+        requester=requester,
+        partner=partner,
+        agreement=agreement,
+        language=language,
         justification=justification,
-        reasons=(permit,),
+        now=now,
+        release=message.release,
     )
-    payload = CtJson().render(ExchangeMessage(envelope, correction=said)).payload
-    return freeze(payload, document, draft, requester=requester, partner=partner, terms=terms, now=now)

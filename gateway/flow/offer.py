@@ -9,17 +9,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import msgspec
-
 from gateway.errors import OutsideAgreement, SignatureInvalid
-from gateway.flow.coded import PreparedCoded, envelope_of, freeze, in_force
+from gateway.flow.coded import PreparedCoded, in_force, permit
 from gateway.flow.outbound import Draft, Refused, house
 from gateway.model.agreement import AgreementState, AgreementTerms, SignedAgreement
 from gateway.model.decision import AgreementDocument, Decision
-from gateway.model.message import AgreementPart, ExchangeMessage
+from gateway.model.message import AgreementPart
 from gateway.model.party import Partner
 from gateway.wire.agreement import verify_agreement
-from gateway.wire.ct_json import CtJson
 
 #: Every reason of a decision about a message of this type, each with its sentence among the explanations.
 REASONS = ("coded.agreement", "offer.version", "offer.asked", "offer.once", "offer.permit")
@@ -66,23 +63,20 @@ def prepare_agreement(
     if denied or agreement is None:
         return Refused(Decision("DENY", tuple(house(rule) for rule in denied), (), ()))
     # (5)
-    agreed, permit = agreement.terms, msgspec.structs.replace(house("offer.permit"), effect="PERMIT")
-    envelope = envelope_of("agreement", draft, ours, partner.org, agreed, language, now)
-    document = AgreementDocument(
-        v=1,
-        effect="PERMIT",
-        envelope=envelope,
-        agreement=said,
-        agreement_sha256=agreement.sha256,
-        agreement_series=agreed.series,
-        agreement_version=agreed.version,
-        partner=partner.org,
-        partner_version=partner.version,
+    return permit(
+        AgreementDocument,
+        "agreement",
+        {"agreement": said},
+        draft,
+        rule="offer.permit",
+        ours=ours,
+        requester=requester,
+        partner=partner,
+        agreement=agreement,
+        language=language,
         justification=justification,
-        reasons=(permit,),
+        now=now,
     )
-    payload = CtJson().render(ExchangeMessage(envelope, agreement=said)).payload
-    return freeze(payload, document, draft, requester=requester, partner=partner, terms=agreed, now=now)
 
 
 def receive_agreement(

@@ -11,13 +11,12 @@ from datetime import datetime
 
 import msgspec
 
-from gateway.flow.coded import PreparedCoded, envelope_of, freeze, in_force
+from gateway.flow.coded import PreparedCoded, in_force, permit
 from gateway.flow.outbound import Draft, Refused, house
 from gateway.model.agreement import AgreementState
 from gateway.model.decision import Decision, RecallDocument
-from gateway.model.message import DEMANDS, ExchangeMessage, Recall
+from gateway.model.message import DEMANDS, Recall
 from gateway.model.party import Partner
-from gateway.wire.ct_json import CtJson
 
 #: States of a message that the partner may have: at least one POST with it was started.
 ATTEMPTED = frozenset({"attempted", "delivered"})
@@ -124,21 +123,18 @@ def prepare_recall(
     if denied or agreement is None:
         return Refused(Decision("DENY", tuple(house(rule) for rule in denied), (), ()))
     # (5)
-    terms, permit = agreement.terms, msgspec.structs.replace(house("recall.permit"), effect="PERMIT")
-    envelope = envelope_of("recall", draft, ours, partner.org, terms, language, now)
-    document = RecallDocument(
-        v=1,
-        effect="PERMIT",
-        envelope=envelope,
-        recall=recall,
-        release=message.release,
-        agreement_sha256=agreement.sha256,
-        agreement_series=terms.series,
-        agreement_version=terms.version,
-        partner=partner.org,
-        partner_version=partner.version,
+    return permit(
+        RecallDocument,
+        "recall",
+        {"recall": recall},
+        draft,
+        rule="recall.permit",
+        ours=ours,
+        requester=requester,
+        partner=partner,
+        agreement=agreement,
+        language=language,
         justification=justification,
-        reasons=(permit,),
+        now=now,
+        release=message.release,
     )
-    payload = CtJson().render(ExchangeMessage(envelope, recall=recall)).payload
-    return freeze(payload, document, draft, requester=requester, partner=partner, terms=terms, now=now)

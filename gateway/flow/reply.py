@@ -11,13 +11,12 @@ from datetime import datetime
 
 import msgspec
 
-from gateway.flow.coded import PreparedCoded, envelope_of, freeze, in_force
+from gateway.flow.coded import PreparedCoded, in_force, permit
 from gateway.flow.outbound import Draft, Refused, house
 from gateway.model.agreement import AgreementState
 from gateway.model.decision import ConsentAbout, Decision, ReplyDocument
-from gateway.model.message import ANSWERING, DEMANDS, ExchangeMessage, MessageType, Reply
+from gateway.model.message import ANSWERING, DEMANDS, MessageType, Reply
 from gateway.model.party import Partner
-from gateway.wire.ct_json import CtJson
 
 #: Every reason of a decision about a coded answer, each with its sentence among the explanations.
 REASONS = (
@@ -91,21 +90,18 @@ def prepare_reply(
     if denied or agreement is None or DEMANDS[message_type].message_class != "coded":
         return Refused(Decision("DENY", tuple(house(rule) for rule in denied), (), ()))
     # (5)
-    terms, permit = agreement.terms, msgspec.structs.replace(house("reply.permit"), effect="PERMIT")
-    envelope = envelope_of(message_type, draft, ours, partner.org, terms, language, now)
-    document = ReplyDocument(
-        v=1,
-        effect="PERMIT",
-        envelope=envelope,
-        reply=reply,
-        agreement_sha256=agreement.sha256,
-        agreement_series=terms.series,
-        agreement_version=terms.version,
-        partner=partner.org,
-        partner_version=partner.version,
+    return permit(
+        ReplyDocument,
+        message_type,
+        {"reply": reply},
+        draft,
+        rule="reply.permit",
+        ours=ours,
+        requester=requester,
+        partner=partner,
+        agreement=agreement,
+        language=language,
         justification=justification,
-        reasons=(permit,),
+        now=now,
         about=about if reply.consent == "granted" else None,
     )
-    payload = CtJson().render(ExchangeMessage(envelope, reply=reply)).payload
-    return freeze(payload, document, draft, requester=requester, partner=partner, terms=terms, now=now)
